@@ -1,0 +1,78 @@
+"""The seam where accounts are kept.
+
+Each method is one transaction: all of it or nothing, also under kill -9.
+`tests/conformance` runs one suite against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+
+
+class AccountStore(Protocol):
+    """Keeps users, linked identities and role grants.
+
+    Raises:
+        StoreUnavailable: from any method, when the database does not answer in time.
+    """
+
+    def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        """The user this identity signs in as."""
+
+    def get(self, user_id: UserId) -> User | None: ...
+
+    def find_by_verified_email(self, email: str) -> Sequence[User]:
+        """Every user whose verified e-mail equals this one, letters compared without case."""
+
+    def create(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant],
+        now: datetime,
+    ) -> User:
+        """A new enabled user with this identity linked and these roles, all at once.
+
+        Raises:
+            IdentityAlreadyLinked: another sign-in was faster; nothing was created.
+        """
+
+    def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
+        """The user with one identity more.
+
+        Raises:
+            IdentityAlreadyLinked: the identity signs in as another user; both stay as they are.
+        """
+
+    def record_sign_in(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant] | None,
+        now: datetime,
+    ) -> User:
+        """The user after a sign-in: profile and time of sign-in updated.
+
+        `entra_grants` replace the grants whose source is Entra (a grant that stays keeps its `granted_at`);
+        None leaves them as they are. Manual grants are never touched.
+        """
+
+    def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
+        """The user, disabled or enabled; None if there is no such user."""
+
+    def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
+        """The user with a manual grant of `role` (kept as it is if already there); None if no such user."""
+
+    def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
+        """The user without the manual grant of `role`; None if no such user."""
+
+    def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
+        """Users in the order of their ids, at most `limit`, beginning behind `after`."""

@@ -1,0 +1,40 @@
+"""The one way out: HTTP to Entra and Graph.
+
+Owns the seam `HttpTransport`; `entrada.entra.pooled_transport` is what runs.
+A transport follows no redirect (a secret must not be re-sent elsewhere), bounds time and size,
+verifies TLS, and turns every network failure into `EntraUnavailable` with a named cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpAnswer:
+    """A whole HTTP response. Header names are lower case; `body` is decompressed and bounded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class HttpTransport(Protocol):
+    """Sends one request and gives the whole answer, whatever its status.
+
+    Raises:
+        EntraUnavailable: no usable answer (DNS, TLS, timeout, too large, connection lost).
+    """
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> HttpAnswer: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,279 @@
+"""Everything Entrada can say no with: one tree.
+
+Each error is a sentence, a hint with the next step, and who can take that step.
+Evidence rides along as named fields; no error ever carries a token, code, cookie or secret.
+The walks raise these; only `entrada.web` turns them into status codes and pages.
+
+    EntradaError
+    ├── ConfigurationError              a setting, or what a setting points at; stops the start
+    │   └── DiscoveryRefused            Entra's metadata is not what the settings promise
+    ├── SignInError                     a sign-in that ends without a session
+    │   ├── ResponseRefused             the request on the redirect URI is not a usable answer
+    │   │   ├── StateMissing            no pending sign-in in this browser matches
+    │   │   ├── SignInExpired           begun longer ago than the limit
+    │   │   └── SignInAlreadyUsed       answered before
+    │   ├── EntraRefused                Entra itself said no: `error`, AADSTS code, correlation id
+    │   ├── TooManyAttempts             refused again and again; the loop is cut
+    │   ├── TokenRefused                an ID token failed a named check
+    │   └── AdmissionRefused            a genuine person whom this application does not let in
+    │       ├── AccountDisabled
+    │       ├── GuestRefused
+    │       ├── PersonalAccountRefused
+    │       ├── TenantRefused
+    │       └── RoleRequired
+    ├── RequestRefused                  malformed or forged request outside the sign-in walk
+    ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
+    └── Unavailable                     nobody's mistake; trying again later helps
+        ├── EntraUnavailable            Entra or Graph did not answer usably
+        └── StoreUnavailable            the database did not answer
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Fixer(StrEnum):
+    """Who can take the next step."""
+
+    PERSON = "you"
+    ADMINISTRATOR = "your administrator"
+    NOBODY = "nobody: waiting helps"
+
+
+class EntradaError(Exception):
+    """The root. `str(error)` is the sentence; `error.hint` is the next step.
+
+    `code` is stable and documented: programs may branch on it, never on the sentence.
+    """
+
+    code: ClassVar[str] = "error"
+    fixer: Fixer = Fixer.ADMINISTRATOR
+    default_sentence: ClassVar[str] = "Something went wrong."
+    default_hint: ClassVar[str] = "Try again."
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        hint: str | None = None,
+        fixer: Fixer | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        self.sentence = sentence or self.default_sentence
+        self.hint = hint or self.default_hint
+        self.fixer = fixer or type(self).fixer
+        self.correlation_id = correlation_id
+        super().__init__(self.sentence)
+
+
+class ConfigurationError(EntradaError):
+    """A setting is missing, malformed or contradicts another. Names the setting, never a secret's value."""
+
+    code = "configuration"
+
+    def __init__(self, sentence: str, *, hint: str, setting: str | None = None) -> None:
+        self.setting = setting
+        super().__init__(sentence, hint=hint)
+
+
+class DiscoveryRefused(ConfigurationError):
+    """The metadata document names another issuer, a foreign host or an insecure endpoint."""
+
+    code = "discovery_refused"
+
+
+class SignInError(EntradaError):
+    """A sign-in ended without a session; nothing was created or changed."""
+
+    code = "sign_in"
+
+
+class ResponseRefused(SignInError):
+    """The redirect URI was called with something that is not a usable authorization response."""
+
+    code = "response_refused"
+    fixer = Fixer.PERSON
+    default_sentence = "This sign-in answer cannot be used."
+    default_hint = "Start again from the sign-in page."
+
+
+class StateMissing(ResponseRefused):
+    code = "state_missing"
+    default_sentence = "This browser has no sign-in under way that fits this answer."
+    default_hint = (
+        "Start again from the sign-in page, in the same browser, with cookies allowed. "
+        "If someone sent you this link, do not use it."
+    )
+
+
+class SignInExpired(ResponseRefused):
+    """`next_path` is where the person was going, so that the page can offer to start again there."""
+
+    code = "sign_in_expired"
+    default_sentence = "This sign-in took longer than ten minutes, so it was dropped."
+    default_hint = "Start again; you will land on the same page."
+
+    def __init__(self, *, next_path: str) -> None:
+        self.next_path = next_path
+        super().__init__()
+
+
+class SignInAlreadyUsed(ResponseRefused):
+    code = "sign_in_already_used"
+    default_sentence = "This sign-in answer was already used."
+    default_hint = "If you are not signed in by now, start again from the sign-in page."
+
+
+class EntraRefused(SignInError):
+    """Entra answered with an OAuth error.
+
+    `error` is the RFC 6749 code and decides behaviour; `aadsts` (digits, or None) only picks the help text.
+    `description` is Entra's own text, cut and stripped of control characters; for logs and the detail panel.
+    """
+
+    code = "entra_refused"
+    fixer = Fixer.PERSON
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        hint: str,
+        fixer: Fixer,
+        error: str,
+        aadsts: str | None,
+        description: str = "",
+        correlation_id: str | None = None,
+        trace_id: str | None = None,
+        next_path: str = "/",
+    ) -> None:
+        self.error = error
+        self.aadsts = aadsts
+        self.description = description
+        self.trace_id = trace_id
+        self.next_path = next_path
+        super().__init__(sentence, hint=hint, fixer=fixer, correlation_id=correlation_id)
+
+
+class TooManyAttempts(SignInError):
+    """Entra refused `attempts` times in a row; `last` is the help for the last refusal, if it is known."""
+
+    code = "too_many_attempts"
+    fixer = Fixer.ADMINISTRATOR
+
+    def __init__(self, *, attempts: int, reason: str) -> None:
+        self.attempts = attempts
+        super().__init__(
+            f"Signing in failed {attempts} times in a row, so Entrada stopped trying. The last reason: {reason}",
+            hint="Show this page to your administrator. Going back to the sign-in page starts the count again.",
+        )
+
+
+class TokenRefused(SignInError):
+    """The ID token failed the check named `check` (for example "signature", "iss", "nonce").
+
+    The message says what was wrong without quoting the token.
+    """
+
+    code = "id_token_refused"
+    fixer = Fixer.ADMINISTRATOR
+
+    def __init__(self, check: str, detail: str, *, hint: str | None = None) -> None:
+        self.check = check
+        self.detail = detail
+        super().__init__(
+            f"Microsoft's answer did not pass verification ({check}: {detail}).",
+            hint=hint or "Try once more; if it happens again, show this page to your administrator.",
+        )
+
+
+class AdmissionRefused(SignInError):
+    code = "admission_refused"
+    default_sentence = "You are signed in at Microsoft, but this application does not let you in."
+    default_hint = "Ask your administrator for access."
+
+
+class AccountDisabled(AdmissionRefused):
+    code = "account_disabled"
+    default_sentence = "Your account in this application is disabled."
+    default_hint = "Ask your administrator to enable it."
+
+
+class GuestRefused(AdmissionRefused):
+    code = "guest_refused"
+    default_sentence = "You are a guest in this organisation, and guests are not let in here."
+    default_hint = "Ask your administrator to allow guests from your organisation (ENTRADA_GUESTS)."
+
+
+class PersonalAccountRefused(AdmissionRefused):
+    code = "personal_account_refused"
+    fixer = Fixer.PERSON
+    default_sentence = "Personal Microsoft accounts are not let in here."
+    default_hint = "Sign in with your work or school account."
+
+
+class TenantRefused(AdmissionRefused):
+    code = "tenant_refused"
+    fixer = Fixer.PERSON
+    default_sentence = "Your organisation is not one of those that may sign in here."
+    default_hint = "Sign in with an account of the right organisation, or ask your administrator to allow yours."
+
+
+class RoleRequired(AdmissionRefused):
+    code = "role_required"
+    default_sentence = "You have none of the roles that this application asks for."
+    default_hint = "Ask your administrator to assign you an app role or a group in Microsoft Entra ID."
+
+
+class RequestRefused(EntradaError):
+    """A malformed or cross-site request outside the sign-in walk."""
+
+    code = "request_refused"
+    fixer = Fixer.PERSON
+    default_sentence = "This request cannot be carried out."
+    default_hint = "Go back and try again from the page itself."
+
+
+class IdentityAlreadyLinked(EntradaError):
+    code = "identity_already_linked"
+    default_sentence = "This Microsoft account already belongs to another user."
+    default_hint = "Unlink it there first."
+
+
+class Unavailable(EntradaError):
+    """Trying again later helps. `retry_after_seconds` when the other side named a time."""
+
+    code = "unavailable"
+    fixer = Fixer.NOBODY
+    default_hint = "Try again in a few minutes."
+
+    def __init__(
+        self, sentence: str | None = None, *, hint: str | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(sentence, hint=hint)
+
+
+class EntraUnavailable(Unavailable):
+    """`reason` names what happened in a few words (timeout, TLS, HTTP 500 …) for the log and the detail panel."""
+
+    code = "entra_unavailable"
+    default_sentence = "Microsoft Entra ID did not answer usably."
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        reason: str,
+        hint: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        self.reason = reason
+        super().__init__(sentence, hint=hint, retry_after_seconds=retry_after_seconds)
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+    default_sentence = "The database of this application did not answer."

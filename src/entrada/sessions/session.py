@@ -1,0 +1,46 @@
+"""A session, and how long it lives.
+
+The record holds only the hash of the cookie's secret, so a read of the database opens no session.
+
+Source: OWASP ASVS 5.0, V7 (session management).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NewType
+
+from entrada.accounts.identity import EntraIdentity, UserId
+
+SessionId = NewType("SessionId", str)
+"""128 random bits in base64url without padding (22 characters). Not a secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionPolicy:
+    """Idle: time without a request. Absolute: since the sign-in, whatever happens."""
+
+    idle: timedelta = timedelta(hours=8)
+    absolute: timedelta = timedelta(hours=24)
+    touch_every: timedelta = timedelta(minutes=2)
+    """How stale the stored time of the last request may become; keeps writes rare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One signed-in browser. All times are aware UTC, whole seconds or finer."""
+
+    id: SessionId
+    secret_hash: bytes = field(repr=False)
+    """SHA-256 of the cookie's secret: 32 bytes."""
+    user_id: UserId
+    identity: EntraIdentity
+    created_at: datetime
+    last_seen_at: datetime
+    idle_expires_at: datetime
+    absolute_expires_at: datetime
+    entra_session_id: str | None = None
+    """Entra's `sid`, by which its front-channel logout names the session."""
+    logout_hint: str | None = field(default=None, repr=False)
+    """The `login_hint` claim, which Entra takes back as `logout_hint`."""
