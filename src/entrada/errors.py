@@ -166,8 +166,8 @@ class TooManyAttempts(SignInError):
     def __init__(self, *, attempts: int, reason: str) -> None:
         self.attempts = attempts
         super().__init__(
-            f"Signing in failed {attempts} times in a row, so Entrada stopped trying. The last reason: {reason}",
-            hint="Show this page to your administrator. Going back to the sign-in page starts the count again.",
+            f"Signing in failed {attempts} times in a row, so Entrada stopped trying. Last reason: {reason}",
+            hint="Show this page to your administrator. The sign-in page starts the count again.",
         )
 
 
@@ -218,7 +218,7 @@ class TenantRefused(AdmissionRefused):
     code = "tenant_refused"
     fixer = Fixer.PERSON
     default_sentence = "Your organisation is not one of those that may sign in here."
-    default_hint = "Sign in with an account of the right organisation, or ask your administrator to allow yours."
+    default_hint = "Use an account of the right organisation, or ask your administrator to allow yours."
 
 
 class RoleRequired(AdmissionRefused):
@@ -257,7 +257,7 @@ class Unavailable(EntradaError):
 
 
 class EntraUnavailable(Unavailable):
-    """`reason` names what happened in a few words (timeout, TLS, HTTP 500 …) for the log and the detail panel."""
+    """`reason` says what happened in a few words (time-out, TLS, HTTP 500 …), for log and detail panel."""
 
     code = "entra_unavailable"
     default_sentence = "Microsoft Entra ID did not answer usably."

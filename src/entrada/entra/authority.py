@@ -45,7 +45,7 @@ def parse_guid(text: object) -> str | None:
 class Authority:
     """The login host and the tenant segment, as configured.
 
-    `login_url` and `graph_url` are origins such as `https://login.microsoftonline.com`, without a trailing slash.
+    `login_url` and `graph_url` are origins such as `https://login.microsoftonline.com`, no slash at the end.
     `tenant` is a GUID, a domain, or one of `MULTI_TENANT_SEGMENTS`.
     """
 
@@ -107,7 +107,7 @@ def read_metadata(document: Mapping[str, Any], authority: Authority) -> Metadata
 def _read_issuer(issuer: object, authority: Authority) -> tuple[str, TenantId | None]:
     """The issuer as a template, and the tenant it names.
 
-    A domain as tenant is answered with the tenant's GUID in the issuer, so only the shape can be compared then.
+    A domain as tenant is answered with the tenant's GUID in the issuer: then only the shape can be compared.
     """
     template = f"{authority.login_url}/{_TENANT_TEMPLATE}/v2.0"
     if authority.is_multi_tenant:

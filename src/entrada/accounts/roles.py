@@ -1,0 +1,113 @@
+"""Which of the application's roles a person gets for what Entra says about them.
+
+A mapping key is an app role value, a group's object id, or `group:NAME` for a group by name.
+Comparison is exact. Nothing that Entra did not say, and no name that the mapping does not hold, gives a role.
+A bare name never matches a group: anyone in a tenant may create a group called "Admin" (docs/adr/0006).
+
+Source: Microsoft, "Add app roles to your application"; app role values contain no spaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from entrada.accounts.identity import GrantSource, RoleGrant
+from entrada.entra.authority import ObjectId, TenantId, parse_guid
+
+DEFAULT_ROLE_GRANTED_BY = "default"
+
+
+class RolesSync(StrEnum):
+    EVERY_SIGN_IN = "every_sign_in"
+    FIRST_SIGN_IN = "first_sign_in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleMapping:
+    """The mapping, sorted by what its keys mean. Made by `role_mapping`."""
+
+    app_roles: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[tuple[TenantId | None, ObjectId], str] = field(default_factory=dict)
+    """Keyed by tenant too where several tenants sign in; None stands for the only tenant."""
+    group_names: Mapping[str, str] = field(default_factory=dict)
+    default_role: str | None = None
+    required: bool = False
+    sync: RolesSync = RolesSync.EVERY_SIGN_IN
+
+    @property
+    def asks_for_groups(self) -> bool:
+        return bool(self.groups or self.group_names)
+
+    def group_ids_of(self, tenant_id: TenantId) -> frozenset[ObjectId]:
+        """The groups worth asking about for a person of that tenant."""
+        return frozenset(group for tenant, group in self.groups if tenant in (None, tenant_id))
+
+    def grants(
+        self,
+        *,
+        tenant_id: TenantId,
+        app_roles: frozenset[str],
+        group_ids: frozenset[ObjectId],
+        group_names: frozenset[str],
+        now: datetime,
+    ) -> Sequence[RoleGrant]:
+        """The roles Entra gives this person, each with what it was given for; the default if there are none.
+
+        One grant a role: app roles come before groups, and either in the mapping's order.
+        """
+        given: dict[str, str] = {}
+        for value, role in self.app_roles.items():
+            if value in app_roles:
+                given.setdefault(role, f"app role {value}")
+        for (tenant, group_id), role in self.groups.items():
+            if tenant in (None, tenant_id) and group_id in group_ids:
+                given.setdefault(role, f"group {group_id}")
+        for name, role in self.group_names.items():
+            if name in group_names:
+                given.setdefault(role, f"group {name}")
+        if not given and self.default_role is not None:
+            given[self.default_role] = DEFAULT_ROLE_GRANTED_BY
+        return [
+            RoleGrant(role=role, source=GrantSource.ENTRA, granted_by=reason, granted_at=now)
+            for role, reason in given.items()
+        ]
+
+
+def role_mapping(
+    mapping: Mapping[str, str],
+    *,
+    default_role: str | None = None,
+    required: bool = False,
+    sync: RolesSync = RolesSync.EVERY_SIGN_IN,
+) -> RoleMapping:
+    """Sorts a mapping by what its keys mean.
+
+    A GUID is a group; `tenant-id/group-id` is a group of that tenant; `group:NAME`, or a name with a space in
+    it (which no app role can have), is a group by name; anything else is an app role value.
+    """
+    app_roles: dict[str, str] = {}
+    groups: dict[tuple[TenantId | None, ObjectId], str] = {}
+    group_names: dict[str, str] = {}
+    for key, role in mapping.items():
+        tenant, slash, group = key.partition("/")
+        if (guid := parse_guid(key)) is not None:
+            groups[None, ObjectId(guid)] = role
+        elif slash and (tenant_guid := parse_guid(tenant)) and (group_guid := parse_guid(group)):
+            groups[TenantId(tenant_guid), ObjectId(group_guid)] = role
+        elif key.startswith("group:"):
+            group_names[key.removeprefix("group:")] = role
+        elif " " in key:
+            group_names[key] = role
+        else:
+            app_roles[key] = role
+    return RoleMapping(
+        app_roles=app_roles,
+        groups=groups,
+        group_names=group_names,
+        default_role=default_role,
+        required=required,
+        sync=sync,
+    )

@@ -1,0 +1,351 @@
+"""One registered application at one authority, spoken for by MSAL.
+
+Owns building the authorization request, redeeming the code, and the sign-out address.
+MSAL runs over our kept-alive transport and keeps no tokens: its cache grows with every person who signs in.
+What MSAL gives back is not verified; `entrada.entra.verification` does that (MSAL 1.39 checks no ID token).
+
+Source: RFC 6749 sections 4.1.1-4.1.4; RFC 7636; Microsoft, "OAuth 2.0 authorization code flow".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import msal
+
+from entrada.entra.authority import Authority, Metadata, read_metadata
+from entrada.entra.credential import ClientCredential
+from entrada.entra.jws import RawIdToken
+from entrada.entra.transport import HttpTransport
+from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
+
+METADATA_LIFE = timedelta(hours=24)
+FAILED_DISCOVERY_PAUSE = timedelta(seconds=3)
+SIGN_IN_SCOPES = ("email",)
+"""MSAL adds openid, profile and offline_access by itself."""
+
+# MSAL writes whole token answers into these loggers when something is odd about them.
+for _name in ("msal.application", "msal.oauth2cli.oauth2", "msal.oauth2cli.oidc", "msal.token_cache"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizationRequest:
+    """What begins a sign-in: the address to send the browser to, and what must be remembered to finish."""
+
+    url: str
+    state: str
+    redirect_uri: str
+    code_verifier: str = field(repr=False)
+    nonce: str = field(repr=False)
+    """MSAL's nonce; it goes out hashed."""
+    sent_nonce: str = field(repr=False)
+    """The nonce as it stands in the request, and so in the ID token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenResponse:
+    """A successful answer of the token endpoint, nothing in it verified yet."""
+
+    id_token: RawIdToken = field(repr=False)
+    access_token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenError:
+    """An OAuth error answer (RFC 6749, 5.2) as Entra worded it."""
+
+    error: str
+    description: str
+
+
+class EntraApplication:
+    """A confidential client. Threads share one; its only growing state is the metadata.
+
+    `scopes` are those beside the sign-in's own, for example `https://graph.microsoft.com/User.Read`.
+    `credentials` are tried in turn: the first that Entra accepts is used until it no longer is.
+    """
+
+    def __init__(
+        self,
+        *,
+        authority: Authority,
+        client_id: str,
+        credentials: Sequence[ClientCredential],
+        transport: HttpTransport,
+        clock: Callable[[], datetime],
+        scopes: Sequence[str] = (),
+    ) -> None:
+        self.authority = authority
+        self.client_id = client_id
+        self._credentials = credentials
+        self._transport = transport
+        self._clock = clock
+        self._scopes = [*SIGN_IN_SCOPES, *scopes]
+        self._lock = threading.Lock()
+        self._discovered: _Discovered | None = None
+        self._discovery_failed: tuple[datetime, EntradaError] | None = None
+
+    def metadata(self) -> Metadata:
+        """The checked metadata, fetched at first use and once a day.
+
+        Raises:
+            EntraUnavailable: discovery never succeeded so far.
+            DiscoveryRefused: it answered with something the settings do not promise.
+        """
+        return self._ready().metadata
+
+    def begin(
+        self,
+        *,
+        state: str,
+        redirect_uri: str,
+        response_mode: str,
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        domain_hint: str | None = None,
+        max_age: timedelta | None = None,
+    ) -> AuthorizationRequest:
+        """The authorization request: code flow, PKCE S256, a nonce of its own."""
+        flow = self._ready().clients[0].initiate_auth_code_flow(
+            self._scopes,
+            redirect_uri=redirect_uri,
+            state=state,
+            prompt=prompt,
+            login_hint=login_hint,
+            domain_hint=domain_hint,
+            max_age=None if max_age is None else int(max_age.total_seconds()),
+            response_mode=response_mode,
+        )
+        sent = parse_qs(urlsplit(flow["auth_uri"]).query)
+        return AuthorizationRequest(
+            url=flow["auth_uri"],
+            state=flow["state"],
+            redirect_uri=redirect_uri,
+            code_verifier=flow["code_verifier"],
+            nonce=flow["nonce"],
+            sent_nonce=sent["nonce"][0],
+        )
+
+    def redeem(
+        self, code: str, *, state: str, redirect_uri: str, code_verifier: str, nonce: str
+    ) -> TokenResponse | TokenError:
+        """The tokens for a code, or Entra's refusal. A code is sent once per credential, never twice.
+
+        Raises:
+            EntraUnavailable: no usable answer.
+            TokenRefused: an answer whose ID token MSAL could not even take apart.
+        """
+        discovered = self._ready()
+        answer: TokenResponse | TokenError = TokenError(error="invalid_client", description="")
+        for client in tuple(discovered.clients):
+            flow = {
+                "state": state,
+                "redirect_uri": redirect_uri,
+                "scope": self._scopes,
+                "code_verifier": code_verifier,
+                "nonce": nonce,
+            }
+            # Only code and state: MSAL would decode whatever else the visitor put into the query.
+            answer = _token_answer(_redeem_through(client, flow, {"code": code, "state": state}))
+            if not (isinstance(answer, TokenError) and answer.error == "invalid_client"):
+                discovered.prefer(client)
+                break
+        return answer
+
+    def sign_out_url(self, *, post_logout_redirect_uri: str, logout_hint: str | None) -> str | None:
+        """Where Entra ends its own session; None if it names no such place.
+
+        Source: OpenID Connect RP-Initiated Logout 1.0, section 2.
+        """
+        endpoint = self.metadata().end_session_endpoint
+        if endpoint is None:
+            return None
+        query = {"post_logout_redirect_uri": post_logout_redirect_uri}
+        if logout_hint is not None:
+            query["logout_hint"] = logout_hint
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def _ready(self) -> _Discovered:
+        discovered, now = self._discovered, self._clock()
+        if discovered is not None and now - discovered.at < METADATA_LIFE:
+            return discovered
+        with self._lock:
+            if self._discovered is not discovered and self._discovered is not None:
+                return self._discovered
+            try:
+                self._discovered = self._discover(now)
+            except EntradaError as error:
+                if discovered is None:
+                    self._discovery_failed = (now, error)
+                    raise
+                # Yesterday's metadata still works; ask again in a while rather than at every sign-in.
+                self._discovered = discovered.used_again(now)
+            return self._discovered
+
+    def _discover(self, now: datetime) -> _Discovered:
+        if self._discovery_failed is not None:
+            failed_at, error = self._discovery_failed
+            if now - failed_at < FAILED_DISCOVERY_PAUSE:
+                raise error
+        document = _fetch_metadata(self._transport, self.authority)
+        metadata = read_metadata(document, self.authority)
+        http_client = _MsalHttpClient(self._transport, metadata_text=json.dumps(document))
+        clients = [self._client(credential, http_client) for credential in self._credentials]
+        return _Discovered(metadata=metadata, clients=clients, at=now)
+
+    def _client(self, credential: ClientCredential, http_client: _MsalHttpClient) -> Any:
+        return msal.ConfidentialClientApplication(
+            self.client_id,
+            client_credential=credential.for_msal(),
+            authority=self.authority.url,
+            instance_discovery=False,
+            http_client=http_client,
+            token_cache=_NoTokenCache(),
+        )
+
+
+@dataclass(kw_only=True)
+class _Discovered:
+    """MSAL applications, one per credential, the one that worked last in front."""
+
+    metadata: Metadata
+    clients: list[Any]
+    at: datetime
+
+    def prefer(self, client: Any) -> None:
+        if self.clients[0] is not client:
+            self.clients = [client, *(other for other in self.clients if other is not client)]
+
+    def used_again(self, now: datetime) -> _Discovered:
+        soon = now - METADATA_LIFE + timedelta(minutes=5)
+        return _Discovered(metadata=self.metadata, clients=self.clients, at=soon)
+
+
+def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[str, Any]:
+    answer = transport.send("GET", authority.metadata_url)
+    if answer.status == 400 and b"AADSTS90002" in answer.body:
+        raise DiscoveryRefused(
+            f"Entra knows no tenant {authority.tenant!r} at {authority.login_url}.",
+            hint="Check ENTRADA_TENANT_ID, and ENTRADA_CLOUD if the tenant lives in a national cloud.",
+            setting="ENTRADA_TENANT_ID",
+        )
+    if answer.status != 200:
+        raise EntraUnavailable(reason=f"discovery answered HTTP {answer.status}")
+    return _json_object(answer.body, "discovery")
+
+
+def _json_object(body: bytes, whose: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise EntraUnavailable(reason=f"{whose} answered something that is not JSON") from None
+    if not isinstance(document, dict):
+        raise EntraUnavailable(reason=f"{whose} answered JSON that is not an object")
+    return document
+
+
+def _redeem_through(client: Any, flow: dict[str, Any], response: dict[str, str]) -> Mapping[str, Any]:
+    try:
+        result: Mapping[str, Any] = client.acquire_token_by_auth_code_flow(flow, response)
+    except EntradaError:
+        raise
+    except Exception as error:
+        # MSAL takes the unverified ID token apart to compare its nonce, and raises whatever the bytes provoke.
+        check = "nonce" if "nonce" in str(error) else "form"
+        raise TokenRefused(check, "MSAL could not accept the ID token") from None
+    return result
+
+
+def _token_answer(result: Mapping[str, Any]) -> TokenResponse | TokenError:
+    if "error" in result:
+        return TokenError(
+            error=str(result["error"])[:100], description=str(result.get("error_description", ""))[:2000]
+        )
+    if str(result.get("token_type", "")).lower() != "bearer":
+        raise EntraUnavailable(reason="the token endpoint answered a token type other than Bearer")
+    id_token, access_token = result.get("id_token"), result.get("access_token")
+    if not isinstance(id_token, str):
+        raise EntraUnavailable(reason="the token endpoint answered without an ID token")
+    return TokenResponse(
+        id_token=RawIdToken(id_token), access_token=access_token if isinstance(access_token, str) else None
+    )
+
+
+class _NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal is untyped
+    """Keeps nothing. MSAL's own cache holds every token of every person and searches it linearly."""
+
+    def add(self, event: Any, now: Any = None) -> None:
+        """Forget at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MsalAnswer:
+    status_code: int
+    text: str = field(repr=False)
+    headers: Mapping[str, str]
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            raise EntraUnavailable(reason=f"HTTP {self.status_code}")
+
+
+class _MsalHttpClient:
+    """The get and post that MSAL asks for, over our transport.
+
+    Discovery is answered from the document that was checked already, so MSAL cannot be shown another one.
+    A token answer that is not a JSON object stops here: MSAL would write it into the log.
+    """
+
+    def __init__(self, transport: HttpTransport, *, metadata_text: str) -> None:
+        self._transport = transport
+        self._metadata = _MsalAnswer(status_code=200, text=metadata_text, headers={})
+
+    def get(self, url: str, **_: Any) -> _MsalAnswer:
+        if not url.endswith("/.well-known/openid-configuration"):
+            raise EntraUnavailable(reason="MSAL asked for something other than discovery")
+        return self._metadata
+
+    def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> _MsalAnswer:
+        del params
+        answer = self._transport.send(
+            "POST",
+            url,
+            headers={
+                **{name: value for name, value in (headers or {}).items() if value is not None},
+                "content-type": "application/x-www-form-urlencoded",
+            },
+            body=urlencode(data or {}).encode("ascii"),
+        )
+        if answer.status == 429 or answer.status >= 500:
+            raise EntraUnavailable(
+                reason=f"the token endpoint answered HTTP {answer.status}",
+                retry_after_seconds=_retry_after(answer.headers.get("retry-after")),
+            )
+        if not (answer.status == 200 or 400 <= answer.status < 500):
+            raise EntraUnavailable(reason=f"the token endpoint answered HTTP {answer.status}")
+        _json_object(answer.body, "the token endpoint")
+        return _MsalAnswer(
+            status_code=answer.status, text=answer.body.decode("utf-8", "replace"), headers=answer.headers
+        )
+
+    def close(self) -> None:
+        """The transport belongs to whoever made it."""
+
+
+def _retry_after(text: str | None) -> int | None:
+    return min(int(text), 3600) if text and text.isascii() and text.isdigit() and len(text) < 6 else None

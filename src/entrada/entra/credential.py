@@ -1,0 +1,64 @@
+"""How the application proves itself to Entra: a secret, a certificate, or a federated token.
+
+Owns the forms MSAL wants each of them in. Secrets never appear in a repr or an error.
+
+Source: Microsoft, "Application authentication with certificate credentials" and "Workload identity federation".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from entrada.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSecret:
+    value: str = field(repr=False)
+
+    def for_msal(self) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientCertificate:
+    """A PEM file with the private key and the certificate, in any order."""
+
+    path: Path
+
+    def for_msal(self) -> Any:
+        pem = _read(self.path, "ENTRADA_CLIENT_CERTIFICATE_PATH")
+        for part in ("PRIVATE KEY-----", "BEGIN CERTIFICATE-----"):
+            if part not in pem:
+                raise ConfigurationError(
+                    f"The file {str(self.path)!r} lacks a {'private key' if 'KEY' in part else 'certificate'}.",
+                    hint="ENTRADA_CLIENT_CERTIFICATE_PATH wants one PEM file with both the key and the certificate.",
+                    setting="ENTRADA_CLIENT_CERTIFICATE_PATH",
+                )
+        return {"private_key": pem, "public_certificate": pem}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederatedCredential:
+    """A token of another issuer in a file that its owner (Kubernetes, for one) keeps fresh."""
+
+    token_file: Path
+
+    def for_msal(self) -> Any:
+        return {"client_assertion": lambda: _read(self.token_file, "ENTRADA_FEDERATED_TOKEN_FILE").strip()}
+
+
+ClientCredential = ClientSecret | ClientCertificate | FederatedCredential
+
+
+def _read(path: Path, setting: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{setting} names {str(path)!r}, which cannot be read ({type(error).__name__}).",
+            hint="Check the path, and that the user Entrada runs as may read it.",
+            setting=setting,
+        ) from None

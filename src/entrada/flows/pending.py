@@ -1,0 +1,70 @@
+"""A sign-in that has begun and not yet come back.
+
+It lives in a sealed cookie of its own: several tabs can sign in at once, another browser cannot finish it,
+and the server remembers nothing until it is used. Using it up is the session store's `spend_sign_in`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+
+from entrada.flows.sealing import Sealer
+
+PENDING_LIFE = timedelta(minutes=10)
+MOST_PENDING = 5
+MOST_PENDING_CHARACTERS = 6_000
+"""Together with their names; servers and proxies commonly allow 8 kB for all cookies of a request."""
+
+_TAG_CHARACTERS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingSignIn:
+    """Everything needed to finish, and everything the answer is compared with.
+
+    `authority_url` and `client_id` say where it was begun; an answer is taken nowhere else.
+    `begun_at` is in seconds since 1970.
+    """
+
+    state: str
+    code_verifier: str = field(repr=False)
+    nonce: str = field(repr=False)
+    sent_nonce: str = field(repr=False)
+    redirect_uri: str
+    next_path: str
+    authority_url: str
+    client_id: str
+    begun_at: int
+    silent: bool = False
+    """Begun with prompt=none: a refusal is answered by one interactive try."""
+    max_age_seconds: int | None = None
+
+    @property
+    def tag(self) -> str:
+        return tag_of(self.state)
+
+    def is_expired(self, now: datetime) -> bool:
+        age = now.timestamp() - self.begun_at
+        return not -60 <= age <= PENDING_LIFE.total_seconds()
+
+
+def tag_of(state: str) -> str:
+    """The part of `state` that names the cookie: finds the right one among several, proves nothing."""
+    return state[:_TAG_CHARACTERS]
+
+
+def seal_pending(pending: PendingSignIn, sealer: Sealer) -> str:
+    return sealer.seal(json.dumps(asdict(pending), separators=(",", ":")).encode(), context=pending.tag)
+
+
+def unseal_pending(sealed: str, *, tag: str, sealer: Sealer) -> PendingSignIn | None:
+    """The pending sign-in, or None: not ours, changed, moved to another name, or of another version."""
+    plain = sealer.unseal(sealed, context=tag)
+    if plain is None:
+        return None
+    try:
+        return PendingSignIn(**json.loads(plain))
+    except (TypeError, ValueError):
+        return None
