@@ -1,0 +1,110 @@
+"""Writes the pages of docs/reference that say what the code says; `--check` only compares.
+
+A page is a function that returns its whole text, entered in PAGES. To add one: write the function,
+enter it, run `make docs`, and link the page from docs/README.md. A function must not depend on the
+machine, the time or the environment: the page is compared byte for byte in `make check`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from entrada import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "<!-- Made by scripts/generate_docs.py; change the code, then run `make docs`. -->"
+
+
+def error_classes() -> Iterator[tuple[int, type[errors.EntradaError]]]:
+    """Every error with its depth in the tree, in the order in which the module defines them."""
+
+    def below(
+        parent: type[errors.EntradaError], depth: int
+    ) -> Iterator[tuple[int, type[errors.EntradaError]]]:
+        yield depth, parent
+        for child in parent.__subclasses__():
+            if child.__module__ == errors.__name__:
+                yield from below(child, depth + 1)
+
+    return below(errors.EntradaError, 0)
+
+
+def _own(error: type[errors.EntradaError], name: str) -> str:
+    """The default text, unless the class inherits the root's, which says nothing about it."""
+    text: str = getattr(error, name)
+    return text if error is errors.EntradaError or text != getattr(errors.EntradaError, name) else ""
+
+
+def _first_paragraph(error: type[errors.EntradaError]) -> str:
+    return " ".join((inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]).split())
+
+
+def errors_page() -> str:
+    """docs/reference/errors.md: one entry an error, in the order of the tree."""
+    lines = [
+        "# Errors",
+        "",
+        MARK,
+        "",
+        "Every refusal of Entrada is one of these.",
+        "The code is stable: a program may branch on it, and on the class; never on the sentence.",
+        "A page, a JSON answer and a log line all carry the code.",
+        "",
+        "| code | class | who can help |",
+        "|---|---|---|",
+    ]
+    entries = list(error_classes())
+    for depth, error in entries:
+        indent = "&nbsp;" * 4 * depth
+        lines.append(
+            f"| [`{error.code}`](#{error.code}) | {indent}`{error.__name__}` | {error.fixer.value} |"
+        )
+    for _, error in entries:
+        bases = [base for base in error.__bases__ if issubclass(base, errors.EntradaError)]
+        lines += ["", f"## {error.code}", "", f"`entrada.errors.{error.__name__}`"]
+        if bases:
+            lines[-1] += f", a kind of [`{bases[0].code}`](#{bases[0].code})"
+        lines[-1] += "."
+        if sentence := _own(error, "default_sentence"):
+            lines += ["", f"> {sentence}"]
+        if hint := _own(error, "default_hint"):
+            lines += [">", f"> {hint}"] if sentence else ["", f"> {hint}"]
+        if meaning := _first_paragraph(error):
+            lines += ["", meaning]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/errors.md": errors_page,
+}
+
+
+def main(*, only_check: bool) -> int:
+    """Writes, or compares, every page. Returns the exit status."""
+    stale = 0
+    for name, make_page in PAGES.items():
+        path = ROOT / name
+        wanted = make_page()
+        present = path.read_text("utf-8") if path.is_file() else ""
+        if present == wanted:
+            continue
+        if only_check:
+            stale += 1
+            print(f"{name} is not what the code says; run `make docs`:")
+            difference = difflib.unified_diff(
+                present.splitlines(), wanted.splitlines(), name, "the code", "", "", 1, ""
+            )
+            print("\n".join(list(difference)[:30]))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted, "utf-8")
+            print(f"wrote {name}")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(only_check="--check" in sys.argv[1:]))
