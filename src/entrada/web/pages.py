@@ -1,0 +1,420 @@
+"""The pages people see: signing in, signing out, and every refusal as something they can act on.
+
+Owns the templates, the stylesheet and the content security policy that belongs to them.
+Refuses scripts, outside requests and inline styles other than the one whose hash the policy names.
+Knows no framework and no request: values in, a `Page` out; the caller picks the status code and sends
+`Cache-Control: no-store` and `Referrer-Policy: no-referrer` with it.
+
+Everything shown is escaped, and stripped of control characters and of the marks that reverse the reading
+direction, because names, e-mail addresses and Entra's descriptions are written by strangers.
+
+Source: W3C, Content Security Policy Level 3; WCAG 2.2 level AA; Microsoft, "Sign in with Microsoft: branding
+guidelines for applications".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit
+
+from entrada.entra.aadsts import cause_of
+from entrada.errors import (
+    AccountDisabled,
+    AdmissionRefused,
+    ConfigurationError,
+    EntradaError,
+    EntraRefused,
+    EntraUnavailable,
+    Fixer,
+    IdentityAlreadyLinked,
+    PersonalAccountRefused,
+    RequestRefused,
+    RoleRequired,
+    SignInAlreadyUsed,
+    SignInError,
+    SignInExpired,
+    StateMissing,
+    StoreUnavailable,
+    TenantRefused,
+    TokenRefused,
+    TooManyAttempts,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+CSRF_FIELD: Final = "csrf_token"
+"""The name under which a page's form posts the token it was given."""
+
+DEFAULT_LABEL: Final = "Sign in with Microsoft Entra ID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """UTF-8 HTML and the `Content-Security-Policy` without which it must not be sent."""
+
+    html: bytes
+    content_security_policy: str
+
+
+class Tone(StrEnum):
+    """`CAUTION` asks for attention; `PLAIN` only tells."""
+
+    PLAIN = "plain"
+    CAUTION = "caution"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """`exact` sets the text in a fixed-width face, for ids and codes that people compare or copy."""
+
+    label: str
+    text: str
+    exact: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """A link, or with `csrf_token` a form that posts. `first` marks the one most people want."""
+
+    label: str
+    path: str
+    csrf_token: str | None = None
+    first: bool = False
+
+
+_HEADINGS: Final[Mapping[type[EntradaError], str]] = {
+    ConfigurationError: "This application is not set up correctly",
+    SignInError: "You were not signed in",
+    StateMissing: "Please start again",
+    SignInExpired: "That took too long",
+    SignInAlreadyUsed: "This sign-in is over",
+    EntraRefused: "Microsoft did not sign you in",
+    TooManyAttempts: "Signing in keeps failing",
+    TokenRefused: "This sign-in could not be trusted",
+    AdmissionRefused: "You cannot sign in here",
+    AccountDisabled: "You cannot sign in here for now",
+    PersonalAccountRefused: "Please use another account",
+    TenantRefused: "Please use another account",
+    RoleRequired: "You have no access here yet",
+    RequestRefused: "That did not work",
+    IdentityAlreadyLinked: "This account is taken",
+    Unavailable: "Not available right now",
+    EntraUnavailable: "Microsoft cannot be reached right now",
+    StoreUnavailable: "Not available right now",
+}
+_GENERAL_HEADING: Final = "Something went wrong"
+
+_FIXERS: Final[Mapping[Fixer, tuple[str, str]]] = {
+    Fixer.PERSON: ("person", "You can fix this"),
+    Fixer.ADMINISTRATOR: ("administrator", "Your administrator can fix this"),
+    Fixer.NOBODY: ("nobody", "Nothing to fix: waiting helps"),
+}
+
+
+class Pages:
+    """Every page of one application. Cheap to make; templates are compiled at their first use and kept."""
+
+    def __init__(self, *, application_name: str) -> None:
+        self._application_name = application_name
+
+    def login(
+        self,
+        *,
+        start_path: str,
+        label: str = DEFAULT_LABEL,
+        notice: Notice | None = None,
+        insecure_http: bool = False,
+    ) -> Page:
+        """The sign-in page: one button that leads to `start_path`."""
+        return self._page(
+            "login.html", start_path=start_path, label=label, notice=notice, insecure_http=insecure_http
+        )
+
+    def failure(
+        self,
+        error: EntradaError,
+        *,
+        login_path: str,
+        correlation_id: str,
+        when: datetime,
+        retry_path: str | None = None,
+    ) -> Page:
+        """What happened, what to do, who can do it, and the evidence.
+
+        `correlation_id` is the request's own, as the log has it. `retry_path` None: trying again is no help.
+        """
+        fixer, fixer_sentence = _FIXERS[error.fixer]
+        return self._page(
+            "failure.html",
+            heading=_heading(error),
+            sentence=error.sentence,
+            hint=error.hint,
+            fixer=fixer,
+            fixer_sentence=fixer_sentence,
+            retry_path=retry_path,
+            login_path=login_path,
+            evidence=_evidence(error, correlation_id, when),
+        )
+
+    def signed_out(self, *, login_path: str, at_entra: bool) -> Page:
+        """The end of a sign-out. Leads to the sign-in page only when asked to."""
+        return self._page("signed_out.html", login_path=login_path, at_entra=at_entra)
+
+    def confirm_sign_out(
+        self,
+        *,
+        logout_path: str,
+        csrf_token: str,
+        name: str,
+        next_path: str = "/",
+        form_action_hosts: Sequence[str] = (),
+    ) -> Page:
+        """Asks before signing out, for a sign-out that came as a link. `next_path` is where staying leads."""
+        sign_out = Action(label="Sign out", path=logout_path, csrf_token=csrf_token, first=True)
+        return self._page(
+            "confirm_sign_out.html",
+            form_action_hosts=form_action_hosts,
+            sign_out=sign_out,
+            name=name,
+            next_path=next_path,
+        )
+
+    def signed_in(
+        self,
+        *,
+        logout_path: str,
+        csrf_token: str,
+        name: str,
+        email: str | None,
+        roles: Sequence[str],
+        application_path: str = "/",
+        form_action_hosts: Sequence[str] = (),
+    ) -> Page:
+        """Who is signed in, with which roles, and the way out."""
+        actions = (
+            Action(label="Go to the application", path=application_path, first=True),
+            Action(label="Sign out", path=logout_path, csrf_token=csrf_token),
+        )
+        return self._page(
+            "signed_in.html",
+            form_action_hosts=form_action_hosts,
+            name=name,
+            email=email,
+            roles=tuple(roles),
+            actions=actions,
+        )
+
+    def note(
+        self,
+        title: str,
+        *,
+        paragraphs: Sequence[str] = (),
+        facts: Sequence[Fact] = (),
+        actions: Sequence[Action] = (),
+        notice: Notice | None = None,
+        form_action_hosts: Sequence[str] = (),
+    ) -> Page:
+        """A page of the same make for anything else that has to be said."""
+        return self._page(
+            "note.html",
+            form_action_hosts=form_action_hosts,
+            title=title,
+            paragraphs=tuple(paragraphs),
+            facts=tuple(facts),
+            actions=tuple(actions),
+            notice=notice,
+        )
+
+    def front_channel_done(self, *, framed_by: Sequence[str]) -> Page:
+        """Nothing to see, in a frame of Entra's. `framed_by` are the only origins that may show it.
+
+        Source: OpenID Connect Front-Channel Logout 1.0, section 3.
+        """
+        ancestors = " ".join(map(_origin, framed_by)) or "'none'"
+        policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+        html = self._environment.get_template("front_channel_done.html").render()
+        return Page(html=html.encode(), content_security_policy=policy)
+
+    def _page(
+        self, template: str, *, form_action_hosts: Sequence[str] | None = None, **values: object
+    ) -> Page:
+        html = self._environment.get_template(template).render(values)
+        return Page(html=html.encode(), content_security_policy=_policy(form_action_hosts))
+
+    @cached_property
+    def _environment(self) -> Environment:
+        # Imported here: the base install does without Jinja2, and start-up without its cost.
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+
+        environment = Environment(
+            loader=PackageLoader("entrada.web", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_presentable,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"here": safe_path, "cut": _cut, "addresses": _with_addresses}
+        environment.globals |= {
+            "application_name": self._application_name,
+            "csrf_field": CSRF_FIELD,
+            "icon": _icon(),
+            # Our own file, and the policy carries its hash.
+            "stylesheet": Markup(stylesheet()),  # noqa: S704
+        }
+        return environment
+
+
+@cache
+def stylesheet() -> str:
+    """The stylesheet of every page, without its comments. Its custom properties are the design tokens."""
+    text = files("entrada.web").joinpath("static", "entrada.css").read_text(encoding="utf-8")
+    return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
+
+
+@cache
+def stylesheet_hash() -> str:
+    """The stylesheet as a source expression, for the policy of a page that inlines it."""
+    digest = hashlib.sha256(stylesheet().encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def safe_path(path: str) -> str:
+    """`path` if it stays on this origin, else "/". The last net; whoever takes a path from a visitor checks it.
+
+    Refused: anything that a browser could read as another scheme or host, control characters included.
+    """
+    return path if _LOCAL_PATH.fullmatch(path) else "/"
+
+
+_LOCAL_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f-\x9f\ud800-\udfff]{0,4095}")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_ADDRESS = re.compile(r"https?://[^\s<>\"'`]+")
+
+
+def _policy(form_action_hosts: Sequence[str] | None) -> str:
+    """`form_action_hosts` None: the page has no form.
+
+    Chromium holds the redirects after a form post to `form-action` too, so the host that a sign-out ends at
+    has to be named.
+    """
+    form_action = "'none'"
+    if form_action_hosts is not None:
+        form_action = " ".join(("'self'", *map(_origin, form_action_hosts)))
+    return (
+        f"default-src 'none'; style-src {stylesheet_hash()}; img-src data:; "
+        f"form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _origin(url: str) -> str:
+    """The origin of an http(s) URL, as a policy writes it.
+
+    Raises:
+        ValueError: not such a URL; a policy is no place for anything else.
+    """
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}".lower()
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError(f"not an http or https origin: {url!r}")
+    return origin
+
+
+def _heading(error: EntradaError) -> str:
+    for kind in type(error).__mro__:
+        if kind in _HEADINGS:
+            return _HEADINGS[kind]
+    return _GENERAL_HEADING
+
+
+def _evidence(error: EntradaError, correlation_id: str, when: datetime) -> list[Fact]:
+    """What helps to find this in a log, and nothing that opens a door."""
+    facts = [
+        Fact(label="Incident", text=correlation_id, exact=True),
+        Fact(label="Time", text=f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
+        Fact(label="Reason", text=error.code, exact=True),
+    ]
+    if isinstance(error, EntraRefused):
+        facts += _evidence_of_entra(error)
+    elif isinstance(error, TokenRefused):
+        facts.append(Fact(label="Failed check", text=error.check, exact=True))
+    elif isinstance(error, TooManyAttempts):
+        facts.append(Fact(label="Attempts", text=str(error.attempts)))
+    elif isinstance(error, EntraUnavailable):
+        facts.append(Fact(label="What happened", text=error.reason))
+    elif isinstance(error, ConfigurationError) and error.setting:
+        facts.append(Fact(label="Setting", text=error.setting, exact=True))
+    if isinstance(error, Unavailable) and error.retry_after_seconds is not None:
+        facts.append(Fact(label="Try again after", text=f"{error.retry_after_seconds} seconds"))
+    if error.correlation_id:
+        facts.append(Fact(label="Correlation ID at Microsoft", text=error.correlation_id, exact=True))
+    return facts
+
+
+def _evidence_of_entra(error: EntraRefused) -> list[Fact]:
+    facts = [Fact(label="Error", text=error.error, exact=True)]
+    if error.aadsts:
+        facts.append(Fact(label="Code", text=f"AADSTS{error.aadsts}", exact=True))
+    if cause := cause_of(error.aadsts):
+        facts.append(Fact(label="Cause", text=cause))
+    if error.description:
+        facts.append(Fact(label="Microsoft's words", text=error.description))
+    if error.trace_id:
+        facts.append(Fact(label="Trace ID at Microsoft", text=error.trace_id, exact=True))
+    return facts
+
+
+def _presentable(value: Any) -> Any:
+    """Jinja hands every value that a template shows through here."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return _UNWANTED.sub(" ", value)
+    return value
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _with_addresses(text: str) -> Markup:
+    """The text, escaped, with addresses set off so that they can be copied whole. Never a link."""
+    from markupsafe import Markup
+
+    text = _presentable(text)
+    shown, end = Markup(), 0
+    for match in _ADDRESS.finditer(text):
+        address = match.group().rstrip(".,;:!?)")
+        shown += Markup('{}<code class="address">{}</code>').format(text[end : match.start()], address)
+        end = match.start() + len(address)
+    return shown + text[end:]
+
+
+def _icon() -> str:
+    """The mark as a data address, so that a browser asks nobody for a favicon."""
+    svg = (
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 48 48'>"
+        "<path fill='#14513e' d='M6 46V20a18 18 0 0 1 36 0v26z'/>"
+        "<path fill='#fff' d='M13 46V20a11 11 0 0 1 11-11l8 3v34z'/>"
+        "<circle fill='#b07f2e' cx='27' cy='30' r='2.5'/></svg>"
+    )
+    return "data:image/svg+xml," + quote(svg, safe="/:=' ")
