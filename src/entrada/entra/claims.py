@@ -1,0 +1,247 @@
+"""What an ID token says about a person, once it is believed.
+
+Owns `IdToken`, the verified type, and the reading of single claims into values.
+Only `entrada.entra.verification` makes an `IdToken`; everything else can only receive one.
+A claim that decides something (roles, groups, sid) and has the wrong shape refuses the whole token: to guess
+"none" would take roles away, or hand out a default role, in silence.
+A claim that is only shown is cleaned instead.
+
+Source: Microsoft, "ID token claims reference" and "Configure optional claims"; OpenID Connect Core 1.0,
+section 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
+from entrada.entra.jws import is_printable_ascii
+from entrada.errors import TokenRefused
+
+_PROOF: Final = object()
+"""Only `entrada.entra.verification` passes this on; a test holds the whole source to that."""
+
+LATEST_SECOND = 32_503_680_000  # the year 3000: far beyond any token, well inside what datetime can add to
+LIST_LIMIT = 2_000
+VALUE_LIMIT_CHARS = 256
+SHOWN_LIMIT_CHARS = 256
+OPAQUE_LIMIT_CHARS = 2_048
+
+# Where tenants of any cloud are named as `idp`. The list is closed: an organisation that federates directly
+# chooses its own issuer address, and could write another organisation's tenant into it.
+_ISSUER_HOSTS = frozenset(
+    {
+        "sts.windows.net",
+        "sts.chinacloudapi.cn",
+        "login.microsoftonline.com",
+        "login.microsoftonline.us",
+        "login.partner.microsoftonline.cn",
+    }
+)
+_ISSUER = re.compile(r"https://([a-z.]+)/([0-9a-fA-F-]{36})/(?:v2\.0/?)?", re.ASCII)
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,253}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdToken:
+    """An ID token that passed every check: the one thing about a person that may be believed.
+
+    `tenant_id` and `object_id` together name the person, and nothing else here does.
+    """
+
+    verified: InitVar[object]
+
+    issuer: str
+    tenant_id: TenantId
+    object_id: ObjectId
+    subject: str
+    """Pairwise: the same person has another `subject` in every application."""
+    audience: str
+    nonce: str | None = field(repr=False)
+    issued_at: datetime
+    expires_at: datetime
+    auth_time: datetime | None
+    token_id: str | None
+    """`uti`; Entra's log knows the token by it."""
+
+    name: str
+    """For showing; empty if Entra sent none."""
+    preferred_username: str | None
+    """Changes hands: nothing may be looked up by it."""
+    email: str | None
+    """None also if what Entra sent is not one plain address."""
+    email_is_verified: bool
+    is_guest: bool
+    home_tenant: TenantId | None
+    """Where the account lives; None for a guest of no tenant (Google, one-time passcode, SAML)."""
+
+    roles: frozenset[str]
+    """App role values, exactly as assigned; empty if none is."""
+    groups: frozenset[str] | None
+    """Object ids in lower case (or names, if the registration asks for them); None if the claim is absent."""
+    has_group_overage: bool
+    """The person is in more groups than a token holds: ask Graph, `groups` is not the whole truth."""
+    auth_contexts: frozenset[str]
+    """`acrs`: the authentication contexts that Conditional Access says were met."""
+
+    session_id: str | None
+    """`sid`: what Entra's front-channel logout will name."""
+    login_hint: str | None = field(repr=False)
+
+    def __post_init__(self, verified: object) -> None:
+        if verified is not _PROOF:
+            raise TypeError("an IdToken is made by verify_id_token, and nowhere else")
+
+
+def required_moment(claims: Mapping[str, Any], name: str) -> datetime:
+    """The moment that a claim in seconds since 1970 names.
+
+    Raises:
+        TokenRefused: check `name`: missing, no whole number (true and "1" are none), or beyond the year 3000.
+    Source: RFC 7519, section 2 (NumericDate).
+    """
+    if name not in claims:
+        raise TokenRefused(name, "missing")
+    seconds = claims[name]
+    # `type`, because true is an int to isinstance.
+    if type(seconds) is not int or not 0 < seconds <= LATEST_SECOND:
+        raise TokenRefused(name, "not a moment in seconds")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def optional_moment(claims: Mapping[str, Any], name: str) -> datetime | None:
+    """As `required_moment`, but None if the claim is absent."""
+    return required_moment(claims, name) if name in claims else None
+
+
+def required_text(claims: Mapping[str, Any], name: str, *, limit: int) -> str:
+    """A claim of 1 to `limit` printable ASCII characters.
+
+    Raises:
+        TokenRefused: check `name`.
+    """
+    if name not in claims:
+        raise TokenRefused(name, "missing")
+    text = claims[name]
+    if not isinstance(text, str) or not is_printable_ascii(text, limit=limit):
+        raise TokenRefused(name, f"not 1 to {limit} printable characters")
+    return text
+
+
+def optional_text(claims: Mapping[str, Any], name: str, *, limit: int) -> str | None:
+    """As `required_text`, but None if the claim is absent."""
+    return required_text(claims, name, limit=limit) if name in claims else None
+
+
+def text_set(claims: Mapping[str, Any], name: str) -> frozenset[str] | None:
+    """A claim that is a list of strings, kept to the letter; None if it is absent.
+
+    Raises:
+        TokenRefused: check `name`: a lone string, null, a list of anything else, too many or too long.
+    """
+    if name not in claims:
+        return None
+    values = claims[name]
+    if not isinstance(values, list) or len(values) > LIST_LIMIT:
+        raise TokenRefused(name, f"not a list of at most {LIST_LIMIT}")
+    if not all(isinstance(value, str) and 0 < len(value) <= VALUE_LIMIT_CHARS for value in values):
+        raise TokenRefused(name, "not a list of short texts")
+    return frozenset(values)
+
+
+def read_groups(claims: Mapping[str, Any]) -> frozenset[str] | None:
+    """The `groups` claim, object ids in lower case; None if it is absent."""
+    groups = text_set(claims, "groups")
+    return None if groups is None else frozenset(parse_guid(group) or group for group in groups)
+
+
+def has_group_overage(claims: Mapping[str, Any]) -> bool:
+    """Whether Entra left groups out for want of space.
+
+    The addresses in `_claim_sources` are never read: they name a retired host, and no token names our hosts.
+
+    Source: Microsoft, "Configure group claims" (groups overage claim).
+    """
+    elsewhere = claims.get("_claim_names", {})
+    if not isinstance(elsewhere, dict):
+        raise TokenRefused("groups", "_claim_names is not an object")
+    return "groups" in elsewhere or claims.get("hasgroups", False) is not False
+
+
+def read_auth_contexts(claims: Mapping[str, Any]) -> frozenset[str]:
+    """The `acrs` claim, a list or a single text; empty if it is absent."""
+    if isinstance(claims.get("acrs"), str):
+        return frozenset({claims["acrs"]})
+    return text_set(claims, "acrs") or frozenset()
+
+
+def shown_text(value: object) -> str | None:
+    """Text to show: no control characters, no direction overrides, cut to size; None if nothing is left."""
+    if not isinstance(value, str):
+        return None
+    kept = value[: 2 * SHOWN_LIMIT_CHARS]
+    if not kept.isprintable():
+        kept = "".join(char for char in kept if char.isprintable())
+    return kept.strip()[:SHOWN_LIMIT_CHARS] or None
+
+
+def read_email(claims: Mapping[str, Any]) -> str | None:
+    """The `email` claim if it is one plain ASCII address, else None: an odd one must match nobody's."""
+    email = claims.get("email")
+    return email if isinstance(email, str) and _EMAIL.fullmatch(email) else None
+
+
+def email_is_verified(claims: Mapping[str, Any]) -> bool:
+    """Whether the tenant owns the address's domain. Absent is no; an explicit no of `email_verified` wins.
+
+    Source: Microsoft, "Migrate away from using email claims for user identification".
+    """
+    if "email_verified" in claims and claims["email_verified"] is not True:
+        return False
+    vouched = claims.get("xms_edov")
+    return vouched is True or (type(vouched) is int and vouched == 1) or vouched == "1"
+
+
+def read_home(claims: Mapping[str, Any], *, issuer: str, tenant_id: TenantId) -> tuple[bool, TenantId | None]:
+    """Whether the person is a guest in `tenant_id`, and where the account lives.
+
+    One sign of a guest is enough: `acct` 1, an `idp` that is not this tenant, or `#EXT#` in the user name.
+
+    Source: Microsoft, "ID token claims reference" (`idp`) and "Configure optional claims" (`acct`).
+    """
+    if tenant_id == PERSONAL_ACCOUNTS:
+        return False, tenant_id
+    home = _read_home_tenant(claims["idp"], issuer, tenant_id) if "idp" in claims else None
+    is_guest = (
+        claims.get("acct", 0) not in (0, "0")
+        or ("idp" in claims and home != tenant_id)
+        or any("#EXT#" in str(claims.get(name, "")).upper() for name in ("preferred_username", "upn"))
+    )
+    if is_guest:
+        return True, None if home == tenant_id else home
+    return False, tenant_id
+
+
+def _read_home_tenant(idp: object, issuer: str, tenant_id: TenantId) -> TenantId | None:
+    if idp == issuer:
+        return tenant_id
+    match = _ISSUER.fullmatch(idp) if isinstance(idp, str) else None
+    if match is None:
+        # The same login host as this token's issuer, whatever its address is.
+        if isinstance(idp, str) and (found := _tenant_by_shape_of(issuer, tenant_id, idp)):
+            return found
+        return PERSONAL_ACCOUNTS if idp == "live.com" else None
+    guid = parse_guid(match[2])
+    return TenantId(guid) if guid and match[1] in _ISSUER_HOSTS else None
+
+
+def _tenant_by_shape_of(issuer: str, tenant_id: TenantId, idp: str) -> TenantId | None:
+    before, _, after = issuer.partition(tenant_id)
+    if not (idp.startswith(before) and idp.endswith(after)):
+        return None
+    guid = parse_guid(idp[len(before) : len(idp) - len(after)])
+    return TenantId(guid) if guid else None

@@ -1,0 +1,344 @@
+"""The checks that make a raw ID token an `IdToken`, one after the other.
+
+Owns the order of the checks and what is expected; is the only maker of `IdToken`.
+Does no I/O and reads no clock: keys and `now` come in as arguments.
+
+     1  form, size, JSON, alg, crit, typ        the gate, `entrada.entra.jws`
+     2  kid                                     exactly one key of that name
+     3  signature                               RS256, before any claim is read
+     4  ver                                     2.0
+     5  tid, iss, key_issuer                    the issuer is that tenant's own, and the key may speak for it
+     6  tenant                                  allowed here; personal accounts have their own answer
+     7  aud, azp                                this application
+     8  exp, nbf, iat                           within the skew; not issued long ago
+     9  nonce                                   the one of this sign-in
+    10  token_use                               an ID token, no access or logout token
+    11  sub, oid                                a person that can be named
+    12  auth_time, acrs                         as fresh and as strong as asked for
+    13  at_hash, c_hash                         the tokens beside it, when it names them
+    14  roles, groups, sid, uti                 shapes that can be relied on
+
+Not checked: whether the account is still enabled (Entra did, when it issued the token), and whether the
+person may come in (`entrada.accounts`).
+
+Source: OpenID Connect Core 1.0, sections 3.1.3.7 and 12.2; Microsoft, "Secure applications and APIs by
+validating claims" and "ID tokens in the Microsoft identity platform".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from jwt.algorithms import RSAAlgorithm
+
+from entrada.entra import claims as read
+from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
+from entrada.entra.claims import _PROOF, IdToken
+from entrada.entra.jws import (
+    PLAIN_JWT,
+    RS256_ONLY,
+    CompactJws,
+    RawAccessToken,
+    RawIdToken,
+    read_claims,
+    read_jws,
+)
+from entrada.entra.keys import KeySet, SigningKey
+from entrada.errors import PersonalAccountRefused, TenantRefused, TokenRefused
+
+_TENANT_TEMPLATE = "{tenantid}"
+_RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
+
+# Claims that only other kinds of token carry. `azp` and `roles` stand in both kinds, so they tell nothing.
+_ACCESS_TOKEN_CLAIMS = ("scp", "appid", "azpacr", "appidacr", "idtyp")
+_LOGOUT_TOKEN_CLAIMS = ("events",)
+
+_CLOCK_HINT = "Check the clock of this server; if it is right, start again from the sign-in page."
+_ROLLOVER_HINT = (
+    "Microsoft may have changed its signing keys a moment ago: try again in five minutes. "
+    "If it happens again, show this page to your administrator."
+)
+_PROFILE_HINT = "Administrator: ask for the scope `profile` at sign-in; Entra sends `oid` only with it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdTokenExpectations:
+    """What an ID token must say to be believed here.
+
+    `issuer_template` is `Metadata.issuer_template`. `nonce` is the value that stood in the authorize request;
+    MSAL sends the SHA-256, in hexadecimal, of the nonce it keeps, so with MSAL it is that.
+    `max_age` and `auth_contexts` are what the authorize request asked for, if it did.
+
+    Raises:
+        ValueError: something is empty; an expectation that expects nothing would let everything through.
+    """
+
+    issuer_template: str
+    client_id: str
+    allowed_tenants: frozenset[TenantId]
+    nonce: str = field(repr=False)
+    max_age: timedelta | None = None
+    auth_contexts: frozenset[str] = frozenset()
+    skew: timedelta = timedelta(seconds=120)
+    oldest_issue: timedelta = timedelta(hours=1)
+
+    def __post_init__(self) -> None:
+        if not (self.client_id and self.nonce and self.allowed_tenants):
+            raise ValueError("client_id, nonce and allowed_tenants must not be empty")
+        if _TENANT_TEMPLATE not in self.issuer_template:
+            raise ValueError("issuer_template must contain {tenantid}")
+        if not timedelta(0) <= self.skew <= timedelta(minutes=5):
+            raise ValueError("skew must lie between 0 and 5 minutes")
+
+
+def verify_id_token(
+    raw: RawIdToken,
+    *,
+    keys: KeySet,
+    expected: IdTokenExpectations,
+    now: datetime,
+    access_token: RawAccessToken | None = None,
+    code: str | None = None,
+) -> IdToken:
+    """The verified token of a sign-in.
+
+    `access_token` and `code` are what came with it; they are needed only if the token names their hashes.
+
+    Raises:
+        TokenRefused: a check failed; `check` names it.
+        TenantRefused: genuine, but of a tenant that is not allowed here.
+        PersonalAccountRefused: genuine, but of a personal account, and those are not allowed here.
+    Source: OpenID Connect Core 1.0, section 3.1.3.7.
+    """
+    claims, issuer, tenant_id = _believe(raw, keys, expected, now)
+    _check_nonce(claims, expected.nonce)
+    _check_hash(claims, "at_hash", access_token)
+    _check_hash(claims, "c_hash", code)
+    return _read_id_token(claims, issuer=issuer, tenant_id=tenant_id, expected=expected, now=now)
+
+
+def verify_refreshed_id_token(
+    raw: RawIdToken,
+    *,
+    keys: KeySet,
+    expected: IdTokenExpectations,
+    previous: IdToken,
+    now: datetime,
+    access_token: RawAccessToken | None = None,
+) -> IdToken:
+    """The verified token of a refresh: as at sign-in, with the same person, and application as `previous`.
+
+    A refreshed token need not repeat the nonce; if it does, it is the one of the sign-in.
+
+    Raises:
+        TokenRefused: as `verify_id_token`, or check "refresh": the session that refreshed must end.
+    Source: OpenID Connect Core 1.0, section 12.2.
+    """
+    claims, issuer, tenant_id = _believe(raw, keys, expected, now)
+    if "nonce" in claims:
+        _check_nonce(claims, expected.nonce)
+    _check_hash(claims, "at_hash", access_token)
+    token = _read_id_token(claims, issuer=issuer, tenant_id=tenant_id, expected=expected, now=now)
+    for name in ("issuer", "tenant_id", "object_id", "subject", "audience"):
+        if getattr(token, name) != getattr(previous, name):
+            raise TokenRefused("refresh", f"another {name} than at sign-in")
+    if token.auth_time and previous.auth_time and token.auth_time < previous.auth_time:
+        raise TokenRefused("refresh", "an earlier auth_time than at sign-in")
+    return token
+
+
+def _believe(
+    raw: str, keys: KeySet, expected: IdTokenExpectations, now: datetime
+) -> tuple[Mapping[str, Any], str, TenantId]:
+    """Checks 1 to 8 and 10: claims, issuer and tenant of a genuine, current ID token for this application."""
+    jws = read_jws(raw, algorithms=RS256_ONLY, types=PLAIN_JWT)
+    key = _find_key(keys, jws)
+    verify_signature(jws, key)
+    claims = read_claims(jws)
+    _check_version(claims)
+    issuer, tenant_id = _check_issuer(claims, key, expected.issuer_template)
+    _check_tenant(tenant_id, expected.allowed_tenants)
+    _check_audience(claims, expected.client_id)
+    _check_times(claims, expected, now)
+    _check_token_use(claims)
+    return claims, issuer, tenant_id
+
+
+def _find_key(keys: KeySet, jws: CompactJws) -> SigningKey:
+    key = keys.find(jws.kid)
+    if key is None:
+        raise TokenRefused("kid", "Entra publishes no such signing key", hint=_ROLLOVER_HINT)
+    return key
+
+
+def verify_signature(jws: CompactJws, key: SigningKey) -> None:
+    """Passes only if `key` signed exactly these bytes with RS256.
+
+    Raises:
+        TokenRefused: check "alg" or "signature".
+    Source: RFC 7518, section 3.3.
+    """
+    # The gate's allow-list said so already; said again, because here it decides which mathematics runs.
+    if jws.algorithm != "RS256":
+        raise TokenRefused("alg", "not RS256")
+    if not _RS256.verify(jws.signing_input, key.public_key, jws.signature):
+        raise TokenRefused("signature", "not made by Entra's key")
+
+
+def _check_version(claims: Mapping[str, Any]) -> None:
+    if claims.get("ver") != "2.0":
+        raise TokenRefused("ver", "not 2.0")
+
+
+def _check_issuer(claims: Mapping[str, Any], key: SigningKey, template: str) -> tuple[str, TenantId]:
+    tid = parse_guid(claims.get("tid"))
+    if tid is None:
+        raise TokenRefused("tid", "missing or not a GUID")
+    issuer = template.replace(_TENANT_TEMPLATE, tid)
+    if claims.get("iss") != issuer:
+        raise TokenRefused("iss", "not the issuer of the tenant in tid")
+    if not key.speaks_for(issuer, tid):
+        raise TokenRefused("key_issuer", "signed by a key that speaks for another issuer")
+    return issuer, TenantId(tid)
+
+
+def _check_tenant(tenant_id: TenantId, allowed: frozenset[TenantId]) -> None:
+    if tenant_id in allowed:
+        return
+    raise PersonalAccountRefused() if tenant_id == PERSONAL_ACCOUNTS else TenantRefused()
+
+
+def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
+    audience = claims.get("aud")
+    several = isinstance(audience, list) and len(audience) > 1
+    named = audience if isinstance(audience, list) else [audience]
+    if client_id not in named or not all(isinstance(name, str) for name in named):
+        raise TokenRefused("aud", "not meant for this application")
+    # A token for several applications must say that it was issued to this one.
+    if (several or "azp" in claims) and claims.get("azp") != client_id:
+        raise TokenRefused("azp", "issued to another application")
+
+
+def _check_times(claims: Mapping[str, Any], expected: IdTokenExpectations, now: datetime) -> None:
+    if now.tzinfo is None:
+        raise ValueError("now must be aware")
+    expires_at, issued_at = read.required_moment(claims, "exp"), read.required_moment(claims, "iat")
+    not_before = read.optional_moment(claims, "nbf")
+    if now > expires_at + expected.skew:
+        raise TokenRefused("exp", f"expired {_seconds(now - expires_at)} ago", hint=_CLOCK_HINT)
+    if not_before is not None and now < not_before - expected.skew:
+        raise TokenRefused("nbf", f"valid only in {_seconds(not_before - now)}", hint=_CLOCK_HINT)
+    if now < issued_at - expected.skew:
+        raise TokenRefused("iat", f"issued {_seconds(issued_at - now)} in the future", hint=_CLOCK_HINT)
+    if now > issued_at + expected.oldest_issue + expected.skew:
+        raise TokenRefused("iat", f"issued {_seconds(now - issued_at)} ago", hint=_CLOCK_HINT)
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{round(span.total_seconds())} s"
+
+
+def _check_nonce(claims: Mapping[str, Any], expected: str) -> None:
+    found = claims.get("nonce")
+    # A missing nonce never gets as far as the comparison, and an expectation is never empty.
+    if not isinstance(found, str) or not hmac.compare_digest(found.encode(), expected.encode()):
+        raise TokenRefused("nonce", "not the one of this sign-in")
+
+
+def _check_token_use(claims: Mapping[str, Any]) -> None:
+    if any(name in claims for name in _ACCESS_TOKEN_CLAIMS):
+        raise TokenRefused("token_use", "an access token in place of an ID token")
+    if any(name in claims for name in _LOGOUT_TOKEN_CLAIMS):
+        raise TokenRefused("token_use", "a logout token in place of an ID token")
+
+
+def _check_hash(claims: Mapping[str, Any], name: str, hashed: str | None) -> None:
+    """A hash that is there must be right; one that cannot be checked is wrong.
+
+    Source: OpenID Connect Core 1.0, section 3.3.2.11.
+    """
+    if name not in claims:
+        return
+    found = claims[name]
+    if not isinstance(found, str) or not hashed:
+        raise TokenRefused(name, "cannot be checked")
+    # The hash is that of the signature; RS256 is the only one that gets this far.
+    digest = hashlib.sha256(hashed.encode("utf-8", "surrogatepass")).digest()
+    right = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+    if not hmac.compare_digest(found.encode(), right):
+        raise TokenRefused(name, "belongs to something else")
+
+
+def _read_person(claims: Mapping[str, Any]) -> tuple[str, ObjectId]:
+    subject = read.required_text(claims, "sub", limit=255)
+    object_id = parse_guid(claims.get("oid"))
+    if object_id is None:
+        raise TokenRefused("oid", "missing or not a GUID", hint=_PROFILE_HINT)
+    return subject, ObjectId(object_id)
+
+
+def _check_strength(
+    auth_time: datetime | None, contexts: frozenset[str], expected: IdTokenExpectations, now: datetime
+) -> None:
+    if expected.max_age is not None:
+        if auth_time is None:
+            raise TokenRefused("auth_time", "missing, though a recent sign-in was asked for")
+        if now > auth_time + expected.max_age + expected.skew:
+            raise TokenRefused("auth_time", f"signed in {_seconds(now - auth_time)} ago")
+    if not expected.auth_contexts <= contexts:
+        raise TokenRefused("acrs", "a required authentication context was not met")
+
+
+def _read_id_token(
+    claims: Mapping[str, Any],
+    *,
+    issuer: str,
+    tenant_id: TenantId,
+    expected: IdTokenExpectations,
+    now: datetime,
+) -> IdToken:
+    subject, object_id = _read_person(claims)
+    auth_time, contexts = read.optional_moment(claims, "auth_time"), read.read_auth_contexts(claims)
+    _check_strength(auth_time, contexts, expected, now)
+    email = read.read_email(claims)
+    username = read.shown_text(claims.get("preferred_username"))
+    is_guest, home_tenant = read.read_home(claims, issuer=issuer, tenant_id=tenant_id)
+    return IdToken(
+        verified=_PROOF,
+        issuer=issuer,
+        tenant_id=tenant_id,
+        object_id=object_id,
+        subject=subject,
+        audience=expected.client_id,
+        nonce=claims.get("nonce"),
+        issued_at=read.required_moment(claims, "iat"),
+        expires_at=read.required_moment(claims, "exp"),
+        auth_time=auth_time,
+        token_id=read.optional_text(claims, "uti", limit=read.VALUE_LIMIT_CHARS),
+        name=read.shown_text(claims.get("name")) or username or "",
+        preferred_username=username,
+        email=email,
+        email_is_verified=email is not None and read.email_is_verified(claims),
+        is_guest=is_guest,
+        home_tenant=home_tenant,
+        roles=read.text_set(claims, "roles") or frozenset(),
+        groups=read.read_groups(claims),
+        has_group_overage=read.has_group_overage(claims),
+        auth_contexts=contexts,
+        session_id=read.optional_text(claims, "sid", limit=read.VALUE_LIMIT_CHARS),
+        login_hint=_usable_hint(claims),
+    )
+
+
+def _usable_hint(claims: Mapping[str, Any]) -> str | None:
+    """The login hint if it can stand in an address, else None: it only saves the person a click."""
+    try:
+        return read.optional_text(claims, "login_hint", limit=read.OPAQUE_LIMIT_CHARS)
+    except TokenRefused:
+        return None
