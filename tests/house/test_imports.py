@@ -1,0 +1,94 @@
+"""What importing costs: the library goes into other people's programs, so it may not drag a server along."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import entrada
+
+HEAVY = {
+    "msal",
+    "requests",
+    "starlette",
+    "uvicorn",
+    "sqlalchemy",
+    "alembic",
+    "jinja2",
+    "pydantic",
+    "jwt",
+    "asyncio",
+}
+
+
+def modules_after(statement: str) -> set[str]:
+    """The names of all modules that a fresh Python has loaded after `statement`."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(answer.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["entrada", "entrada.errors"])
+def test_the_root_is_light(module: str) -> None:
+    """`import entrada` loads no MSAL, framework, database or cryptography."""
+    loaded = {name.partition(".")[0] for name in modules_after(f"import {module}")}
+    assert loaded & (HEAVY | {"cryptography"}) == set()
+
+
+@pytest.mark.parametrize("part", ["entra", "accounts", "sessions", "flows", "web"])
+def test_the_core_loads_no_framework_and_no_database(part: str) -> None:
+    """No module below the core brings in a framework or a database, at run time as in .importlinter."""
+    names = [f"entrada.{part}", *submodules(f"entrada.{part}")]
+    loaded = {name.partition(".")[0] for name in modules_after("import " + ", ".join(names))}
+    assert (
+        loaded & {"starlette", "fastapi", "flask", "django", "tornado", "uvicorn", "sqlalchemy", "alembic"}
+        == set()
+    )
+
+
+def test_the_emulator_stands_alone() -> None:
+    """Loading all of the emulator loads nothing else of entrada, and no MSAL: a second reading, unaided."""
+    loaded = modules_after("import " + ", ".join(["entrada.emulator", *submodules("entrada.emulator")]))
+    ours = {name for name in loaded if name.startswith("entrada.")}
+    assert {name for name in ours if not f"{name}.".startswith("entrada.emulator.")} == set()
+    assert "msal" not in loaded
+
+
+def submodules(package: str) -> list[str]:
+    """Every module below `package`, except those that run when imported."""
+    found = importlib.import_module(package)
+    return [
+        module.name
+        for module in pkgutil.walk_packages(found.__path__, f"{package}.")
+        if not module.name.endswith("__main__") and ".migrations.versions" not in module.name
+    ]
+
+
+def test_all_names_exist() -> None:
+    """Each name in an `__all__` is there, once, and in order of the alphabet or of the author's choice."""
+    for name in ["entrada", *submodules("entrada")]:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and not error.name.startswith("entrada"):
+                continue  # an extra that this environment does not have
+            raise
+        public = getattr(module, "__all__", [])
+        assert len(set(public)) == len(public), name
+        assert [entry for entry in public if not hasattr(module, entry)] == [], name
+
+
+def test_the_version_is_that_of_the_project(project_root: object) -> None:
+    """`entrada.__version__` and pyproject.toml say the same."""
+    import tomllib
+    from pathlib import Path
+
+    assert isinstance(project_root, Path)
+    project = tomllib.loads((project_root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert entrada.__version__ == project["version"]
