@@ -37,9 +37,13 @@ ABSENT: Any = object()
 """As a claim or header member: leave it out."""
 
 
-@lru_cache
 def private_key(name: str = KID, bits: int = 2048) -> RSAPrivateKey:
-    """The same key for the same name, within one run."""
+    """The same key for the same name and size, within one run."""
+    return _made(name, bits)
+
+
+@lru_cache
+def _made(_name: str, bits: int) -> RSAPrivateKey:
     return generate_private_key(public_exponent=65537, key_size=bits)
 
 
