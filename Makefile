@@ -23,8 +23,7 @@ emulator: setup ## an Entra of your own on this machine (ARGS="--port 8400")
 
 test: setup-dev ## set up what the tests need, then `make check` and every test (ARGS="-k name")
 	sh scripts/setup-tests
-	$(MAKE) --no-print-directory check
-	sh scripts/run-tests $(ARGS)
+	status=0; sh scripts/check || status=1; sh scripts/run-tests $(ARGS) || status=1; exit $$status
 
 check: setup-dev ## ruff, mypy, import-linter, documentation freshness; under a minute
 	sh scripts/check

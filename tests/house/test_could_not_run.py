@@ -61,13 +61,10 @@ def test_reasons_are_listed_at_the_end(suite: Path, project_root: Path) -> None:
     answer = run_pytest(suite, project_root, require_all="")
     assert answer.returncode == 0, answer.stdout
     end = answer.stdout.partition("could not run, and why")[2]
-    for reason in (
-        "frobnicator is not installed",
-        "no chromium here",
-        "no_such_package_anywhere",
-        "another planet",
-    ):
-        assert reason in end
+    assert "frobnicator is not installed" in end
+    assert "no chromium here" in end
+    assert "no_such_package_anywhere" in end
+    assert "another planet" in end
 
 
 def test_where_every_test_must_run_a_missing_tool_is_a_failure(suite: Path, project_root: Path) -> None:

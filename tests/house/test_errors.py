@@ -8,10 +8,11 @@ from pathlib import Path
 
 from entrada import errors
 
+Errors = Iterator[type[errors.EntradaError]]
 
-def every_error(
-    parent: type[errors.EntradaError] = errors.EntradaError,
-) -> Iterator[type[errors.EntradaError]]:
+
+def every_error(parent: type[errors.EntradaError] = errors.EntradaError) -> Errors:
+    """Every error of the tree, in the order of the tree."""
     yield parent
     for child in parent.__subclasses__():
         if child.__module__ == errors.__name__:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CONTRACT_TARGETS = {"demo", "serve", "emulator", "test", "check", "fix", "bench", "docs"}
-UNIX_TOOLS = (
+UNIX_TOOLS = [
     "sh",
     "make",
     "cat",
@@ -26,7 +26,7 @@ UNIX_TOOLS = (
     "tail",
     "tee",
     "sed",
-)
+]
 
 
 def run(*command: str, cwd: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
