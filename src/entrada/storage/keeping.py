@@ -1,0 +1,177 @@
+"""What every store makes of what it is given, so that all of them answer alike.
+
+    kept_profile            a profile, cut to what can be kept
+    email_key               how e-mail addresses are compared
+    new_user                the user that a first sign-in makes
+    user_after_sign_in      the user that a later one leaves
+    with_…, without_…       the user with one identity or grant more, or less
+
+Values in, values out: no I/O, no clock, no lock. What a text means is not judged, only if it can be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from entrada.accounts.identity import (
+    EntraIdentity,
+    GrantSource,
+    LinkedIdentity,
+    Profile,
+    RoleGrant,
+    User,
+    UserId,
+)
+
+NAME_LENGTH = 512
+"""Characters kept of a name or username; the rest is cut off."""
+
+EMAIL_LENGTH = 320
+"""Characters an e-mail address may have. A longer one is not kept: cut, it would be another address."""
+
+UNKEEPABLE = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+"""Half surrogate pairs, which JSON can carry and UTF-8 cannot."""
+
+
+def kept_profile(profile: Profile) -> Profile:
+    """The profile as a store keeps it; the same object where nothing needs doing.
+
+    NUL is removed and half surrogate pairs are replaced in names.
+    An e-mail address that would need either is dropped, and with it the claim that it is verified.
+    """
+    name, username = kept_text(profile.name), profile.username and kept_text(profile.username)
+    email = profile.email if profile.email and is_keepable_email(profile.email) else None
+    verified = profile.email_is_verified and email is not None
+    kept = replace(profile, name=name, username=username, email=email, email_is_verified=verified)
+    return profile if kept == profile else kept
+
+
+def kept_text(text: str) -> str:
+    if len(text) <= NAME_LENGTH and text.isprintable():
+        return text
+    return text.replace("\0", "").translate(UNKEEPABLE)[:NAME_LENGTH]
+
+
+def is_keepable_email(email: str) -> bool:
+    return len(email) <= EMAIL_LENGTH and "\0" not in email and is_unicode(email)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text has no half surrogate pair, and so can be written as UTF-8."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def email_key(email: str) -> str:
+    """Equal for two addresses that differ only in the case of ASCII letters.
+
+    Other letters count as they are: Unicode's case folding makes one address of two that different
+    people can own (K and the Kelvin sign, ss and ß).
+    """
+    return email.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
+def verified_email_key(profile: Profile) -> str | None:
+    """What `find_by_verified_email` finds the profile by; None: by nothing."""
+    return email_key(profile.email) if profile.email and profile.email_is_verified else None
+
+
+def new_user(
+    user_id: UserId,
+    identity: EntraIdentity,
+    profile: Profile,
+    entra_grants: Sequence[RoleGrant],
+    now: datetime,
+) -> User:
+    return User(
+        id=user_id,
+        profile=kept_profile(profile),
+        created_at=now,
+        identities=(LinkedIdentity(identity=identity, linked_at=now, last_sign_in_at=now),),
+        grants=grants_after_sign_in((), entra_grants),
+    )
+
+
+def user_after_sign_in(
+    user: User,
+    identity: EntraIdentity,
+    profile: Profile,
+    entra_grants: Sequence[RoleGrant] | None,
+    now: datetime,
+) -> User:
+    """The user with a new profile, new grants from Entra and the time of the sign-in.
+
+    Raises:
+        LookupError: the identity is not one of this user's.
+    """
+    if not is_linked(user, identity):
+        raise LookupError("this identity is not linked to this user")
+    return replace(
+        user,
+        profile=kept_profile(profile),
+        identities=tuple(
+            replace(linked, last_sign_in_at=now) if linked.identity == identity else linked
+            for linked in user.identities
+        ),
+        grants=grants_after_sign_in(user.grants, entra_grants),
+    )
+
+
+def is_linked(user: User, identity: EntraIdentity) -> bool:
+    return any(linked.identity == identity for linked in user.identities)
+
+
+def with_identity(user: User, linked: LinkedIdentity) -> User:
+    return replace(user, identities=identities_in_order([*user.identities, linked]))
+
+
+def manual_grant(user: User | None, role: str) -> RoleGrant | None:
+    grants = user.grants if user is not None else ()
+    return next((g for g in grants if g.role == role and g.source is GrantSource.MANUAL), None)
+
+
+def with_grant(user: User, grant: RoleGrant) -> User:
+    return replace(user, grants=grants_in_order([*user.grants, grant]))
+
+
+def without_grant(user: User, lost: RoleGrant) -> User:
+    return replace(user, grants=tuple(grant for grant in user.grants if grant != lost))
+
+
+def grants_after_sign_in(
+    held: Sequence[RoleGrant], entra_grants: Sequence[RoleGrant] | None
+) -> tuple[RoleGrant, ...]:
+    """The grants held after a sign-in, in order.
+
+    `entra_grants` replace those from Entra, one a role: the first counts. Those that stay keep `granted_at`.
+    None changes nothing. Manual grants stay.
+
+    Raises:
+        ValueError: one of `entra_grants` is not from Entra.
+    """
+    if entra_grants is None:
+        return grants_in_order(held)
+    if any(grant.source is not GrantSource.ENTRA for grant in entra_grants):
+        raise ValueError("entra_grants may hold only grants whose source is Entra")
+    since = {grant.role: grant.granted_at for grant in held if grant.source is GrantSource.ENTRA}
+    first = {grant.role: grant for grant in reversed(entra_grants)}
+    from_entra = [
+        replace(grant, granted_at=since[role]) if role in since else grant for role, grant in first.items()
+    ]
+    manual = [grant for grant in held if grant.source is not GrantSource.ENTRA]
+    return grants_in_order([*manual, *from_entra])
+
+
+def grants_in_order(grants: Iterable[RoleGrant]) -> tuple[RoleGrant, ...]:
+    return tuple(sorted(grants, key=lambda grant: (grant.role, grant.source)))
+
+
+def identities_in_order(identities: Iterable[LinkedIdentity]) -> tuple[LinkedIdentity, ...]:
+    """The longest linked first."""
+    return tuple(
+        sorted(
+            identities,
+            key=lambda linked: (linked.linked_at, linked.identity.tenant_id, linked.identity.object_id),
+        )
+    )

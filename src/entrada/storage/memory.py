@@ -1,0 +1,226 @@
+"""Stores in memory: for tests, and for applications that want no database.
+
+Everything is gone when the process ends, and no other process sees any of it.
+Safe for threads. The values are frozen, so what is handed out cannot change what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from threading import Lock
+
+from entrada.accounts.identity import (
+    EntraIdentity,
+    GrantSource,
+    LinkedIdentity,
+    Profile,
+    RoleGrant,
+    User,
+    UserId,
+)
+from entrada.accounts.store import AccountStore
+from entrada.errors import IdentityAlreadyLinked
+from entrada.sessions.session import Session, SessionId
+from entrada.sessions.store import SessionStore
+from entrada.storage.keeping import (
+    email_key,
+    is_linked,
+    manual_grant,
+    new_user,
+    user_after_sign_in,
+    verified_email_key,
+    with_grant,
+    with_identity,
+    without_grant,
+)
+
+
+class MemorySessionStore(SessionStore):
+    """Sessions of this process. Grows until `prune` is called."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sessions: dict[SessionId, Session] = {}
+        self._spent: dict[str, datetime] = {}
+        self._epoch = 1
+
+    def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
+        with self._lock:
+            if session.id in self._sessions:
+                raise ValueError("a session with this id is open already")
+            self._sessions[session.id] = session
+            if replaces is not None:
+                self._end([replaces])
+
+    def find(self, session_id: SessionId) -> Session | None:
+        return self._sessions.get(session_id)
+
+    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> None:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is not None:
+                self._sessions[session_id] = replace(
+                    session, last_seen_at=last_seen_at, idle_expires_at=idle_expires_at
+                )
+
+    def end(self, session_id: SessionId) -> bool:
+        with self._lock:
+            return self._end([session_id]) == 1
+
+    def end_by_entra_session(self, entra_session_id: str) -> int:
+        with self._lock:
+            return self._end_where(lambda session: session.entra_session_id == entra_session_id)
+
+    def end_of_user(self, user_id: UserId) -> int:
+        with self._lock:
+            return self._end_where(lambda session: session.user_id == user_id)
+
+    def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
+        with self._lock:
+            if sign_in_id in self._spent:
+                return False
+            self._spent[sign_in_id] = expires_at
+            return True
+
+    def revocation_epoch(self) -> int:
+        return self._epoch
+
+    def note_change(self) -> None:
+        with self._lock:
+            self._epoch += 1
+
+    def prune(self, *, now: datetime) -> int:
+        with self._lock:
+            sessions, spent = len(self._sessions), len(self._spent)
+            self._sessions = {
+                session.id: session
+                for session in self._sessions.values()
+                if now < session.idle_expires_at and now < session.absolute_expires_at
+            }
+            self._spent = {id: expires_at for id, expires_at in self._spent.items() if now < expires_at}
+            return sessions - len(self._sessions) + spent - len(self._spent)
+
+    def _end_where(self, ends: Callable[[Session], bool]) -> int:
+        return self._end([session.id for session in self._sessions.values() if ends(session)])
+
+    def _end(self, session_ids: Sequence[SessionId]) -> int:
+        ended = sum(self._sessions.pop(session_id, None) is not None for session_id in session_ids)
+        if ended:
+            self._epoch += 1
+        return ended
+
+
+class MemoryAccountStore(AccountStore):
+    """Accounts of this process.
+
+    `sessions`, where given, is told of every change that a live session must notice, and loses the
+    sessions of a user who is disabled, as it is when both share one SQL database.
+    """
+
+    def __init__(self, *, sessions: SessionStore | None = None) -> None:
+        self._lock = Lock()
+        self._sessions = sessions
+        self._users: dict[UserId, User] = {}
+        self._owners: dict[EntraIdentity, UserId] = {}
+
+    def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        with self._lock:
+            owner = self._owners.get(identity)
+            return self._users[owner] if owner is not None else None
+
+    def get(self, user_id: UserId) -> User | None:
+        return self._users.get(user_id)
+
+    def find_by_verified_email(self, email: str) -> Sequence[User]:
+        key = email_key(email)
+        with self._lock:
+            found = [user for user in self._users.values() if verified_email_key(user.profile) == key]
+        return sorted(found, key=lambda user: user.id)
+
+    def create(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant],
+        now: datetime,
+    ) -> User:
+        user = new_user(user_id, identity, profile, entra_grants, now)
+        with self._lock:
+            if identity in self._owners:
+                raise IdentityAlreadyLinked
+            if user_id in self._users:
+                raise ValueError("a user with this id exists already")
+            self._owners[identity] = user_id
+            self._users[user_id] = user
+        return user
+
+    def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
+        with self._lock:
+            user = self._existing(user_id)
+            owner = self._owners.setdefault(identity, user_id)
+            if owner != user_id:
+                raise IdentityAlreadyLinked
+            if is_linked(user, identity):
+                return user
+            return self._keep(with_identity(user, LinkedIdentity(identity=identity, linked_at=now)))
+
+    def record_sign_in(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant] | None,
+        now: datetime,
+    ) -> User:
+        with self._lock:
+            before = self._existing(user_id)
+            after = user_after_sign_in(before, identity, profile, entra_grants, now)
+            return self._keep(after, note=after.profile != before.profile or after.roles != before.roles)
+
+    def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
+        with self._lock:
+            user = self._users.get(user_id)
+            if user is None:
+                return None
+            if disabled and self._sessions is not None:
+                self._sessions.end_of_user(user_id)
+            if disabled != user.is_enabled:
+                return user
+            return self._keep(replace(user, disabled_at=now if disabled else None), note=True)
+
+    def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
+        with self._lock:
+            user = self._users.get(user_id)
+            if user is None or manual_grant(user, role):
+                return user
+            grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
+            return self._keep(with_grant(user, grant), note=True)
+
+    def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
+        with self._lock:
+            user = self._users.get(user_id)
+            lost = manual_grant(user, role)
+            if user is None or lost is None:
+                return user
+            return self._keep(without_grant(user, lost), note=True)
+
+    def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
+        with self._lock:
+            ids = sorted(user_id for user_id in self._users if after is None or user_id > after)
+            return [self._users[user_id] for user_id in ids[:limit]]
+
+    def _existing(self, user_id: UserId) -> User:
+        if user_id not in self._users:
+            raise LookupError("there is no user with this id")
+        return self._users[user_id]
+
+    def _keep(self, user: User, *, note: bool = False) -> User:
+        self._users[user.id] = user
+        if note and self._sessions is not None:
+            self._sessions.note_change()
+        return user

@@ -1,0 +1,15 @@
+"""Accounts and sessions in SQL: SQLite by default, PostgreSQL when there is more than one server.
+
+    database = connect("sqlite:///entrada.db")
+    database.migrate()
+    accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
+
+Needs the `server` extra (SQLAlchemy, Alembic).
+"""
+
+from entrada.storage.sql.accounts import SqlAccountStore
+from entrada.storage.sql.database import Database
+from entrada.storage.sql.engine import connect
+from entrada.storage.sql.sessions import SqlSessionStore
+
+__all__ = ["Database", "SqlAccountStore", "SqlSessionStore", "connect"]

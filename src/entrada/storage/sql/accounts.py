@@ -1,0 +1,342 @@
+"""Accounts in SQL.
+
+A user is read in one statement with identities and grants, so it is of one moment.
+Whatever a live session must notice (a role, a profile, a disabled account) grows the revocation epoch in the
+transaction that changes it, and a disabled user's sessions end in it: no caller can forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from entrada.accounts.identity import (
+    EntraIdentity,
+    GrantSource,
+    LinkedIdentity,
+    Profile,
+    RoleGrant,
+    User,
+    UserId,
+)
+from entrada.accounts.store import AccountStore
+from entrada.entra.authority import ObjectId, TenantId
+from entrada.errors import IdentityAlreadyLinked
+from entrada.storage.keeping import (
+    email_key,
+    grants_in_order,
+    identities_in_order,
+    is_linked,
+    manual_grant,
+    new_user,
+    user_after_sign_in,
+    verified_email_key,
+    with_grant,
+    with_identity,
+    without_grant,
+)
+from entrada.storage.sql.database import Database
+from entrada.storage.sql.revocation import note_change
+from entrada.storage.sql.sessions import END_OF_USER, end
+from entrada.storage.sql.tables import identities, role_grants, users
+
+KNOWN_SOURCES = {source.value: source for source in GrantSource}
+
+
+def users_where(condition: ColumnElement[bool]) -> Select[Any]:
+    """Each row holds a user, one of its identities and one of its grants."""
+    return (
+        select(
+            users.c.id,
+            users.c.name,
+            users.c.email,
+            users.c.username,
+            users.c.is_guest,
+            users.c.email_is_verified,
+            users.c.created_at,
+            users.c.disabled_at,
+            identities.c.tenant_id,
+            identities.c.object_id,
+            identities.c.linked_at,
+            identities.c.last_sign_in_at,
+            role_grants.c.role,
+            role_grants.c.source,
+            role_grants.c.granted_by,
+            role_grants.c.granted_at,
+        )
+        .select_from(
+            users.outerjoin(identities, identities.c.user_id == users.c.id).outerjoin(
+                role_grants, role_grants.c.user_id == users.c.id
+            )
+        )
+        .where(condition)
+        .order_by(users.c.id)
+    )
+
+
+THIS_IDENTITY = (identities.c.tenant_id == bindparam("tid")) & (identities.c.object_id == bindparam("oid"))
+
+GET = users_where(users.c.id == bindparam("user_id"))
+FIND_BY_IDENTITY = users_where(
+    users.c.id == select(identities.c.user_id).where(THIS_IDENTITY).scalar_subquery()
+)
+FIND_BY_VERIFIED_EMAIL = users_where(users.c.verified_email_key == bindparam("key"))
+LIST = users_where(
+    users.c.id.in_(
+        select(users.c.id)
+        .where(users.c.id > bindparam("after"))
+        .order_by(users.c.id)
+        .limit(bindparam("at_most"))
+    )
+)
+
+ADD_USER = insert(users)
+ADD_IDENTITY = insert(identities)
+ADD_GRANT = insert(role_grants)
+SET_PROFILE = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("name", "email", "username", "is_guest", "email_is_verified", "verified_email_key")
+        }
+    )
+)
+SET_DISABLED = (
+    update(users).where(users.c.id == bindparam("user_id")).values(disabled_at=bindparam("disabled_at"))
+)
+SET_LAST_SIGN_IN = update(identities).where(THIS_IDENTITY).values(last_sign_in_at=bindparam("now"))
+DROP_GRANT = delete(role_grants).where(
+    role_grants.c.user_id == bindparam("user_id"),
+    role_grants.c.role == bindparam("role"),
+    role_grants.c.source == bindparam("source"),
+)
+
+
+class SqlAccountStore(AccountStore):
+    """Accounts in a database whose tables are up to date (`database.migrate()`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        with self._database.reading() as connection:
+            return only_user(connection, FIND_BY_IDENTITY, names_of(identity))
+
+    def get(self, user_id: UserId) -> User | None:
+        with self._database.reading() as connection:
+            return only_user(connection, GET, {"user_id": user_id})
+
+    def find_by_verified_email(self, email: str) -> Sequence[User]:
+        with self._database.reading() as connection:
+            return users_of(connection.execute(FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
+
+    def create(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant],
+        now: datetime,
+    ) -> User:
+        user = new_user(user_id, identity, profile, entra_grants, now)
+        try:
+            with self._database.writing() as connection:
+                connection.execute(ADD_USER, {"id": user_id, "created_at": now, **row_of(user.profile)})
+                add_identity(connection, user_id, user.identities[0])
+                add_grants(connection, user_id, user.grants)
+        except IntegrityError:
+            if self.find_by_identity(identity) is not None:
+                raise IdentityAlreadyLinked from None
+            raise ValueError("a user with this id exists already") from None
+        return user
+
+    def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
+        linked = LinkedIdentity(identity=identity, linked_at=now)
+        try:
+            with self._database.writing() as connection:
+                user = self._held(connection, user_id)
+                if is_linked(user, identity):
+                    return user
+                add_identity(connection, user_id, linked)
+        except IntegrityError:
+            raise IdentityAlreadyLinked from None
+        return with_identity(user, linked)
+
+    def record_sign_in(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant] | None,
+        now: datetime,
+    ) -> User:
+        with self._database.writing() as connection:
+            before = self._held(connection, user_id)
+            after = user_after_sign_in(before, identity, profile, entra_grants, now)
+            connection.execute(SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
+            if after.profile != before.profile:
+                connection.execute(SET_PROFILE, {"user_id": user_id, **row_of(after.profile)})
+            if after.grants != before.grants:
+                drop_grants(
+                    connection, user_id, [grant for grant in before.grants if grant not in after.grants]
+                )
+                add_grants(
+                    connection, user_id, [grant for grant in after.grants if grant not in before.grants]
+                )
+            if after.profile != before.profile or after.roles != before.roles:
+                note_change(connection)
+        return after
+
+    def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
+        disabled_at = now if disabled else None
+        with self._database.writing() as connection:
+            user = self._held_or_none(connection, user_id)
+            if user is None:
+                return None
+            if disabled:
+                end(connection, END_OF_USER, user_id)
+            if disabled != user.is_enabled:
+                return user
+            connection.execute(SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
+            note_change(connection)
+        return replace(user, disabled_at=disabled_at)
+
+    def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
+        grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
+        with self._database.writing() as connection:
+            user = self._held_or_none(connection, user_id)
+            if user is None or manual_grant(user, role):
+                return user
+            add_grants(connection, user_id, [grant])
+            note_change(connection)
+        return with_grant(user, grant)
+
+    def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
+        with self._database.writing() as connection:
+            user = self._held_or_none(connection, user_id)
+            lost = manual_grant(user, role)
+            if user is None or lost is None:
+                return user
+            drop_grants(connection, user_id, [lost])
+            note_change(connection)
+        return without_grant(user, lost)
+
+    def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
+        with self._database.reading() as connection:
+            return users_of(connection.execute(LIST, {"after": after or "", "at_most": limit}))
+
+    def _held(self, connection: Connection, user_id: UserId) -> User:
+        user = self._held_or_none(connection, user_id)
+        if user is None:
+            raise LookupError("there is no user with this id")
+        return user
+
+    def _held_or_none(self, connection: Connection, user_id: UserId) -> User | None:
+        self._database.hold_user(connection, user_id)
+        return only_user(connection, GET, {"user_id": user_id})
+
+
+def only_user(connection: Connection, statement: Select[Any], names: dict[str, str]) -> User | None:
+    found = users_of(connection.execute(statement, names))
+    return found[0] if found else None
+
+
+def users_of(rows: Iterable[Row[Any]]) -> list[User]:
+    """The users in these rows, in their order. A grant from a source not known here counts for nothing."""
+    people: dict[UserId, Row[Any]] = {}
+    linked: dict[UserId, dict[EntraIdentity, LinkedIdentity]] = {}
+    granted: dict[UserId, dict[tuple[str, str], RoleGrant]] = {}
+    for row in rows:
+        if row.id not in people:
+            people[row.id], linked[row.id], granted[row.id] = row, {}, {}
+        if row.tenant_id is not None:
+            identity = EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id))
+            linked[row.id][identity] = LinkedIdentity(
+                identity=identity, linked_at=row.linked_at, last_sign_in_at=row.last_sign_in_at
+            )
+        if row.source in KNOWN_SOURCES:
+            granted[row.id][row.role, row.source] = RoleGrant(
+                role=row.role,
+                source=KNOWN_SOURCES[row.source],
+                granted_by=row.granted_by,
+                granted_at=row.granted_at,
+            )
+    return [
+        User(
+            id=user_id,
+            profile=Profile(
+                name=row.name,
+                email=row.email,
+                username=row.username,
+                is_guest=row.is_guest,
+                email_is_verified=row.email_is_verified,
+            ),
+            created_at=row.created_at,
+            disabled_at=row.disabled_at,
+            identities=identities_in_order(linked[user_id].values()),
+            grants=grants_in_order(granted[user_id].values()),
+        )
+        for user_id, row in people.items()
+    ]
+
+
+def names_of(identity: EntraIdentity) -> dict[str, str]:
+    return {"tid": identity.tenant_id, "oid": identity.object_id}
+
+
+def row_of(profile: Profile) -> dict[str, object]:
+    return {
+        "name": profile.name,
+        "email": profile.email,
+        "username": profile.username,
+        "is_guest": profile.is_guest,
+        "email_is_verified": profile.email_is_verified,
+        "verified_email_key": verified_email_key(profile),
+    }
+
+
+def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity) -> None:
+    connection.execute(
+        ADD_IDENTITY,
+        {
+            "tenant_id": linked.identity.tenant_id,
+            "object_id": linked.identity.object_id,
+            "user_id": user_id,
+            "linked_at": linked.linked_at,
+            "last_sign_in_at": linked.last_sign_in_at,
+        },
+    )
+
+
+def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
+    if grants:
+        connection.execute(
+            ADD_GRANT,
+            [
+                {
+                    "user_id": user_id,
+                    "role": grant.role,
+                    "source": grant.source.value,
+                    "granted_by": grant.granted_by,
+                    "granted_at": grant.granted_at,
+                }
+                for grant in grants
+            ],
+        )
+
+
+def drop_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
+    if grants:
+        connection.execute(
+            DROP_GRANT,
+            [{"user_id": user_id, "role": grant.role, "source": grant.source.value} for grant in grants],
+        )

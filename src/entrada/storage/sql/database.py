@@ -1,0 +1,128 @@
+"""One database: its connections, its transactions, its schema.
+
+    database.migrate()      brings the tables up to date
+    database.reading()      one statement, which sees one moment
+    database.writing()      one transaction: all of it or nothing
+    database.close()
+
+Statements are SQLAlchemy Core, made once when a module is loaded, so that each is compiled once.
+`sqlite` and `postgresql` say what differs.
+
+Source: SQLAlchemy, "Using Connection Pools with Multiprocessing or os.fork()".
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Engine, Pool
+
+from entrada.accounts.identity import UserId
+from entrada.storage.sql.failures import failures_named
+from entrada.storage.sql.migrations import is_at_head, upgrade
+
+WAIT = timedelta(seconds=5)
+"""How long a transaction waits for others, and a thread for a connection, before it gives up."""
+
+MIGRATION_WAIT = timedelta(minutes=1)
+"""How long a process that starts waits for another that prepares the database."""
+
+CONNECTIONS_KEPT, CONNECTIONS_AT_MOST = 5, 20
+
+
+class Database(ABC):
+    """A database with its pool of connections. Safe for threads, and across a fork outside a transaction."""
+
+    def __init__(self, name: str, engine: Engine, *, readers: Engine | None = None) -> None:
+        self.name = name
+        """The URL without its password, for logs."""
+        self._engine = engine
+        self._readers = readers or engine
+        OPEN.add(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def migrate(self) -> None:
+        """Bring a fresh or older database up to date; quick when it is so already.
+
+        Processes that start together do it once: the others wait. Cut off in the middle, nothing of it stays.
+
+        Raises:
+            ConfigurationError: a newer Entrada has prepared this database.
+            StoreUnavailable: it did not answer, or another process takes longer than a minute to prepare it.
+        """
+        with self.reading() as connection:
+            if is_at_head(connection):
+                return
+        with self._migrating() as connection:
+            upgrade(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """For one statement: it sees one moment, where two would see two."""
+        with failures_named(), self._readers.connect() as connection:
+            yield connection
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Connection]:
+        """One transaction, rolled back when the block raises."""
+
+    @abstractmethod
+    def hold_user(self, connection: Connection, user_id: UserId) -> None:
+        """From here to the end of the transaction nobody else changes this user."""
+
+    @abstractmethod
+    def revocation_epoch(self) -> int:
+        """See SessionStore."""
+
+    def close(self) -> None:
+        """Close the connections at rest. The database opens new ones if it is used again."""
+        self._engine.dispose()
+
+    @abstractmethod
+    def _migrating(self) -> AbstractContextManager[Connection]:
+        """A transaction that only one process at a time is in, waited for patiently."""
+
+    def _before_fork(self) -> None:
+        """SQLite's locks and a PostgreSQL connection belong to one process: none may cross over."""
+        self.close()
+
+    @abstractmethod
+    def _after_fork_in_parent(self) -> None:
+        """Let go of what `_before_fork` held."""
+
+    def _after_fork_in_child(self) -> None:
+        # What other threads of the parent had in use: kept for ever, so that it is not closed from here.
+        INHERITED.append(self._engine.pool)
+        self._engine.dispose(close=False)
+
+
+OPEN: WeakSet[Database] = WeakSet()
+INHERITED: list[Pool] = []
+
+
+def before_fork() -> None:
+    for database in OPEN:
+        database._before_fork()
+
+
+def after_fork_in_parent() -> None:
+    for database in OPEN:
+        database._after_fork_in_parent()
+
+
+def after_fork_in_child() -> None:
+    for database in OPEN:
+        database._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=before_fork, after_in_parent=after_fork_in_parent, after_in_child=after_fork_in_child
+    )

@@ -1,0 +1,68 @@
+"""From a database URL to a database.
+
+    sqlite:///entrada.db                    a file in the working directory
+    sqlite:////var/lib/entrada/entrada.db   a file anywhere
+    postgresql://user:password@host/name    PostgreSQL
+
+A message about the URL names the setting and never repeats the URL, which may hold a password.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from entrada.errors import ConfigurationError
+from entrada.storage.sql.database import WAIT, Database
+from entrada.storage.sql.sqlite import SqliteDatabase
+
+SETTING = "ENTRADA_DATABASE_URL"
+EXAMPLES = "Write sqlite:///entrada.db or postgresql://user:password@host/name."
+
+
+def connect(database_url: str, *, wait: timedelta = WAIT) -> Database:
+    """The database that the URL names; makes the file of an SQLite database that is not there yet.
+
+    `wait` bounds how long anything waits for others before it raises StoreUnavailable.
+
+    Raises:
+        ConfigurationError: the URL names no database that Entrada knows, or its driver is not installed.
+        StoreUnavailable: the SQLite file cannot be made.
+    """
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise refused("is not a database URL", EXAMPLES) from None
+    match url.drivername.partition("+")[0]:
+        case "sqlite":
+            return SqliteDatabase(sqlite_path(url), wait=wait)
+        case "postgresql" | "postgres":
+            return postgresql_database(url.set(drivername="postgresql+psycopg"), wait=wait)
+        case _:
+            raise refused("names a kind of database that Entrada does not know", EXAMPLES)
+
+
+def sqlite_path(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise refused("names an SQLite database in memory, which every connection has for itself", EXAMPLES)
+    if url.query or url.host:
+        raise refused("has options or a host, which an SQLite database does not take", EXAMPLES)
+    return Path(url.database)
+
+
+def postgresql_database(url: URL, *, wait: timedelta) -> Database:
+    from entrada.storage.sql.postgresql import PostgresqlDatabase
+
+    try:
+        return PostgresqlDatabase(url, wait=wait)
+    except ModuleNotFoundError:
+        raise refused(
+            "names PostgreSQL, whose driver is not installed", "pip install psycopg[binary]"
+        ) from None
+
+
+def refused(what: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"{SETTING} {what}.", hint=hint, setting=SETTING)

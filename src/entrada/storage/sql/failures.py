@@ -1,0 +1,106 @@
+"""What a database's failure means for a person, in one place.
+
+Everything a driver raises becomes `StoreUnavailable` with the cause in the sentence and the next step in
+the hint; except a broken uniqueness rule, which the stores themselves understand.
+Neither names a host, a path, a statement or a value: the page shows both to whoever is signing in.
+
+Source: SQLite, "Result and Error Codes"; PostgreSQL, "Appendix A. PostgreSQL Error Codes".
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from entrada.errors import StoreUnavailable
+
+BUSY = (
+    "it is busy with other writes",
+    "Try again in a moment. If this stays, look for a program that holds it.",
+)
+FULL = ("its disk is full", "Free space on the disk that holds the database.")
+READ_ONLY = (
+    "it is read-only",
+    "Let the account that runs Entrada write the database and the folder it lies in (ENTRADA_DATABASE_URL).",
+)
+NOT_OPENED = (
+    "it cannot be opened",
+    "See that the folder named in ENTRADA_DATABASE_URL exists, and that Entrada's account may write it.",
+)
+DAMAGED = (
+    "it is damaged, or no SQLite database at all",
+    "See which file ENTRADA_DATABASE_URL names, and restore it from a backup if it is the right one.",
+)
+DISK = ("its disk reports an error", "Look at the disk that holds the database, and at the system's log.")
+NOT_PREPARED = (
+    "its tables are missing",
+    "Run `entrada db migrate`, or restart Entrada, which does so at the start.",
+)
+REFUSED = (
+    "it refuses Entrada's user or password, or has no such database",
+    "Correct ENTRADA_DATABASE_URL.",
+)
+TOO_SLOW = ("it took too long", "Try again in a moment. If this stays, look at the load of the database.")
+NOT_REACHED = ("it cannot be reached", "See that it runs, and where ENTRADA_DATABASE_URL says.")
+
+SQLITE_CAUSES = {
+    "SQLITE_BUSY": BUSY,
+    "SQLITE_LOCKED": BUSY,
+    "SQLITE_FULL": FULL,
+    "SQLITE_READONLY": READ_ONLY,
+    "SQLITE_PERM": READ_ONLY,
+    "SQLITE_CANTOPEN": NOT_OPENED,
+    "SQLITE_CORRUPT": DAMAGED,
+    "SQLITE_NOTADB": DAMAGED,
+    "SQLITE_IOERR": DISK,
+    "SQLITE_ERROR": NOT_PREPARED,
+}
+"""By the first two words of SQLite's name for the error."""
+
+POSTGRESQL_CAUSES = {
+    "25006": READ_ONLY,
+    "28": REFUSED,
+    "3D": REFUSED,
+    "42": NOT_PREPARED,
+    "40": BUSY,
+    "53100": FULL,
+    "53": BUSY,
+    "55P03": BUSY,
+    "57014": TOO_SLOW,
+    "58": DISK,
+    "XX": DAMAGED,
+}
+"""By SQLSTATE, or its class."""
+
+
+@contextmanager
+def failures_named() -> Iterator[None]:
+    """Raises StoreUnavailable for everything that a database can fail with, save a broken uniqueness rule."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except PoolTimeout as failure:
+        raise unavailable(BUSY) from failure
+    except DBAPIError as failure:
+        raise unavailable(cause_of(failure.orig)) from failure
+    except sqlite3.Error as failure:
+        raise unavailable(cause_of(failure)) from failure
+
+
+def unavailable(cause: tuple[str, str]) -> StoreUnavailable:
+    what, hint = cause
+    return StoreUnavailable(f"The database of this application did not answer: {what}.", hint=hint)
+
+
+def cause_of(failure: BaseException | None) -> tuple[str, str]:
+    """What happened and what to do, read from the driver's error code, never from its text."""
+    if isinstance(failure, sqlite3.Error):
+        name = getattr(failure, "sqlite_errorname", "")
+        return SQLITE_CAUSES.get("_".join(name.split("_")[:2]), DISK)
+    state = getattr(failure, "sqlstate", None) or ""
+    return POSTGRESQL_CAUSES.get(state) or POSTGRESQL_CAUSES.get(state[:2]) or NOT_REACHED

@@ -1,0 +1,79 @@
+"""PostgreSQL: for more than one server. Needs psycopg 3.
+
+A single read runs without BEGIN and COMMIT around it. Changes of one user wait for each other on its row,
+because under READ COMMITTED each statement sees another moment.
+
+Source: PostgreSQL, "Transaction Isolation", "Explicit Locking".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy import URL, Connection, bindparam, create_engine, event, func, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from entrada.accounts.identity import UserId
+from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_KEPT, MIGRATION_WAIT, Database
+from entrada.storage.sql.failures import failures_named
+from entrada.storage.sql.tables import revocation, users
+
+EPOCH = select(revocation.c.epoch)
+HOLD_USER = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+HOLD_SCHEMA = select(func.pg_advisory_xact_lock(bindparam("key")))
+SCHEMA_KEY = 0x656E7472616461
+"""`entrada` in ASCII: the advisory lock of whoever prepares the database."""
+
+
+class PostgresqlDatabase(Database):
+    """The database that the URL names. Connects when it is first used."""
+
+    def __init__(self, url: URL, *, wait: timedelta) -> None:
+        engine = create_engine(
+            url,
+            connect_args={"connect_timeout": max(2, round(wait.total_seconds()))},
+            poolclass=QueuePool,
+            pool_size=CONNECTIONS_KEPT,
+            max_overflow=CONNECTIONS_AT_MOST - CONNECTIONS_KEPT,
+            pool_timeout=wait.total_seconds(),
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+
+        @event.listens_for(engine, "connect")
+        def bound_every_statement(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            milliseconds = round(wait.total_seconds() * 1000)
+            cursor = connection.cursor()
+            cursor.execute(f"SET statement_timeout = {milliseconds}")
+            cursor.close()
+            connection.commit()
+
+        readers = engine.execution_options(isolation_level="AUTOCOMMIT")
+        super().__init__(url.render_as_string(hide_password=True), engine, readers=readers)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with failures_named(), self._engine.begin() as connection:
+            yield connection
+
+    def hold_user(self, connection: Connection, user_id: UserId) -> None:
+        connection.execute(HOLD_USER, {"user_id": user_id})
+
+    def revocation_epoch(self) -> int:
+        with self.reading() as connection:
+            epoch: int = connection.execute(EPOCH).scalar_one()
+            return epoch
+
+    def _after_fork_in_parent(self) -> None:
+        """Nothing was held."""
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
+        with self.writing() as connection:
+            milliseconds = round(MIGRATION_WAIT.total_seconds() * 1000)
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+            connection.execute(HOLD_SCHEMA, {"key": SCHEMA_KEY})
+            yield connection

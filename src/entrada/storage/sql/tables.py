@@ -1,0 +1,149 @@
+"""The tables, and how times and texts are written in them.
+
+Every name begins `entrada_`, because the tables may live in another application's database.
+The migrations make exactly these tables; a test compares the two.
+
+    entrada_user            a person's account
+    entrada_identity        the Entra identities that sign in as a user
+    entrada_role_grant      who gave a user which role
+    entrada_session         one signed-in browser; only the hash of its secret
+    entrada_spent_sign_in   sign-ins that were answered already
+    entrada_revocation      one row: the number that grows whenever live sessions must be looked at again
+
+Sessions name their user without a foreign key: a store of sessions works beside any store of accounts.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from entrada.storage.keeping import UNKEEPABLE, is_unicode
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+ANY_TEXT = UNKEEPABLE | {0: "\N{REPLACEMENT CHARACTER}"}
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, written as whole microseconds since 1970: the same number on every database.
+
+    It sorts, it has no time zone to be set wrongly, and it is exact. A naive time raises TypeError.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, _: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text that never fails to be written or looked for.
+
+    NUL (which PostgreSQL refuses) and half surrogate pairs (which UTF-8 cannot carry) become U+FFFD,
+    so a request that names `?sid=%00` finds nothing rather than raising.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _: Dialect) -> str | None:
+        if value is None or (is_unicode(value) and "\0" not in value):
+            return value
+        return value.translate(ANY_TEXT)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+users = Table(
+    "entrada_user",
+    metadata,
+    Column("id", AnyText, primary_key=True),
+    Column("name", AnyText, nullable=False),
+    Column("email", AnyText),
+    Column("username", AnyText),
+    Column("is_guest", Boolean, nullable=False),
+    Column("email_is_verified", Boolean, nullable=False),
+    # `email` as it is compared, and only where it is verified; see keeping.email_key.
+    Column("verified_email_key", AnyText, index=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("disabled_at", UtcTime),
+)
+
+identities = Table(
+    "entrada_identity",
+    metadata,
+    Column("tenant_id", AnyText, primary_key=True),
+    Column("object_id", AnyText, primary_key=True),
+    Column("user_id", ForeignKey(users.c.id), nullable=False, index=True),
+    Column("linked_at", UtcTime, nullable=False),
+    Column("last_sign_in_at", UtcTime),
+)
+
+role_grants = Table(
+    "entrada_role_grant",
+    metadata,
+    Column("user_id", ForeignKey(users.c.id), primary_key=True),
+    Column("role", AnyText, primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("granted_by", AnyText, nullable=False),
+    Column("granted_at", UtcTime, nullable=False),
+)
+
+sessions = Table(
+    "entrada_session",
+    metadata,
+    Column("id", AnyText, primary_key=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("user_id", AnyText, nullable=False, index=True),
+    Column("tenant_id", AnyText, nullable=False),
+    Column("object_id", AnyText, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("last_seen_at", UtcTime, nullable=False),
+    Column("idle_expires_at", UtcTime, nullable=False, index=True),
+    Column("absolute_expires_at", UtcTime, nullable=False, index=True),
+    Column("entra_session_id", AnyText, index=True),
+    Column("logout_hint", AnyText),
+)
+
+spent_sign_ins = Table(
+    "entrada_spent_sign_in",
+    metadata,
+    Column("id", AnyText, primary_key=True),
+    Column("expires_at", UtcTime, nullable=False),
+    Index(None, "expires_at"),
+)
+
+revocation = Table(
+    "entrada_revocation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+)
