@@ -21,8 +21,8 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakSet
 
@@ -42,6 +42,13 @@ DOCUMENT_LIMIT_BYTES = 512 * 1024
 KEY_COUNT_LIMIT = 100
 MODULUS_BITS = range(2048, 8192 + 1)
 EXPONENTS = range(65537, 2**32)
+
+REFRESH_AFTER = timedelta(hours=1)
+KEEP_FOR = timedelta(hours=24)
+UNKNOWN_KID_PAUSE = timedelta(minutes=5)
+RETRY_PAUSE = timedelta(minutes=1)  # between refreshes while they fail and good keys are held
+FIRST_RETRY_PAUSE = timedelta(seconds=5)  # the same while no keys are held
+WAIT_LIMIT = timedelta(seconds=60)  # for someone else's fetch; the transport gives up far sooner
 
 _TENANT_TEMPLATE = "{tenantid}"
 _log = logging.getLogger("entrada.entra.keys")
@@ -178,8 +185,15 @@ class _Held:
 
 @dataclass(frozen=True, kw_only=True)
 class _Failure:
+    """What is kept of a failed fetch: each thread raises an exception of its own."""
+
+    sentence: str
     reason: str
+    hint: str
     at: datetime
+
+    def again(self) -> EntraUnavailable:
+        return EntraUnavailable(self.sentence, reason=self.reason, hint=self.hint)
 
 
 class _Flight:
@@ -187,7 +201,7 @@ class _Flight:
 
     def __init__(self) -> None:
         self.landed = threading.Event()
-        self.failure: EntraUnavailable | None = None
+        self.failure: _Failure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,10 +211,6 @@ class KeyRingState:
     kids: tuple[str, ...]
     fetched_at: datetime | None
     last_failure: str | None
-
-
-def system_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 def in_daemon_thread(work: Callable[[], None]) -> None:
@@ -213,7 +223,7 @@ class KeyRing:
 
     There is no thread while nothing is asked: a refresh is decided when keys are used.
     A forked process starts with the keys of its parent and its own locks and moments of refresh.
-    `chance` gives numbers from 0 to 1 and spreads the refreshes of many processes.
+    `clock` gives aware UTC; `chance` gives numbers from 0 to 1 and spreads the refreshes of many processes.
     """
 
     def __init__(
@@ -221,27 +231,15 @@ class KeyRing:
         transport: HttpTransport,
         jwks_uri: str,
         *,
-        clock: Callable[[], datetime] = system_clock,
+        clock: Callable[[], datetime],
         chance: Callable[[], float] = random.random,
         in_background: Callable[[Callable[[], None]], None] = in_daemon_thread,
-        refresh_after: timedelta = timedelta(hours=1),
-        keep_for: timedelta = timedelta(hours=24),
-        unknown_kid_pause: timedelta = timedelta(minutes=5),
-        retry_pause: timedelta = timedelta(minutes=1),
-        first_retry_pause: timedelta = timedelta(seconds=5),
-        wait_limit: timedelta = timedelta(seconds=60),
     ) -> None:
         self._transport = transport
         self._jwks_uri = jwks_uri
         self._clock = clock
         self._chance = chance
         self._in_background = in_background
-        self._refresh_after = refresh_after
-        self._keep_for = keep_for
-        self._unknown_kid_pause = unknown_kid_pause
-        self._retry_pause = retry_pause
-        self._first_retry_pause = first_retry_pause
-        self._wait_limit = wait_limit
         self._lock = threading.Lock()
         self._held: _Held | None = None
         self._flight: _Flight | None = None
@@ -271,26 +269,24 @@ class KeyRing:
 
     def _current(self) -> KeySet:
         held, failure, now = self._held, self._failure, self._clock()
-        if held is None or now - held.fetched_at > self._keep_for:
+        if held is None or now - held.fetched_at > KEEP_FOR:
             return self._first(failure, now)
         # A clock that was set back makes the set look newer than now; then it is refreshed too.
         if held.fetched_at <= now < held.refresh_at:
             return held.keys
-        if failure is None and now - held.fetched_at > 2 * self._refresh_after:
+        if failure is None and now - held.fetched_at > 2 * REFRESH_AFTER:
             # Nobody came for a while: a key withdrawn meanwhile must not verify the first token after that.
             return self._refreshed_or(held)
-        if failure is None or _has_passed(self._retry_pause, failure.at, now):
+        if failure is None or _has_passed(RETRY_PAUSE, failure.at, now):
             self._refresh_in_background()
         return held.keys
 
     def _first(self, failure: _Failure | None, now: datetime) -> KeySet:
-        if failure and not _has_passed(self._first_retry_pause, failure.at, now):
-            raise _unusable(failure.reason)
+        if failure and not _has_passed(FIRST_RETRY_PAUSE, failure.at, now):
+            raise failure.again()
         self._fetch_or_join()
-        held = self._held
-        if held is None:
-            raise _unusable("no keys arrived")
-        return held.keys
+        assert self._held is not None, "a fetch that lands without an error has brought keys"
+        return self._held.keys
 
     def _refreshed_or(self, held: _Held) -> KeySet:
         try:
@@ -309,7 +305,7 @@ class KeyRing:
                 mine = flight is None
                 if flight is None:
                     asked_at = self._unknown_kid_asked_at
-                    if asked_at is not None and not _has_passed(self._unknown_kid_pause, asked_at, now):
+                    if asked_at is not None and not _has_passed(UNKNOWN_KID_PAUSE, asked_at, now):
                         break
                     self._unknown_kid_asked_at = now
                     flight = self._flight = _Flight()
@@ -334,7 +330,7 @@ class KeyRing:
         try:
             self._in_background(refresh)
         except RuntimeError:  # no thread to be had: too many, or the interpreter is going down
-            self._land(flight, held=None, failure=_unusable("no thread for the refresh"))
+            self._land(flight, _unusable("no thread for the refresh"))
 
     def _fetch_or_join(self) -> None:
         with self._lock:
@@ -344,21 +340,21 @@ class KeyRing:
         self._fly(flight) if mine else self._join(flight)
 
     def _join(self, flight: _Flight) -> None:
-        if not flight.landed.wait(self._wait_limit.total_seconds()):
+        if not flight.landed.wait(WAIT_LIMIT.total_seconds()):
             raise _unusable("the fetch of the keys takes too long")
         if flight.failure is not None:
-            # Each waiting thread raises its own: one exception shared by threads would mix their tracebacks.
-            raise _unusable(flight.failure.reason)
+            raise flight.failure.again()
 
     def _fly(self, flight: _Flight) -> None:
-        held, failure = None, _unusable("the fetch of the keys broke off")
+        outcome: _Held | EntraUnavailable = _unusable("the fetch of the keys broke off")
         try:
-            held = self._fetch()
+            outcome = self._fetch()
         except EntraUnavailable as unavailable:
-            failure = unavailable
+            outcome = unavailable
             raise
         finally:
-            self._land(flight, held=held, failure=None if held else failure)
+            # Whatever happened: nobody must wait for ever on a fetch that is over.
+            self._land(flight, outcome)
 
     def _fetch(self) -> _Held:
         answer = self._transport.send("GET", self._jwks_uri, headers={"accept": "application/json"})
@@ -367,19 +363,20 @@ class KeyRing:
         keys, now = read_keys(answer.body), self._clock()
         return _Held(keys=keys, fetched_at=now, refresh_at=now + self._spread())
 
-    def _land(self, flight: _Flight, *, held: _Held | None, failure: EntraUnavailable | None) -> None:
+    def _land(self, flight: _Flight, outcome: _Held | EntraUnavailable) -> None:
         with self._lock:
-            if held is not None:
-                self._held, self._failure = held, None
-            elif failure is not None:
-                self._failure = _Failure(reason=failure.reason, at=self._clock())
+            if isinstance(outcome, _Held):
+                self._held, self._failure = outcome, None
+            else:
+                self._failure = flight.failure = _Failure(
+                    sentence=outcome.sentence, reason=outcome.reason, hint=outcome.hint, at=self._clock()
+                )
             if self._flight is flight:
                 self._flight = None
-        flight.failure = failure
         flight.landed.set()
 
     def _spread(self) -> timedelta:
-        return self._refresh_after * (0.9 + 0.1 * self._chance())
+        return REFRESH_AFTER * (0.9 + 0.1 * self._chance())
 
     def _start_over_in_child(self) -> None:
         # A thread of the parent may have held the lock or been fetching; here that thread does not exist.
@@ -387,9 +384,7 @@ class KeyRing:
         self._flight = None
         held = self._held
         if held is not None:
-            self._held = _Held(
-                keys=held.keys, fetched_at=held.fetched_at, refresh_at=held.fetched_at + self._spread()
-            )
+            self._held = replace(held, refresh_at=held.fetched_at + self._spread())
 
 
 def _has_passed(pause: timedelta, since: datetime, now: datetime) -> bool:

@@ -1,0 +1,194 @@
+"""What a token leaves out and Microsoft Graph knows: a person's groups, and what a group name stands for.
+
+Owns the two questions asked of Graph, always at the configured host.
+Calls no address that stands in a token or an answer, so nothing there can send the bearer token elsewhere.
+Never answers with fewer groups than there are because something failed: every failure is an error.
+
+    resolve_groups          which of these groups is the person in? twenty ids a call, nested groups count
+    resolve_group_names     which object id has this display name? exactly one, or it is refused
+
+A display name is not unique, and in most tenants anyone may make a group of any name. So a name stands for an
+object id looked up in the whole directory, never for "a group of that name which the person is in".
+
+Source: Microsoft Graph v1.0, "directoryObject: checkMemberGroups", "List groups", "Microsoft Graph throttling
+guidance" and "Microsoft Graph error responses and resource types".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from entrada.entra.authority import ObjectId, parse_guid
+from entrada.entra.jws import JsonRefused, RawAccessToken, read_json_object
+from entrada.entra.transport import HttpAnswer, HttpTransport
+from entrada.errors import EntraUnavailable, Fixer
+
+IDS_PER_CALL = 20
+NAME_LIMIT_CHARS = 256
+RETRY_AFTER_LIMIT_SECONDS = 3600
+
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+_SENTENCE = "Microsoft Graph did not say which groups you are in, so you were not signed in."
+
+
+def resolve_groups(
+    transport: HttpTransport,
+    *,
+    graph_url: str,
+    access_token: RawAccessToken,
+    group_ids: frozenset[ObjectId],
+) -> frozenset[ObjectId]:
+    """Those of `group_ids` that the person whose `access_token` it is belongs to, directly or through others.
+
+    `graph_url` is an origin such as `https://graph.microsoft.com`, from the settings.
+    Not seen: a group with hidden membership, if the application lacks `Member.Read.Hidden`; Graph leaves it
+    out without a word.
+
+    Raises:
+        EntraUnavailable: any failure. `retry_after_seconds` when Graph throttles; `fixer` is the
+            administrator when a permission is missing.
+    Source: Microsoft Graph v1.0, "directoryObject: checkMemberGroups".
+    """
+    asked = sorted(group_ids)
+    found: set[ObjectId] = set()
+    for start in range(0, len(asked), IDS_PER_CALL):
+        batch = asked[start : start + IDS_PER_CALL]
+        answer = transport.send(
+            "POST",
+            f"{graph_url}/v1.0/me/checkMemberGroups",
+            headers={**_headers(access_token), "content-type": "application/json"},
+            body=json.dumps({"groupIds": batch}).encode(),
+        )
+        # Only what was asked for counts, whatever else an answer may hold.
+        found |= _read_ids(_read_values(answer)) & set(batch)
+    return frozenset(found)
+
+
+def resolve_group_names(
+    transport: HttpTransport,
+    *,
+    graph_url: str,
+    access_token: RawAccessToken,
+    names: Iterable[str],
+) -> Mapping[str, ObjectId]:
+    """The object id of the one group in the directory of each name; a name that no group has is left out.
+
+    Names are compared to the letter, though Graph's own filter ignores case.
+
+    Raises:
+        EntraUnavailable: any failure; also when two groups have one name, because anyone may have made one.
+    Source: Microsoft Graph v1.0, "List groups"; "Use the $filter query parameter".
+    """
+    found: dict[str, ObjectId] = {}
+    for name in sorted(set(names)):
+        named = _find_named(transport, graph_url, access_token, name)
+        if len(named) > 1:
+            raise _refused(
+                f"{len(named)} groups are called {name!r}",
+                hint=f"Administrator: name the group {name!r} by its object id in ENTRADA_ROLES_MAPPING.",
+                fixer=Fixer.ADMINISTRATOR,
+            )
+        if named:
+            (found[name],) = named
+    return found
+
+
+def _find_named(
+    transport: HttpTransport, graph_url: str, access_token: RawAccessToken, name: str
+) -> frozenset[ObjectId]:
+    if not 0 < len(name) <= NAME_LIMIT_CHARS:
+        raise _refused("a group name in the settings is empty or too long")
+    condition = quote("displayName eq '" + name.replace("'", "''") + "'", safe="")
+    answer = transport.send(
+        "GET",
+        f"{graph_url}/v1.0/groups?$filter={condition}&$select=id,displayName&$top=100",
+        headers=_headers(access_token),
+    )
+    document = _read_document(answer)
+    if "@odata.nextLink" in document:
+        # The next page stands at an address of the answer's choosing; a hundred of one name are too many.
+        raise _refused(f"more than a hundred groups are called {name!r}")
+    groups = _values_of(document)
+    if not all(isinstance(group, dict) and isinstance(group.get("displayName"), str) for group in groups):
+        raise _permission_missing(answer)
+    return _read_ids([group.get("id") for group in groups if group["displayName"] == name])
+
+
+def _headers(access_token: RawAccessToken) -> dict[str, str]:
+    # Anything but a token68 could smuggle a second header into the request.
+    if not _BEARER.fullmatch(access_token):
+        raise _refused("the access token for Graph is not usable")
+    return {"authorization": f"Bearer {access_token}", "accept": "application/json"}
+
+
+def _read_values(answer: HttpAnswer) -> list[Any]:
+    return _values_of(_read_document(answer))
+
+
+def _read_document(answer: HttpAnswer) -> Mapping[str, Any]:
+    if answer.status == 403:
+        raise _permission_missing(answer)
+    if answer.status != 200:
+        raise _refused(
+            f"Graph answered HTTP {answer.status}",
+            answer=answer,
+            retry_after_seconds=_read_retry_after(answer),
+        )
+    try:
+        return read_json_object(answer.body)
+    except JsonRefused as refused:
+        raise _refused(f"Graph's answer is {refused}", answer=answer) from None
+
+
+def _values_of(document: Mapping[str, Any]) -> list[Any]:
+    values = document.get("value")
+    if not isinstance(values, list):
+        raise _refused("Graph's answer holds no list")
+    return values
+
+
+def _read_ids(values: list[Any]) -> frozenset[ObjectId]:
+    ids = [parse_guid(value) for value in values]
+    if None in ids:
+        raise _refused("Graph's answer holds something else than object ids")
+    return frozenset(ObjectId(found) for found in ids if found)
+
+
+def _read_retry_after(answer: HttpAnswer) -> int | None:
+    text = answer.headers.get("retry-after", "")
+    # Graph names seconds; a date would need a clock, and "try again later" is right without it.
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        return None
+    return min(int(text), RETRY_AFTER_LIMIT_SECONDS)
+
+
+def _permission_missing(answer: HttpAnswer) -> EntraUnavailable:
+    return _refused(
+        "Graph does not let this application read groups (HTTP 403, or answers without names)",
+        hint=(
+            "Administrator: in the app registration, add the delegated Microsoft Graph permission "
+            "GroupMember.Read.All and grant admin consent."
+        ),
+        fixer=Fixer.ADMINISTRATOR,
+        answer=answer,
+    )
+
+
+def _refused(
+    reason: str,
+    *,
+    hint: str | None = None,
+    fixer: Fixer = Fixer.NOBODY,
+    answer: HttpAnswer | None = None,
+    retry_after_seconds: int | None = None,
+) -> EntraUnavailable:
+    error = EntraUnavailable(_SENTENCE, reason=reason, hint=hint, retry_after_seconds=retry_after_seconds)
+    error.fixer = fixer
+    request_id = answer.headers.get("request-id", "") if answer else ""
+    error.correlation_id = request_id if _REQUEST_ID.fullmatch(request_id) else None
+    return error
