@@ -257,7 +257,10 @@ class Unavailable(EntradaError):
 
 
 class EntraUnavailable(Unavailable):
-    """`reason` says what happened in a few words (time-out, TLS, HTTP 500 …), for log and detail panel."""
+    """`reason` says what happened in a few words (time-out, TLS, HTTP 500 …), for log and detail panel.
+
+    `answered`: there was an answer, but not one that can be used.
+    """
 
     code = "entra_unavailable"
     default_sentence = "Microsoft Entra ID did not answer usably."
@@ -267,10 +270,12 @@ class EntraUnavailable(Unavailable):
         sentence: str | None = None,
         *,
         reason: str,
+        answered: bool = False,
         hint: str | None = None,
         retry_after_seconds: int | None = None,
     ) -> None:
         self.reason = reason
+        self.answered = answered
         super().__init__(sentence, hint=hint, retry_after_seconds=retry_after_seconds)
 
 

@@ -13,7 +13,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -22,7 +22,8 @@ import msal
 
 from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
-from entrada.entra.jws import RawIdToken
+from entrada.entra.jws import RawAccessToken, RawIdToken
+from entrada.entra.keys import KeyRing, KeySet
 from entrada.entra.transport import HttpTransport
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
 
@@ -55,7 +56,7 @@ class TokenResponse:
     """A successful answer of the token endpoint, nothing in it verified yet."""
 
     id_token: RawIdToken = field(repr=False)
-    access_token: str | None = field(repr=False)
+    access_token: RawAccessToken | None = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,10 @@ class EntraApplication:
             DiscoveryRefused: it answered with something the settings do not promise.
         """
         return self._ready().metadata
+
+    def keys_for(self, kid: str | None) -> KeySet:
+        """The keys to verify a token that names `kid`; see `KeyRing.keys_for`."""
+        return self._ready().key_ring.keys_for(kid)
 
     def begin(
         self,
@@ -198,8 +203,18 @@ class EntraApplication:
         document = _fetch_metadata(self._transport, self.authority)
         metadata = read_metadata(document, self.authority)
         http_client = _MsalHttpClient(self._transport, metadata_text=json.dumps(document))
-        clients = [self._client(credential, http_client) for credential in self._credentials]
-        return _Discovered(metadata=metadata, clients=clients, at=now)
+        return _Discovered(
+            metadata=metadata,
+            clients=[self._client(credential, http_client) for credential in self._credentials],
+            key_ring=self._key_ring(metadata.jwks_uri),
+            at=now,
+        )
+
+    def _key_ring(self, jwks_uri: str) -> KeyRing:
+        """The ring in use as long as the keys stay where they are: it may hold good keys in an outage."""
+        if self._discovered is not None and self._discovered.metadata.jwks_uri == jwks_uri:
+            return self._discovered.key_ring
+        return KeyRing(self._transport, jwks_uri, clock=self._clock)
 
     def _client(self, credential: ClientCredential, http_client: _MsalHttpClient) -> Any:
         return msal.ConfidentialClientApplication(
@@ -218,6 +233,7 @@ class _Discovered:
 
     metadata: Metadata
     clients: list[Any]
+    key_ring: KeyRing
     at: datetime
 
     def prefer(self, client: Any) -> None:
@@ -226,7 +242,7 @@ class _Discovered:
 
     def used_again(self, now: datetime) -> _Discovered:
         soon = now - METADATA_LIFE + timedelta(minutes=5)
-        return _Discovered(metadata=self.metadata, clients=self.clients, at=soon)
+        return replace(self, at=soon)
 
 
 def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[str, Any]:
@@ -246,9 +262,13 @@ def _json_object(body: bytes, whose: str) -> Mapping[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise EntraUnavailable(reason=f"{whose} answered something that is not JSON") from None
+        raise EntraUnavailable(
+            reason=f"{whose} answered something that is not JSON", answered=True
+        ) from None
     if not isinstance(document, dict):
-        raise EntraUnavailable(reason=f"{whose} answered JSON that is not an object")
+        raise EntraUnavailable(
+            reason=f"{whose} answered JSON that is not an object", answered=True
+        )
     return document
 
 
@@ -258,7 +278,7 @@ def _redeem_through(client: Any, flow: dict[str, Any], response: dict[str, str])
     except EntradaError:
         raise
     except Exception as error:
-        # MSAL takes the unverified ID token apart to compare its nonce, and raises whatever the bytes provoke.
+        # MSAL takes the unverified ID token apart to compare its nonce, and raises what the bytes provoke.
         check = "nonce" if "nonce" in str(error) else "form"
         raise TokenRefused(check, "MSAL could not accept the ID token") from None
     return result
@@ -270,12 +290,17 @@ def _token_answer(result: Mapping[str, Any]) -> TokenResponse | TokenError:
             error=str(result["error"])[:100], description=str(result.get("error_description", ""))[:2000]
         )
     if str(result.get("token_type", "")).lower() != "bearer":
-        raise EntraUnavailable(reason="the token endpoint answered a token type other than Bearer")
+        raise EntraUnavailable(
+            reason="the token endpoint answered a token type other than Bearer", answered=True
+        )
     id_token, access_token = result.get("id_token"), result.get("access_token")
     if not isinstance(id_token, str):
-        raise EntraUnavailable(reason="the token endpoint answered without an ID token")
+        raise EntraUnavailable(
+            reason="the token endpoint answered without an ID token", answered=True
+        )
     return TokenResponse(
-        id_token=RawIdToken(id_token), access_token=access_token if isinstance(access_token, str) else None
+        id_token=RawIdToken(id_token),
+        access_token=RawAccessToken(access_token) if isinstance(access_token, str) else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 Owns the forms MSAL wants each of them in. Secrets never appear in a repr or an error.
 
-Source: Microsoft, "Application authentication with certificate credentials" and "Workload identity federation".
+Source: Microsoft, "Application authentication certificate credentials", "Workload identity federation".
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class ClientCertificate:
 
     def for_msal(self) -> Any:
         pem = _read(self.path, "ENTRADA_CLIENT_CERTIFICATE_PATH")
-        for part in ("PRIVATE KEY-----", "BEGIN CERTIFICATE-----"):
-            if part not in pem:
+        for part, mark in (("private key", "PRIVATE KEY-----"), ("certificate", "BEGIN CERTIFICATE-----")):
+            if mark not in pem:
                 raise ConfigurationError(
-                    f"The file {str(self.path)!r} lacks a {'private key' if 'KEY' in part else 'certificate'}.",
-                    hint="ENTRADA_CLIENT_CERTIFICATE_PATH wants one PEM file with both the key and the certificate.",
+                    f"The file {str(self.path)!r} lacks a {part}.",
+                    hint="ENTRADA_CLIENT_CERTIFICATE_PATH wants one PEM file with key and certificate.",
                     setting="ENTRADA_CLIENT_CERTIFICATE_PATH",
                 )
         return {"private_key": pem, "public_certificate": pem}

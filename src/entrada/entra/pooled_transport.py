@@ -84,7 +84,7 @@ class PooledTransport:
         except HTTPError as error:
             raise _unavailable(error, url) from None
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise EntraUnavailable(reason="the answer was compressed although that was not asked for")
+            raise EntraUnavailable(reason="the answer was compressed unasked", answered=True)
         return answer
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ def _read_bounded(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         size += len(chunk)
         if size > LARGEST_ANSWER_BYTES:
             response.close()
-            raise EntraUnavailable(reason=f"the answer was larger than {LARGEST_ANSWER_BYTES} bytes")
+            raise EntraUnavailable(reason=f"the answer was larger than {LARGEST_ANSWER_BYTES} bytes", answered=True)
         if time.monotonic() > deadline:
             response.close()
             raise EntraUnavailable(reason=f"the answer took longer than {WHOLE_ANSWER_SECONDS:g} s")
@@ -171,7 +171,9 @@ def _unavailable(error: HTTPError, url: str) -> EntraUnavailable:
             hint="Check HTTPS_PROXY and NO_PROXY.",
         )
     if isinstance(error.__cause__, socket.gaierror):
-        return EntraUnavailable(reason=f"{host}: the name could not be resolved", hint="Check DNS and the proxy.")
+        return EntraUnavailable(
+            reason=f"{host}: the name could not be resolved", hint="Check DNS and the proxy."
+        )
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return EntraUnavailable(reason=f"{host}: {reason}")

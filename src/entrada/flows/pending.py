@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from entrada.flows.sealing import Sealer
+from entrada.sessions.session import SessionId
 
 PENDING_LIFE = timedelta(minutes=10)
 MOST_PENDING = 5
@@ -37,6 +38,8 @@ class PendingSignIn:
     authority_url: str
     client_id: str
     begun_at: int
+    replaces: SessionId | None = None
+    """The session this browser had when it began."""
     silent: bool = False
     """Begun with prompt=none: a refusal is answered by one interactive try."""
     max_age_seconds: int | None = None

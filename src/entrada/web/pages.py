@@ -300,7 +300,7 @@ def stylesheet_hash() -> str:
 
 
 def safe_path(path: str) -> str:
-    """`path` if it stays on this origin, else "/". The last net; whoever takes a path from a visitor checks it.
+    """`path` if it stays on this origin, else "/". The last net; who takes a path from a visitor checks it.
 
     Refused: anything that a browser could read as another scheme or host, control characters included.
     """
@@ -413,8 +413,8 @@ def _icon() -> str:
     """The mark as a data address, so that a browser asks nobody for a favicon."""
     svg = (
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 48 48'>"
-        "<path fill='#14513e' d='M6 46V20a18 18 0 0 1 36 0v26z'/>"
-        "<path fill='#fff' d='M13 46V20a11 11 0 0 1 11-11l8 3v34z'/>"
-        "<circle fill='#b07f2e' cx='27' cy='30' r='2.5'/></svg>"
+        "<path fill='#e7b963' d='M6 46V20a18 18 0 0 1 36 0v26z'/>"
+        "<path fill='#347a61' d='M6 46V20C6 9 11 3 19 3s13 6 13 16v23z'/>"
+        "<circle fill='#fff' cx='26' cy='27' r='2.5'/></svg>"
     )
     return "data:image/svg+xml," + quote(svg, safe="/:=' ")

@@ -1,0 +1,96 @@
+"""What an application holds: the three walks over one set of parts.
+
+`entrada.build` makes it from settings; the web layer and library users call it.
+Every call is synchronous; those that may ask Entra or a database belong in a thread where that matters.
+
+Source: the name is OpenID Connect's for an application that relies on a provider to sign people in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from entrada.accounts.identity import User, UserId
+from entrada.accounts.store import AccountStore
+from entrada.errors import StoreUnavailable
+from entrada.flows.authorization_response import AuthorizationResponse
+from entrada.flows.clock import Clock
+from entrada.flows.pending import PendingSignIn
+from entrada.flows.session_check import CheckedSession, SessionCheck
+from entrada.flows.sign_in import SignedIn, SignIn
+from entrada.flows.sign_out import SignOut
+from entrada.sessions.session import SessionId
+from entrada.sessions.store import SessionStore
+from entrada.sessions.token import SessionToken
+
+PRUNE_EVERY = timedelta(minutes=10)
+
+
+@dataclass(kw_only=True)
+class RelyingParty:
+    sign_in: SignIn
+    session_check: SessionCheck
+    sign_out: SignOut
+    accounts: AccountStore
+    sessions: SessionStore
+    clock: Clock
+    close: Callable[[], None] = lambda: None
+    _pruned_at: datetime | None = None
+    _prune_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def begin_sign_in(
+        self,
+        *,
+        redirect_uri: str,
+        next_path: str,
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        domain_hint: str | None = None,
+        replaces: SessionId | None = None,
+    ) -> tuple[PendingSignIn, str]:
+        """See `SignIn.begin`."""
+        return self.sign_in.begin(
+            redirect_uri=redirect_uri,
+            next_path=next_path,
+            prompt=prompt,
+            login_hint=login_hint,
+            domain_hint=domain_hint,
+            replaces=replaces,
+        )
+
+    def complete_sign_in(
+        self, response: AuthorizationResponse, pending: PendingSignIn, *, replaces: SessionToken | None = None
+    ) -> SignedIn:
+        """See `SignIn.complete`."""
+        signed_in = self.sign_in.complete(response, pending, replaces=replaces)
+        self._prune_now_and_then()
+        return signed_in
+
+    def check_session(self, cookie_value: str) -> CheckedSession | None:
+        """See `SessionCheck.check`."""
+        return self.session_check.check(cookie_value)
+
+    def set_disabled(self, user_id: UserId, *, disabled: bool) -> User | None:
+        """Disables or enables an account; a disabled one loses its sessions in every process."""
+        user = self.accounts.set_disabled(user_id, disabled=disabled, now=self.clock.now())
+        if user is not None and disabled:
+            self.sessions.end_of_user(user_id)
+            self.session_check.live.clear()
+        return user
+
+    def _prune_now_and_then(self) -> None:
+        """Rows past their limits are already powerless; forgetting them only saves room."""
+        now = self.clock.now()
+        with self._prune_lock:
+            if self._pruned_at is not None and now - self._pruned_at < PRUNE_EVERY:
+                return
+            first, self._pruned_at = self._pruned_at is None, now
+        if first:
+            return
+        try:
+            self.sessions.prune(now=now)
+        except StoreUnavailable:
+            return  # the sign-in itself has been kept; the next one prunes

@@ -1,0 +1,59 @@
+"""The walk of signing out: here first, whatever happens at Entra.
+
+Three ways in: the person (`sign_out`), the person everywhere at once, and Entra's front channel, which names
+a session by `sid` alone and sends no cookie.
+
+Source: OpenID Connect RP-Initiated Logout 1.0; Front-Channel Logout 1.0; Microsoft, "Single sign-out".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from entrada.entra.application import EntraApplication
+from entrada.errors import ConfigurationError, Unavailable
+from entrada.flows.session_check import SessionCheck, find_proven
+from entrada.sessions.session import Session
+from entrada.sessions.store import SessionStore
+from entrada.sessions.token import parse_session_token
+
+_ENTRA_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignOut:
+    application: EntraApplication
+    sessions: SessionStore
+    session_check: SessionCheck
+
+    def end(self, cookie_value: str, *, everywhere: bool = False) -> Session | None:
+        """The session this cookie opened, ended; with `everywhere` all others of its person too."""
+        session = find_proven(self.sessions, parse_session_token(cookie_value))
+        self.session_check.live.forget(cookie_value)
+        if session is None:
+            return None
+        if everywhere:
+            self.sessions.end_of_user(session.user_id)
+        else:
+            self.sessions.end(session.id)
+        return session
+
+    def end_by_entra(self, entra_session_id: str) -> int:
+        """Ends exactly the sessions Entra names; how many there were. Anything odd ends none."""
+        if not _ENTRA_SESSION_ID.fullmatch(entra_session_id):
+            return 0
+        ended = self.sessions.end_by_entra_session(entra_session_id)
+        if ended:
+            self.session_check.live.clear()
+        return ended
+
+    def entra_url(self, session: Session | None, *, post_logout_redirect_uri: str) -> str | None:
+        """Where Entra ends its own session; None while Entra cannot be asked where that is."""
+        try:
+            return self.application.sign_out_url(
+                post_logout_redirect_uri=post_logout_redirect_uri,
+                logout_hint=None if session is None else session.logout_hint,
+            )
+        except (Unavailable, ConfigurationError):
+            return None

@@ -1,0 +1,161 @@
+"""Where the values of settings come from: the environment, files named by `NAME_FILE`, and `entrada.toml`.
+
+Owns the ranks: the environment beats the file; the native name beats its aliases; other products' own names
+beat `AZURE_*`, which on an Azure machine often mean something else. Two aliases of one rank that differ are
+an error that names both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from entrada.errors import ConfigurationError
+
+PREFIX = "ENTRADA_"
+DEFAULT_FILE = "entrada.toml"
+_LOWEST_RANK_PREFIX = "AZURE_"
+_NOT_LOWEST = frozenset({"AZURE_HOST"})  # Mage's own name for the login host
+
+log = logging.getLogger("entrada.settings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundValues:
+    """Values by field name as text or TOML, and the name each was found under."""
+
+    values: Mapping[str, Any] = field(repr=False)
+    origins: Mapping[str, str]
+
+    def name_of(self, field_name: str) -> str:
+        """The name the person who set it used; the native one if nobody did."""
+        origin = self.origins.get(field_name, "")
+        return origin if origin and " " not in origin else native_name(field_name)
+
+
+def native_name(field_name: str) -> str:
+    return PREFIX + field_name.upper()
+
+
+def aliases_of(field: FieldInfo) -> list[str]:
+    extra = field.json_schema_extra
+    return [str(name) for name in extra["aliases"]] if isinstance(extra, dict) else []  # type: ignore[union-attr]  # declared as a list
+
+
+def is_secret(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra["secret"])
+
+
+def find_values(
+    environ: Mapping[str, str], *, file: Path | None, declared: Mapping[str, FieldInfo]
+) -> FoundValues:
+    """One value for each setting that is set anywhere.
+
+    An empty variable counts as unset: container systems set those for what was left blank.
+
+    Raises:
+        ConfigurationError: aliases that contradict, a `_FILE` that cannot be read, a broken or unknown entry.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value in _from_file(file, declared):
+        values[name], origins[name] = value, f"{file or DEFAULT_FILE} ({name})"
+    for name, info in declared.items():
+        for names in _ranks(name, info):
+            found = _one_value(environ, names, secret=is_secret(info))
+            if found is not None:
+                origins[name], values[name] = found
+                break
+    _warn_of_unknown(environ, declared)
+    return FoundValues(values=values, origins=origins)
+
+
+def _ranks(name: str, info: FieldInfo) -> Iterator[list[str]]:
+    aliases = aliases_of(info)
+    lowest = [
+        alias for alias in aliases if alias.startswith(_LOWEST_RANK_PREFIX) and alias not in _NOT_LOWEST
+    ]
+    yield [native_name(name)]
+    yield [alias for alias in aliases if alias not in lowest]
+    yield lowest
+
+
+def _one_value(environ: Mapping[str, str], names: list[str], *, secret: bool) -> tuple[str, str] | None:
+    found = [(name, value) for name in names if (value := _read(environ, name, secret=secret))]
+    if not found:
+        return None
+    first_name, first = found[0]
+    for name, value in found[1:]:
+        if value != first:
+            raise ConfigurationError(
+                f"{first_name} and {name} mean the same setting but differ.",
+                hint=f"Set only one of them, or set {PREFIX}… which beats both.",
+                setting=first_name,
+            )
+    return first_name, first
+
+
+def _read(environ: Mapping[str, str], name: str, *, secret: bool) -> str:
+    value = environ.get(name, "").strip()
+    path = environ.get(f"{name}_FILE", "").strip() if secret else ""
+    if not path:
+        return value
+    if value:
+        raise ConfigurationError(
+            f"{name} and {name}_FILE are both set.", hint="Keep the one you mean.", setting=name
+        )
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{name}_FILE names {path!r}, which cannot be read ({type(error).__name__}).",
+            hint="Check the path, and that the user Entrada runs as may read it.",
+            setting=f"{name}_FILE",
+        ) from None
+
+
+def _from_file(file: Path | None, declared: Mapping[str, FieldInfo]) -> Iterator[tuple[str, Any]]:
+    path = file or Path(DEFAULT_FILE)
+    if file is None and not path.is_file():
+        return
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The settings file {str(path)!r} cannot be read ({type(error).__name__}).",
+            hint="Check the path, and that the user Entrada runs as may read it.",
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            f"The settings file {str(path)!r} is not TOML: {error}.",
+            hint='Each line is name = "value".',
+        ) from None
+    for name, value in entries.items():
+        if name not in declared:
+            raise ConfigurationError(
+                f"The settings file {str(path)!r} has an entry {name!r} that is no setting.",
+                hint=_did_you_mean(name, list(declared)),
+                setting=name,
+            )
+        yield name, value
+
+
+def _warn_of_unknown(environ: Mapping[str, str], declared: Mapping[str, FieldInfo]) -> None:
+    known = {native_name(name) for name in declared}
+    known |= {f"{native_name(name)}_FILE" for name, info in declared.items() if is_secret(info)}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known and difflib.get_close_matches(name, known, 1, 0.85):
+            log.warning("%s is no setting and is ignored. %s", name, _did_you_mean(name, sorted(known)))
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"Did you mean {close[0]}?" if close else "`entrada settings` lists them all."

@@ -1,0 +1,44 @@
+"""Named log events with allow-listed fields: one line each, nothing secret, nothing a visitor can break.
+
+    sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, request_refused
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+
+log = logging.getLogger("entrada.events")
+
+FIELDS = frozenset(
+    {
+        "correlation_id", "code", "check", "error", "aadsts", "entra_correlation_id", "reason", "user_id",
+        "tenant_id", "object_id", "session_id", "count", "path", "status",
+    }
+)  # fmt: skip
+_LONGEST_VALUE = 200
+
+
+class Event(StrEnum):
+    SIGN_IN_BEGUN = "sign_in_begun"
+    SIGN_IN_COMPLETED = "sign_in_completed"
+    SIGN_IN_REFUSED = "sign_in_refused"
+    SIGNED_OUT = "signed_out"
+    ENTRA_ENDED_SESSIONS = "entra_ended_sessions"
+    REQUEST_REFUSED = "request_refused"
+
+
+def record(event: Event, **fields: object) -> None:
+    """Writes one line, `event name=value …`, values cut and escaped. An unknown field is our mistake."""
+    unknown = fields.keys() - FIELDS
+    if unknown:
+        raise ValueError(f"event fields not on the list: {sorted(unknown)}")
+    shown = " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if value is not None)
+    level = logging.WARNING if event in (Event.SIGN_IN_REFUSED, Event.REQUEST_REFUSED) else logging.INFO
+    log.log(level, "%s %s", event.value, shown)
+
+
+def _shown(value: object) -> str:
+    text = str(value)[:_LONGEST_VALUE]
+    plain = text.isascii() and text.isprintable() and " " not in text and '"' not in text
+    return text if plain else ascii(text)
