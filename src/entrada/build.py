@@ -6,8 +6,6 @@ visitor is. Entra itself is not asked: a start must not depend on it.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -27,7 +25,7 @@ from entrada.errors import ConfigurationError
 from entrada.flows.clock import Clock, SystemClock
 from entrada.flows.groups import GroupFinder
 from entrada.flows.relying_party import RelyingParty
-from entrada.flows.sealing import SMALLEST_KEY_BYTES, Sealer
+from entrada.flows.sealing import SMALLEST_KEY_BYTES
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
@@ -227,15 +225,6 @@ def secret_keys_of(settings: Settings) -> list[bytes]:
             setting="ENTRADA_SECRET_KEYS",
         )
     return [_kept_key(Path(url.removeprefix("sqlite:///")).with_suffix(".keys"))]
-
-
-def form_key_of(keys: Sequence[bytes]) -> bytes:
-    """The key of the tokens in forms, derived, so that rotating `ENTRADA_SECRET_KEYS` rotates it too."""
-    return hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest()
-
-
-def pending_sealer(keys: Sequence[bytes]) -> Sealer:
-    return Sealer(keys, purpose="pending sign-in")
 
 
 def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:

@@ -98,7 +98,7 @@ def _tenant(value: Any) -> Any:
     if parse_guid(text) or text in MULTI_TENANT_SEGMENTS or _DOMAIN.fullmatch(text):
         return text
     if text == "consumers":
-        raise ValueError("'consumers' holds personal accounts only; use 'common' with ENTRADA_ALLOWED_TENANTS")
+        raise ValueError("it holds personal accounts only; use 'common' with ENTRADA_ALLOWED_TENANTS")
     raise ValueError("this is neither a GUID nor a domain name; copy the Directory (tenant) ID")
 
 
@@ -251,18 +251,18 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `find_values` found: ranks of aliases and their conflicts are decided there."""
         return (init_settings,)
 
 
 def load_settings(environ: Mapping[str, str], *, file: Path | None = None) -> tuple[Settings, FoundValues]:
-    """The settings, and where each value came from.
+    """The settings, and where each value came from. `file` is an `entrada.toml`; None: no file.
 
     Raises:
         ConfigurationError: names the first setting that cannot be used, and the fix.

@@ -40,6 +40,12 @@ class FoundValues:
         return origin if origin and " " not in origin else native_name(field_name)
 
 
+def default_file() -> Path | None:
+    """`entrada.toml` in the working directory, if there is one."""
+    path = Path(DEFAULT_FILE)
+    return path if path.is_file() else None
+
+
 def native_name(field_name: str) -> str:
     return PREFIX + field_name.upper()
 
@@ -52,6 +58,11 @@ def aliases_of(field: FieldInfo) -> list[str]:
 def is_secret(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra["secret"])
+
+
+def unit_of(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["unit"]) if isinstance(extra, dict) else ""
 
 
 def find_values(
@@ -67,7 +78,7 @@ def find_values(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for name, value in _from_file(file, declared):
-        values[name], origins[name] = value, f"{file or DEFAULT_FILE} ({name})"
+        values[name], origins[name] = value, f"{file} ({name})"
     for name, info in declared.items():
         for names in _ranks(name, info):
             found = _one_value(environ, names, secret=is_secret(info))
@@ -123,25 +134,24 @@ def _read(environ: Mapping[str, str], name: str, *, secret: bool) -> str:
 
 
 def _from_file(file: Path | None, declared: Mapping[str, FieldInfo]) -> Iterator[tuple[str, Any]]:
-    path = file or Path(DEFAULT_FILE)
-    if file is None and not path.is_file():
+    if file is None:
         return
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"The settings file {str(path)!r} cannot be read ({type(error).__name__}).",
+            f"The settings file {str(file)!r} cannot be read ({type(error).__name__}).",
             hint="Check the path, and that the user Entrada runs as may read it.",
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
-            f"The settings file {str(path)!r} is not TOML: {error}.",
+            f"The settings file {str(file)!r} is not TOML: {error}.",
             hint='Each line is name = "value".',
         ) from None
     for name, value in entries.items():
         if name not in declared:
             raise ConfigurationError(
-                f"The settings file {str(path)!r} has an entry {name!r} that is no setting.",
+                f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",
                 hint=_did_you_mean(name, list(declared)),
                 setting=name,
             )

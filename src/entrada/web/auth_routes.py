@@ -6,7 +6,7 @@
     GET  /auth/logout           asks first; POST signs out here, then at Entra
     GET  /auth/signed-out       stays signed out
     GET  /auth/entra/logout     Entra's front channel, `sid` only
-    GET  /auth/me               who is signed in, as JSON
+    GET  /auth/me               who is signed in, as JSON; /auth/account the same as a page
 
 No answer here is a 500, whatever a visitor sends.
 """
@@ -118,7 +118,7 @@ class AuthRoutes:
         )
         retry_after = getattr(error, "retry_after_seconds", None)
         headers = [] if retry_after is None else [("retry-after", str(retry_after))]
-        return _page_response(page, status=status, headers=headers)
+        return page_response(page, status=status, headers=headers)
 
     def _route(self, request: WebRequest) -> Callable[[WebRequest], WebResponse]:
         method = "GET" if request.method == "HEAD" else request.method
@@ -129,6 +129,7 @@ class AuthRoutes:
             self.site.signed_out_path: {"GET": self._signed_out},
             self.site.front_channel_path: {"GET": self._front_channel},
             self.site.me_path: {"GET": self._me},
+            self.site.account_path: {"GET": self._account},
             **{path: {"GET": self._callback, "POST": self._callback} for path in self.site.callback_paths},
         }
         methods = routes.get(request.path)
@@ -154,7 +155,7 @@ class AuthRoutes:
         cookies = self.pending.forget_refusals(request, rules)
         if any(name == rules.name(SESSION_COOKIE) for name, _ in request.cookies()):
             cookies.append(rules.delete(SESSION_COOKIE))
-        return _page_response(page, cookies=cookies)
+        return page_response(page, cookies=cookies)
 
     def _start(self, request: WebRequest) -> WebResponse:
         rules = self.site.cookie_rules(request)
@@ -260,7 +261,7 @@ class AuthRoutes:
             name=session.principal.name,
             form_action_hosts=self.form_action_hosts(),
         )
-        return _page_response(page)
+        return page_response(page)
 
     def _sign_out(self, request: WebRequest) -> WebResponse:
         cookie = self._session_cookie(request)
@@ -278,7 +279,7 @@ class AuthRoutes:
 
     def _signed_out(self, request: WebRequest) -> WebResponse:
         page = self.pages.signed_out(login_path=self.site.login_path, at_entra="state" in request.query)
-        return _page_response(page)
+        return page_response(page)
 
     def _front_channel(self, request: WebRequest) -> WebResponse:
         """Always 200 and never a cookie: a frame cannot act on an answer, and nobody learns what a sid is."""
@@ -286,7 +287,7 @@ class AuthRoutes:
         if len(session_ids) == 1:
             count = self.relying_party.sign_out.end_by_entra(session_ids[0])
             record(Event.ENTRA_ENDED_SESSIONS, count=count)
-        return _page_response(self.pages.front_channel_done(framed_by=[self._login_url()]))
+        return page_response(self.pages.front_channel_done(framed_by=[self._login_url()]))
 
     # Who is signed in
 
@@ -312,6 +313,20 @@ class AuthRoutes:
                 },
             },
         )
+
+    def _account(self, request: WebRequest) -> WebResponse:
+        session = self.session_of(request)
+        if session is None:
+            return redirect(self.site.login_path)
+        page = self.pages.signed_in(
+            logout_path=self.site.logout_path,
+            csrf_token=self.form_token(request),
+            name=session.principal.name,
+            email=session.principal.email,
+            roles=sorted(session.principal.roles),
+            form_action_hosts=self.form_action_hosts(),
+        )
+        return page_response(page)
 
     # Shared
 
@@ -351,7 +366,7 @@ def _hint(text: str | None) -> str | None:
     return text if text and len(text) <= _LONGEST_HINT and text.isprintable() else None
 
 
-def _page_response(
+def page_response(
     page: Page,
     *,
     status: int = 200,

@@ -27,6 +27,7 @@ class Site:
     signed_out_path = f"{PREFIX}/signed-out"
     front_channel_path = f"{PREFIX}/entra/logout"
     me_path = f"{PREFIX}/me"
+    account_path = f"{PREFIX}/account"
 
     def url_of(self, request: WebRequest) -> str:
         host = request.headers.get("host", "")

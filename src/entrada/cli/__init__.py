@@ -1,0 +1,78 @@
+"""The command `entrada`.
+
+Each command lives in a module of its own and is imported only when it runs: `entrada settings` needs no web
+server. Exit status: 0 done, 1 it failed (a sentence and a hint on stderr), 2 wrong use. A traceback means a
+mistake of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from entrada import __version__
+from entrada.errors import EntradaError
+
+COMMANDS = {
+    "demo": "the whole sign-in on this machine: emulator, server and a sample app",
+    "serve": "the sign-in server",
+    "emulator": "an Entra ID of your own, to develop and test against",
+    "settings": "every setting: value, where it came from, what it means",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; gives the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _log_to_stderr()
+    args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
+    try:
+        status: int = args.func(args)
+    except EntradaError as error:
+        print(f"entrada: {error.sentence}\n  {error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`entrada settings | head`); keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _parser(*, only: str | None) -> argparse.ArgumentParser:
+    """The parser, with the details of one command: the others are named but not imported."""
+    parser = argparse.ArgumentParser(prog="entrada", description="Sign in with Microsoft Entra ID.")
+    parser.add_argument("--version", action="version", version=f"entrada {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        if only in (None, name):
+            module = _module(name) if only == name else None
+            if module is None:
+                subparsers.add_parser(name, help=summary)
+            else:
+                module.add_parser(subparsers)
+    return parser
+
+
+def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_parser
+    try:
+        return importlib.import_module(f"entrada.cli.{name}")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("entrada"):
+            raise
+        print(
+            f"entrada: `entrada {name}` needs {missing.name}, which is not installed.\n"
+            '  Install it with: pip install "entrada[server]"',
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -1,0 +1,5 @@
+import sys
+
+from entrada.cli import main
+
+sys.exit(main())

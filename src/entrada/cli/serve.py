@@ -1,0 +1,90 @@
+"""`entrada serve`: the sign-in server.
+
+Stops at once, with one sentence, when a setting is missing or wrong.
+Starts without Entra: /readyz says when it can sign people in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from entrada.errors import ConfigurationError
+from entrada.gateway.app import create_app
+from entrada.settings import LOOPBACK_HOSTS, Settings, load_settings
+from entrada.settings_sources import default_file
+from entrada.web.build import build_auth_routes
+
+log = logging.getLogger("entrada")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("serve", help="the sign-in server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings, found = load_settings(os.environ, file=args.settings or default_file())
+    settings = _with_public_url(settings, args.host, args.port)
+    listener = listen(args.host, args.port)
+    auth = build_auth_routes(settings, found)
+    log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
+    for url in auth.site.urls:
+        log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
+    try:
+        uvicorn.Server(server_config(create_app(auth))).run(sockets=[listener])
+    finally:
+        auth.relying_party.close()
+    return 0
+
+
+def server_config(app: object) -> uvicorn.Config:
+    """How the server runs: no access log, because the query of a callback holds a code."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an ASGI application
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=20,
+        ws="none",
+        lifespan="off",
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigurationError: the address is taken or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"Entrada cannot listen on {host}:{port} ({error.strerror}).",
+            hint="Stop what is listening there, or choose another port with --port.",
+        ) from None
+    return listener
+
+
+def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
+    """On loopback the public URL may be left out; for anybody else's browsers it must be said."""
+    if settings.public_url is not None or host not in LOOPBACK_HOSTS:
+        return settings
+    log.warning("ENTRADA_PUBLIC_URL is not set; using http://localhost:%d", port)
+    return settings.model_copy(update={"public_url": f"http://localhost:{port}"})

@@ -1,0 +1,1 @@
+"""The ASGI server that `entrada serve` runs."""

@@ -1,0 +1,60 @@
+"""The server's application: the sign-in pages, and what a load balancer asks.
+
+    /healthz   the process is up
+    /readyz    it can sign people in: the database answers, and Entra's metadata has been read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from entrada.adapters.starlette import EntradaMiddleware, login_required
+from entrada.errors import EntradaError
+from entrada.flows.relying_party import RelyingParty
+from entrada.web.auth_routes import AuthRoutes
+
+
+def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -> Starlette:
+    """The application behind `entrada serve`; `routes` take the place of its front page."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "up"})
+
+    async def readyz(_: Request) -> Response:
+        missing = await to_thread.run_sync(_what_is_missing, auth.relying_party)
+        if missing:
+            return JSONResponse({"status": "not ready", "waiting_for": missing}, status_code=503)
+        return JSONResponse({"status": "ready"})
+
+    @login_required
+    async def front_page(_: Request) -> Response:
+        return RedirectResponse(auth.site.account_path, status_code=303)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            *(routes if routes is not None else [Route("/", front_page)]),
+        ],
+        middleware=[Middleware(EntradaMiddleware, auth=auth)],
+    )
+
+
+def _what_is_missing(relying_party: RelyingParty) -> dict[str, str]:
+    missing = {}
+    for name, ask in (
+        ("database", relying_party.sessions.revocation_epoch),
+        ("entra", relying_party.sign_in.application.metadata),
+    ):
+        try:
+            ask()
+        except EntradaError as error:
+            missing[name] = getattr(error, "reason", None) or error.sentence
+    return missing
