@@ -41,6 +41,9 @@ def kept_profile(profile: Profile) -> Profile:
     NUL is removed and half surrogate pairs are replaced in names.
     An e-mail address that would need either is dropped, and with it the claim that it is verified.
     """
+    texts = (profile.name, profile.username or "", profile.email or "")
+    if all(len(text) <= EMAIL_LENGTH and text.isprintable() and text.isascii() for text in texts):
+        return profile
     name, username = kept_text(profile.name), profile.username and kept_text(profile.username)
     email = profile.email if profile.email and is_keepable_email(profile.email) else None
     verified = profile.email_is_verified and email is not None

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, insert, select, update
@@ -46,6 +48,7 @@ from entrada.storage.sql.sessions import END_OF_USER, end
 from entrada.storage.sql.tables import identities, role_grants, users
 
 KNOWN_SOURCES = {source.value: source for source in GrantSource}
+"""A grant from any other source, which a newer version may have written, counts for nothing here."""
 
 
 def users_where(condition: ColumnElement[bool]) -> Select[Any]:
@@ -251,42 +254,44 @@ def only_user(connection: Connection, statement: Select[Any], names: dict[str, s
 
 
 def users_of(rows: Iterable[Row[Any]]) -> list[User]:
-    """The users in these rows, in their order. A grant from a source not known here counts for nothing."""
-    people: dict[UserId, Row[Any]] = {}
-    linked: dict[UserId, dict[EntraIdentity, LinkedIdentity]] = {}
-    granted: dict[UserId, dict[tuple[str, str], RoleGrant]] = {}
-    for row in rows:
-        if row.id not in people:
-            people[row.id], linked[row.id], granted[row.id] = row, {}, {}
-        if row.tenant_id is not None:
-            identity = EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id))
-            linked[row.id][identity] = LinkedIdentity(
-                identity=identity, linked_at=row.linked_at, last_sign_in_at=row.last_sign_in_at
-            )
-        if row.source in KNOWN_SOURCES:
-            granted[row.id][row.role, row.source] = RoleGrant(
-                role=row.role,
-                source=KNOWN_SOURCES[row.source],
-                granted_by=row.granted_by,
-                granted_at=row.granted_at,
-            )
-    return [
-        User(
-            id=user_id,
-            profile=Profile(
-                name=row.name,
-                email=row.email,
-                username=row.username,
-                is_guest=row.is_guest,
-                email_is_verified=row.email_is_verified,
-            ),
-            created_at=row.created_at,
-            disabled_at=row.disabled_at,
-            identities=identities_in_order(linked[user_id].values()),
-            grants=grants_in_order(granted[user_id].values()),
-        )
-        for user_id, row in people.items()
-    ]
+    """The users in these rows, which are in the order of users."""
+    return [user_of(list(of_one)) for _, of_one in groupby(rows, key=attrgetter("id"))]
+
+
+def user_of(rows: Sequence[Row[Any]]) -> User:
+    """The user whom all these rows are of."""
+    row = rows[0]
+    return User(
+        id=row.id,
+        profile=Profile(
+            name=row.name,
+            email=row.email,
+            username=row.username,
+            is_guest=row.is_guest,
+            email_is_verified=row.email_is_verified,
+        ),
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        identities=identities_in_order({linked_of(row) for row in rows if row.tenant_id is not None}),
+        grants=grants_in_order({grant_of(row) for row in rows if row.source in KNOWN_SOURCES}),
+    )
+
+
+def linked_of(row: Row[Any]) -> LinkedIdentity:
+    return LinkedIdentity(
+        identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
+        linked_at=row.linked_at,
+        last_sign_in_at=row.last_sign_in_at,
+    )
+
+
+def grant_of(row: Row[Any]) -> RoleGrant:
+    return RoleGrant(
+        role=row.role,
+        source=KNOWN_SOURCES[row.source],
+        granted_by=row.granted_by,
+        granted_at=row.granted_at,
+    )
 
 
 def names_of(identity: EntraIdentity) -> dict[str, str]:

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, Pool
+from sqlalchemy import Connection, Engine
 
 from entrada.accounts.identity import UserId
 from entrada.storage.sql.failures import failures_named
@@ -98,13 +98,13 @@ class Database(ABC):
         """Let go of what `_before_fork` held."""
 
     def _after_fork_in_child(self) -> None:
-        # What other threads of the parent had in use: kept for ever, so that it is not closed from here.
         INHERITED.append(self._engine.pool)
         self._engine.dispose(close=False)
 
 
 OPEN: WeakSet[Database] = WeakSet()
-INHERITED: list[Pool] = []
+INHERITED: list[object] = []
+"""In a forked child: what threads of the parent had in use, kept for ever so that nobody here closes it."""
 
 
 def before_fork() -> None:

@@ -32,8 +32,8 @@ NOT_OPENED = (
     "See that the folder named in ENTRADA_DATABASE_URL exists, and that Entrada's account may write it.",
 )
 DAMAGED = (
-    "it is damaged, or no SQLite database at all",
-    "See which file ENTRADA_DATABASE_URL names, and restore it from a backup if it is the right one.",
+    "it is damaged, or not a database of Entrada's at all",
+    "See what ENTRADA_DATABASE_URL names, and restore it from a backup if it is the right one.",
 )
 DISK = ("its disk reports an error", "Look at the disk that holds the database, and at the system's log.")
 NOT_PREPARED = (
@@ -77,6 +77,10 @@ POSTGRESQL_CAUSES = {
 """By SQLSTATE, or its class."""
 
 
+class DamagedRow(Exception):
+    """A row holds what no store writes: altered by hand, or damaged."""
+
+
 @contextmanager
 def failures_named() -> Iterator[None]:
     """Raises StoreUnavailable for everything that a database can fail with, save a broken uniqueness rule."""
@@ -88,6 +92,8 @@ def failures_named() -> Iterator[None]:
         raise unavailable(BUSY) from failure
     except DBAPIError as failure:
         raise unavailable(cause_of(failure.orig)) from failure
+    except DamagedRow as failure:
+        raise unavailable(DAMAGED) from failure
     except sqlite3.Error as failure:
         raise unavailable(cause_of(failure)) from failure
 

@@ -27,6 +27,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.revocation import note_change
 from entrada.storage.sql.tables import sessions, spent_sign_ins
 
@@ -72,11 +73,12 @@ class SqlSessionStore(SessionStore):
             raise ValueError("a session with this id is open already") from None
 
     def find(self, session_id: SessionId) -> Session | None:
+        # A row that `open` cannot have written is no session; other sessions go on.
         with self._database.reading() as connection:
             try:
                 row = connection.execute(FIND, {"session_id": session_id}).one_or_none()
-            except (TypeError, ValueError, OverflowError):
-                return None  # a time in the row is no time: altered, or written by a newer version
+            except DamagedRow:
+                return None
         return None if row is None else session_of(row)
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> None:

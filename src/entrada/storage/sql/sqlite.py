@@ -24,10 +24,10 @@ from pathlib import Path
 from threading import Lock
 
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool
 
 from entrada.accounts.identity import UserId
-from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_KEPT, MIGRATION_WAIT, Database
+from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
 from entrada.storage.sql.failures import BUSY, NOT_OPENED, failures_named, unavailable
 
 LOOK_AGAIN_AFTER_SECONDS = 0.02
@@ -45,27 +45,29 @@ class SqliteDatabase(Database):
         self.path = path.absolute()
         self._wait = wait
         self._turn = Lock()
+        self._resting: list[Connection] = []
         self._epoch = WatchedNumber(self._open, EPOCH)
         make_file(self.path)
         engine = create_engine(
-            "sqlite+pysqlite://",
-            creator=self._open,
-            poolclass=QueuePool,
-            pool_size=CONNECTIONS_KEPT,
-            max_overflow=CONNECTIONS_AT_MOST - CONNECTIONS_KEPT,
-            pool_timeout=wait.total_seconds(),
-            hide_parameters=True,
+            "sqlite+pysqlite://", creator=self._open, poolclass=NullPool, hide_parameters=True
         )
         super().__init__(f"sqlite:///{self.path}", engine)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with failures_named(), self._borrowed() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         if not self._turn.acquire(timeout=self._wait.total_seconds()):
             raise unavailable(BUSY)
         try:
-            with failures_named(), self._engine.begin() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with failures_named(), self._borrowed() as connection:
+                driver = driver_of(connection)
+                driver.execute("BEGIN IMMEDIATE")
                 yield connection
+                driver.execute("COMMIT")
         finally:
             self._turn.release()
 
@@ -77,7 +79,26 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         self._epoch.close()
+        while self._resting:
+            self._resting.pop().close()
         super().close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Connection]:
+        """A connection for the block alone; closed rather than used again when the block raises.
+
+        SQLAlchemy's pool would do the same, and cost more than the statement.
+        """
+        try:
+            connection = self._resting.pop()
+        except IndexError:
+            connection = self._engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._resting.append(connection)
 
     @contextmanager
     def _migrating(self) -> Iterator[Connection]:
@@ -96,12 +117,19 @@ class SqliteDatabase(Database):
         self._turn.release()
 
     def _after_fork_in_child(self) -> None:
-        self._turn = Lock()
+        INHERITED.append(self._resting)
+        self._turn, self._resting = Lock(), []
         self._epoch = WatchedNumber(self._open, EPOCH)
         super()._after_fork_in_child()
 
     def _open(self) -> sqlite3.Connection:
         return open_connection(self.path, wait=self._wait)
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 def make_file(path: Path) -> None:

@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from entrada.storage.keeping import UNKEEPABLE, is_unicode
+from entrada.storage.sql.failures import DamagedRow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -43,7 +44,8 @@ ANY_TEXT = UNKEEPABLE | {0: "\N{REPLACEMENT CHARACTER}"}
 class UtcTime(TypeDecorator[datetime]):
     """An aware time, written as whole microseconds since 1970: the same number on every database.
 
-    It sorts, it has no time zone to be set wrongly, and it is exact. A naive time raises TypeError.
+    It sorts, it has no time zone to be set wrongly, and it is exact. Writing a naive time raises TypeError;
+    reading what is no time raises DamagedRow.
     """
 
     impl = BigInteger
@@ -53,7 +55,10 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, _: Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+        try:
+            return None if value is None else EPOCH + timedelta(microseconds=value)
+        except (TypeError, OverflowError):
+            raise DamagedRow from None
 
 
 class AnyText(TypeDecorator[str]):

@@ -1,0 +1,82 @@
+"""Every implementation of the store Protocols, each empty, one after the other.
+
+A new store is one more maker here: it yields how to open a further pair of stores on the same data.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import create_engine, make_url
+
+from entrada.accounts.store import AccountStore
+from entrada.sessions.store import SessionStore
+from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
+from storage.prepared import prepared_copy
+
+
+@dataclass
+class Stores:
+    """Accounts and sessions that share their data, and how another process would open them."""
+
+    accounts: AccountStore
+    sessions: SessionStore
+    another: Callable[[], Stores] = field(repr=False)
+    database_url: str | None = None
+    """Where another process finds the same data; None if none can."""
+
+
+@contextmanager
+def in_memory(_: Path) -> Iterator[Stores]:
+    sessions = MemorySessionStore()
+    stores = Stores(MemoryAccountStore(sessions=sessions), sessions, lambda: stores)
+    yield stores
+
+
+@contextmanager
+def in_sqlite(folder: Path) -> Iterator[Stores]:
+    with in_sql(prepared_copy(folder / "entrada.db")) as stores:
+        yield stores
+
+
+@contextmanager
+def in_postgresql(_: Path) -> Iterator[Stores]:
+    server = make_url(os.environ["ENTRADA_TEST_POSTGRESQL_URL"]).set(drivername="postgresql+psycopg")
+    schema = f"t{secrets.token_hex(8)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+        url = server.update_query_dict({"options": f"-csearch_path={schema}"})
+        with in_sql(url.render_as_string(hide_password=False)) as stores:
+            yield stores
+        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+    engine.dispose()
+
+
+@contextmanager
+def in_sql(url: str) -> Iterator[Stores]:
+    opened = []
+
+    def another() -> Stores:
+        opened.append(connect(url))
+        return Stores(SqlAccountStore(opened[-1]), SqlSessionStore(opened[-1]), another, url)
+
+    stores = another()
+    opened[0].migrate()
+    yield stores
+    for database in opened:
+        database.close()
+
+
+MAKERS = {"memory": in_memory, "sqlite": in_sqlite}
+if "ENTRADA_TEST_POSTGRESQL_URL" in os.environ:
+    MAKERS["postgresql"] = in_postgresql
+
+SHARED = [name for name in MAKERS if name != "memory"]
+"""Those that another process can open."""

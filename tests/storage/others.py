@@ -1,0 +1,66 @@
+"""What other processes do in these tests: functions they can import."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from conformance.samples import ADA, NOW, at_once, counted, identity, session, user_id
+from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
+
+
+@contextmanager
+def processes(number: int) -> Iterator[Callable[..., Iterable[Counter[str]]]]:
+    """Run a function in `number` fresh processes at once, each with these arguments."""
+    with ProcessPoolExecutor(number, mp_context=get_context("spawn")) as pool:
+
+        def run(work: Callable[..., Counter[str]], *arguments: object) -> list[Counter[str]]:
+            return [each.result() for each in [pool.submit(work, *arguments) for _ in range(number)]]
+
+        yield run
+
+
+def create_the_same(url: str, threads: int) -> Counter[str]:
+    """Every thread signs the same person in for the first time."""
+    database = connect(url)
+    accounts = SqlAccountStore(database)
+    results = at_once(
+        threads,
+        lambda _: accounts.create(
+            user_id=user_id(), identity=identity(), profile=ADA, entra_grants=[], now=NOW
+        ),
+    )
+    database.close()
+    return counted(results)
+
+
+def open_sessions(url: str, threads: int, each: int) -> Counter[str]:
+    """Every thread opens, touches and spends, `each` times."""
+    database = connect(url)
+    sessions = SqlSessionStore(database)
+
+    def work(_: int) -> None:
+        for _ in range(each):
+            opened = session()
+            sessions.open(opened)
+            sessions.touch(opened.id, last_seen_at=NOW, idle_expires_at=NOW)
+            assert sessions.spend_sign_in(opened.id, expires_at=NOW)
+            assert sessions.find(opened.id) is not None
+
+    results = at_once(threads, work)
+    database.close()
+    return counted(results)
+
+
+def migrate(url: str, threads: int) -> Counter[str]:
+    """Every thread opens the database for itself and prepares it."""
+
+    def work(_: int) -> None:
+        database = connect(url)
+        database.migrate()
+        database.close()
+
+    return counted(at_once(threads, work))
