@@ -116,7 +116,7 @@ def test_an_unknown_code_falls_back_on_the_error(error: str) -> None:
 def test_an_unknown_error_still_gets_words() -> None:
     """Nothing falls through."""
     help_ = help_for("never_heard_of", None)
-    assert help_.sentence == "Microsoft did not sign you in."
+    assert help_.sentence == "Microsoft gave a reason that this application does not know."
     assert help_ == help_for("", None)
 
 

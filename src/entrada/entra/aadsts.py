@@ -72,7 +72,7 @@ _REGISTRATION: Final = (
     Entry(
         codes=("50011",),
         cause="The redirect URI is not registered, or differs from the registered one by a character.",
-        sentence="Microsoft does not know the address of this application that you were to come back to.",
+        sentence="Microsoft does not know the address that this application asked to be sent back to.",
         hint="In the app registration, under Authentication, add exactly this redirect URI to the "
         "platform Web: {redirect_uri}",
         fixer=_ADMIN,
@@ -80,7 +80,7 @@ _REGISTRATION: Final = (
     Entry(
         codes=("500113", "900971"),
         cause="The app registration has no redirect URI at all.",
-        sentence="Microsoft knows no address of this application that you could come back to.",
+        sentence="Microsoft has no address on file to send you back to.",
         hint="In the app registration, under Authentication, add the platform Web with exactly this "
         "redirect URI: {redirect_uri}",
         fixer=_ADMIN,
@@ -243,12 +243,12 @@ _CONSENT: Final = (
         codes=("65004",),
         cause="The person declined the consent prompt.",
         sentence="You declined what Microsoft asked you to accept, so you were not signed in.",
-        hint="Sign in again and choose Accept. This application only reads who you are.",
+        hint="Sign in again and choose Accept.",
         fixer=_YOU,
     ),
     Entry(
         codes=("90094", "90095"),
-        cause="The organisation lets only administrators consent; 90095 is the form that asks them for it.",
+        cause="The organisation lets only administrators consent (90095: through a request to them).",
         sentence="Your organisation wants an administrator to approve this application first.",
         hint="{consent}",
         fixer=_ADMIN,
@@ -608,7 +608,7 @@ _BY_ERROR: Final = MappingProxyType(
 _UNKNOWN: Final = Entry(
     codes=(),
     cause="An error that Entrada does not know.",
-    sentence="Microsoft did not sign you in.",
+    sentence="Microsoft gave a reason that this application does not know.",
     hint="Try once more. If it happens again, show this page to your administrator.",
     fixer=_ADMIN,
 )

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, cached_property
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -130,10 +129,13 @@ _FIXERS: Final[Mapping[Fixer, tuple[str, str]]] = {
 
 
 class Pages:
-    """Every page of one application. Cheap to make; templates are compiled at their first use and kept."""
+    """Every page of one application. Cheap to make; templates are compiled at their first use and kept.
 
-    def __init__(self, *, application_name: str) -> None:
-        self._application_name = application_name
+    `application_name` is what people call it; None leaves the name out wherever it would stand.
+    """
+
+    def __init__(self, *, application_name: str | None = None) -> None:
+        self._application_name = application_name or None
 
     def login(
         self,
@@ -288,6 +290,8 @@ class Pages:
 @cache
 def stylesheet() -> str:
     """The stylesheet of every page, without its comments. Its custom properties are the design tokens."""
+    from importlib.resources import files  # imported here: slow to import, needed once
+
     text = files("entrada.web").joinpath("static", "entrada.css").read_text(encoding="utf-8")
     return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
 
@@ -308,7 +312,7 @@ def safe_path(path: str) -> str:
 
 
 _LOCAL_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f-\x9f\ud800-\udfff]{0,4095}")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", re.ASCII)
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`]+")
 
