@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from entrada.accounts.admission import LinkByEmail
-from entrada.accounts.roles import RolesSync
+from entrada.accounts.roles import RolesSync, role_mapping
 from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.settings_sources import FoundValues, find_values
@@ -306,6 +306,12 @@ def _check_together(settings: Settings, found: FoundValues) -> None:
             "is set although ENTRADA_TENANT_ID names a single tenant.",
             "Set ENTRADA_TENANT_ID=organizations to let several tenants sign in, or drop the list.",
         )
+    if settings.allowed_tenants and (unclear := _groups_of_no_tenant(settings.roles_mapping)):
+        raise refuse(
+            "roles_mapping",
+            f"names the group {unclear!r} without its tenant, but several tenants may sign in.",
+            "Write tenant-id/group-id: a group of one tenant must not give roles in another.",
+        )
     if settings.response_mode == "form_post" and not (settings.public_url or "https:").startswith("https:"):
         raise refuse(
             "response_mode",
@@ -337,3 +343,10 @@ def _check_together(settings: Settings, found: FoundValues) -> None:
                 f"holds {url}, which is plain http.",
                 "Session cookies need https. Plain http works on localhost only, as Entra itself demands.",
             )
+
+
+def _groups_of_no_tenant(mapping: Mapping[str, str]) -> str | None:
+    """The first key that means a group but does not say of which tenant."""
+    sorted_mapping = role_mapping(mapping)
+    bare = [group for tenant, group in sorted_mapping.groups if tenant is None]
+    return next(iter([*bare, *sorted_mapping.group_names]), None)
