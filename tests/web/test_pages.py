@@ -86,7 +86,7 @@ SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
 
 
 def every_error() -> Iterator[type[EntradaError]]:
-    """The tree of errors.py, walked; what a test or a command line defines for itself is no page's business."""
+    """The tree of errors.py, walked; what a test or a command defines for itself is no page's business."""
     waiting = [EntradaError]
     while waiting:
         kind = waiting.pop()
