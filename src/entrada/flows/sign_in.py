@@ -16,7 +16,7 @@ from entrada.accounts.admission import AdmissionPolicy, Newcomer, admit
 from entrada.accounts.email import is_in_domains
 from entrada.accounts.identity import EntraIdentity, Profile, User
 from entrada.accounts.store import AccountStore
-from entrada.entra.aadsts import AadstsContext, read_entra_error
+from entrada.entra.aadsts import AadstsContext, admin_consent_url, read_entra_error
 from entrada.entra.application import EntraApplication, TokenError, TokenResponse
 from entrada.entra.authority import TenantId
 from entrada.entra.claims import IdToken
@@ -269,6 +269,11 @@ class SignIn:
                 redirect_uri=pending.redirect_uri,
                 tenant=authority.tenant,
                 client_id=self.application.client_id,
+                admin_consent_url=admin_consent_url(
+                    login_url=authority.login_url,
+                    tenant=authority.tenant,
+                    client_id=self.application.client_id,
+                ),
             ),
             next_path=pending.next_path,
         )

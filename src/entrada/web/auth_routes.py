@@ -98,7 +98,7 @@ class AuthRoutes:
         """The page, or for a script the JSON, of a refusal; logged once."""
         correlation_id, status = secrets.token_hex(8), status_of(error)
         _record_refusal(error, correlation_id, status)
-        if not (request.is_page_visit or request.path in self.site.callback_paths):
+        if not (request.wants_page or request.path in self.site.callback_paths):
             return json_response(
                 status,
                 {
@@ -278,8 +278,8 @@ class AuthRoutes:
         return redirect(entra_url or self.site.signed_out_path, cookies=[rules.delete(SESSION_COOKIE)])
 
     def _signed_out(self, request: WebRequest) -> WebResponse:
-        page = self.pages.signed_out(login_path=self.site.login_path, at_entra="state" in request.query)
-        return page_response(page)
+        del request  # whatever Entra sends along, nothing hangs on it
+        return page_response(self.pages.signed_out(login_path=self.site.login_path, at_entra=False))
 
     def _front_channel(self, request: WebRequest) -> WebResponse:
         """Always 200 and never a cookie: a frame cannot act on an answer, and nobody learns what a sid is."""
@@ -287,7 +287,7 @@ class AuthRoutes:
         if len(session_ids) == 1:
             count = self.relying_party.sign_out.end_by_entra(session_ids[0])
             record(Event.ENTRA_ENDED_SESSIONS, count=count)
-        return page_response(self.pages.front_channel_done(framed_by=[self._login_url()]))
+        return page_response(self.pages.front_channel_done(framed_by=[self._login_url(), *self.form_action_hosts()]))
 
     # Who is signed in
 

@@ -69,16 +69,17 @@ class WebRequest:
         return values[0] if len(values) == 1 else None
 
     @property
-    def is_page_visit(self) -> bool:
-        """Whether a person's browser is going to this address, rather than a script fetching it."""
-        if self.method != "GET":
-            return False
+    def wants_page(self) -> bool:
+        """Whether a person will see the answer: a browser navigates, by a link, an address or a form."""
         mode = self.headers.get("sec-fetch-mode")
         if mode is not None:
             return mode == "navigate" and self.headers.get("sec-fetch-dest", "document") == "document"
-        if "x-requested-with" in self.headers:
-            return False
-        return "text/html" in self.headers.get("accept", "")
+        return "x-requested-with" not in self.headers and "text/html" in self.headers.get("accept", "")
+
+    @property
+    def is_page_visit(self) -> bool:
+        """Whether a person is going to this address, so that it may be where they land after signing in."""
+        return self.method == "GET" and self.wants_page
 
 
 @dataclass(frozen=True, kw_only=True)
