@@ -75,4 +75,5 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_par
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    for talkative in ("urllib3", "alembic"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
