@@ -1,0 +1,182 @@
+"""What clients read first: OpenID metadata, keys, instance discovery and realm discovery.
+
+The members of the metadata are those of the live service.  Read over https, the endpoints a browser
+visits are named on the http listener, so that no browser meets an unknown certificate; everything else,
+and the issuer, is on the listener that was asked.
+Source: OpenID Connect Discovery 1.0; Microsoft, "OpenID Connect on the Microsoft identity platform".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .directory import PERSONAL_TENANT_ID, Tenant
+from .errors import EntraError
+from .http import Request, Response, json_response
+from .tampering import tamper_document
+from .world import World
+
+SHARED_TENANTS = ("common", "organizations", "consumers")
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OTHER_CLOUD_CODE = 90038
+
+
+def issuer(base_url: str, tenant_id: str, *, version: int = 2) -> str:
+    """The issuer of a tenant's tokens: `/v2.0` at its end in version 2, a slash in version 1."""
+    return f"{base_url}/{tenant_id}/v2.0" if version == 2 else f"{base_url}/{tenant_id}/"
+
+
+def find_tenant(world: World, segment: str) -> Tenant | None:
+    """The tenant a path segment names; None for the shared endpoints.
+
+    Raises:
+        EntraError: 90002 unknown, 900023 malformed, 90038 when it lives in another cloud.
+    """
+    if segment.lower() in SHARED_TENANTS:
+        return None
+    tenant = world.directory.tenant(segment)
+    if tenant is None:
+        if not (_GUID.fullmatch(segment.lower()) or "." in segment):
+            raise EntraError(900023, f"The value was '{segment[:100]}'.")
+        raise EntraError(90002, f"The name was '{segment[:100]}'.")
+    if tenant.cloud != "public":
+        raise EntraError(_OTHER_CLOUD_CODE, f"Its cloud is '{tenant.cloud}'.")
+    return tenant
+
+
+def _issuer_segment(tenant: Tenant | None, segment: str) -> str:
+    if tenant is not None:
+        return tenant.tenant_id
+    return PERSONAL_TENANT_ID if segment.lower() == "consumers" else "{tenantid}"
+
+
+def openid_configuration(world: World, request: Request, segment: str, *, version: int = 2) -> Response:
+    """The tenant's metadata document."""
+    tenant = find_tenant(world, segment)
+    base, browser = request.base_url, world.http_url
+    name = tenant.tenant_id if tenant else segment.lower()
+    oauth = "oauth2/v2.0" if version == 2 else "oauth2"
+    host = base.partition("://")[2]
+    keys_path = "discovery/v2.0/keys" if version == 2 else "discovery/keys"
+    document: dict[str, Any] = {
+        "token_endpoint": f"{base}/{name}/{oauth}/token",
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_post",
+            "private_key_jwt",
+            "client_secret_basic",
+            "self_signed_tls_client_auth",
+        ],
+        "jwks_uri": f"{base}/{name}/{keys_path}",
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "issuer": issuer(base, _issuer_segment(tenant, segment), version=version),
+        "request_uri_parameter_supported": False,
+        "userinfo_endpoint": f"{base}/oidc/userinfo",
+        "authorization_endpoint": f"{browser}/{name}/{oauth}/authorize",
+        "device_authorization_endpoint": f"{base}/{name}/{oauth}/devicecode",
+        "http_logout_supported": True,
+        "frontchannel_logout_supported": True,
+        "end_session_endpoint": f"{browser}/{name}/{oauth}/logout",
+        "claims_supported": [
+            "sub",
+            "iss",
+            "cloud_instance_name",
+            "cloud_instance_host_name",
+            "cloud_graph_host_name",
+            "msgraph_host",
+            "aud",
+            "exp",
+            "iat",
+            "auth_time",
+            "acr",
+            "nonce",
+            "preferred_username",
+            "name",
+            "tid",
+            "ver",
+            "at_hash",
+            "c_hash",
+            "email",
+        ],
+        "kerberos_endpoint": f"{base}/{name}/kerberos",
+        "mtls_endpoint_aliases": {"token_endpoint": f"{base}/{name}/{oauth}/token"},
+        "tls_client_certificate_bound_access_tokens": True,
+        "tenant_region_scope": "EU" if tenant else None,
+        "cloud_instance_name": host,
+        "cloud_graph_host_name": host,
+        "msgraph_host": host,
+        "rbac_url": f"{base}/rbac",
+    }
+    wrong = world.faults.take(("wrong_issuer",), "discovery")
+    if wrong:
+        document["issuer"] = wrong.parameters.get("issuer", f"{base}/somebody-else/v2.0")
+    return _public(tamper_document(world, "discovery", document))
+
+
+def keys(world: World, request: Request, segment: str, *, version: int = 2) -> Response:
+    """The key set: several keys, each with its certificate and its issuer."""
+    tenant = find_tenant(world, segment)
+    name = _issuer_segment(tenant, segment)
+    published = world.keys.published
+    removed = world.faults.take(("key_removed",), "keys")
+    if removed:
+        published = [key for key in published if key.kid != world.keys.current.kid]
+    entries: list[dict[str, Any]] = [
+        _entry(key.jwk, issuer(request.base_url, name, version=version)) for key in published
+    ]
+    if tenant is None:
+        personal = issuer(request.base_url, PERSONAL_TENANT_ID, version=version)
+        entries.append(_entry(world.keys.personal.jwk, personal))
+    if name == PERSONAL_TENANT_ID:
+        entries = entries[-1:]
+    document = tamper_document(world, "keys", {"keys": entries})
+    if document.pop("only_signing_key", False):
+        document["keys"] = [entry for entry in entries if entry["kid"] == world.keys.current.kid]
+    return _public(document)
+
+
+def _entry(jwk: dict[str, Any], key_issuer: str) -> dict[str, Any]:
+    return {**jwk, "cloud_instance_name": "microsoftonline.com", "issuer": key_issuer}
+
+
+def instance_discovery(world: World, request: Request) -> Response:
+    """MSAL's question whether an authority belongs to a known cloud: this one does, and stands alone."""
+    host = request.base_url.partition("://")[2]
+    tenant = request.query.get("authorization_endpoint").removeprefix(request.base_url).strip("/")
+    segment = tenant.partition("/")[0] or "common"
+    return _public(
+        {
+            "tenant_discovery_endpoint": f"{request.base_url}/{segment}/v2.0/.well-known/openid-configuration",
+            "api-version": request.query.get("api-version", "1.1"),
+            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+        }
+    )
+
+
+def user_realm(world: World, request: Request, name: str) -> Response:
+    """Which kind of account a name is: always managed here, or unknown."""
+    domain = name.rpartition("@")[2].lower()
+    tenant = world.directory.tenant(domain)
+    if tenant is None:
+        return _public(
+            {"ver": "1.0", "account_type": "Unknown", "cloud_instance_name": "microsoftonline.com"}
+        )
+    return _public(
+        {
+            "ver": "1.0",
+            "account_type": "Managed",
+            "domain_name": domain,
+            "cloud_instance_name": "microsoftonline.com",
+            "cloud_audience_urn": "urn:federation:MicrosoftOnline",
+        }
+    )
+
+
+def _public(document: dict[str, Any]) -> Response:
+    response = json_response(document).with_header("access-control-allow-origin", "*")
+    response.headers[0] = ("cache-control", "max-age=86400, private")
+    return response

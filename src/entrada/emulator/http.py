@@ -1,0 +1,129 @@
+"""HTTP as the emulator sees it: a parsed request, an answer, and nothing of any framework.
+
+Owns reading parameters, cookies and bodies, and writing JSON, HTML and redirects.
+Refuses nothing by itself: a malformed value reads as absent, and the endpoint says what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+MAX_BODY_BYTES = 1_000_000
+_MAX_PARAMETERS = 200
+
+
+class Parameters:
+    """Decoded `application/x-www-form-urlencoded` pairs, first value wins; repeats are remembered by name."""
+
+    __slots__ = ("_values", "repeated")
+
+    def __init__(self, encoded: str) -> None:
+        values: dict[str, str] = {}
+        repeated: list[str] = []
+        try:
+            pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        except ValueError:
+            pairs = []
+        for name, value in pairs:
+            if name in values:
+                repeated.append(name)
+            else:
+                values[name] = value
+        self._values = values
+        self.repeated = tuple(repeated)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The parameter's value, or `default` when it was not sent."""
+        return self._values.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def as_dict(self) -> dict[str, str]:
+        """A copy of all parameters."""
+        return dict(self._values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One request, already read to its end.
+
+    `base_url` is the configured address of the listener it came in by; the Host header is never used,
+    so a visitor cannot choose what the emulator writes into its documents and tokens.
+    """
+
+    method: str
+    path: str
+    query: Parameters
+    headers: dict[str, str]
+    body: bytes
+    base_url: str
+
+    def form(self) -> Parameters:
+        """The body's parameters; none unless the body is a form."""
+        if not self.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+            return Parameters("")
+        return Parameters(self.body.decode("utf-8", "replace"))
+
+    def cookie(self, name: str) -> str:
+        """The first cookie of that name, or an empty string."""
+        for pair in self.headers.get("cookie", "").split(";"):
+            key, _, value = pair.strip().partition("=")
+            if key == name:
+                return value
+        return ""
+
+    def json(self) -> Any:
+        """The body as JSON; None when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+@dataclass(kw_only=True, slots=True)
+class Response:
+    """An answer: status, body, its media type and further headers."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def with_header(self, name: str, value: str) -> Response:
+        """The same answer with one more header."""
+        self.headers.append((name, value))
+        return self
+
+
+def json_response(value: object, *, status: int = 200) -> Response:
+    """`value` as JSON, not to be stored by any cache."""
+    return Response(
+        status=status,
+        body=json.dumps(value, separators=(",", ":")).encode(),
+        content_type="application/json; charset=utf-8",
+        headers=[("cache-control", "no-store, no-cache"), ("pragma", "no-cache")],
+    )
+
+
+def redirect(location: str, *, status: int = 302) -> Response:
+    """A redirect to `location`, which the caller has checked; not stored, and naming no referrer."""
+    return Response(
+        status=status,
+        headers=[
+            ("location", _header_safe(location)),
+            ("cache-control", "no-store, no-cache"),
+            ("referrer-policy", "no-referrer"),
+        ],
+    )
+
+
+def _header_safe(value: str) -> str:
+    """`value` with everything outside printable ASCII percent-encoded, so no header can be split."""
+    return "".join(
+        char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+        for char in value
+    )

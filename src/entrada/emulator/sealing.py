@@ -1,0 +1,44 @@
+"""Sealed texts: authorization codes and refresh tokens that carry their own content.
+
+A sealed text is AES-256-GCM over JSON under a key that never leaves the emulator; its `purpose` is
+authenticated with it, so a refresh token cannot be redeemed as a code.  Nothing has to be remembered
+about a text that was never used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE_BYTES = 12
+
+
+class Sealer:
+    """Seals and opens JSON objects under one 32-byte key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def seal(self, purpose: str, content: dict[str, Any]) -> str:
+        """A URL-safe text that only `open` with the same purpose can read."""
+        nonce = os.urandom(_NONCE_BYTES)
+        plain = json.dumps(content, separators=(",", ":")).encode()
+        sealed = nonce + self._cipher.encrypt(nonce, plain, purpose.encode())
+        return "1.A" + urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def open(self, purpose: str, text: str) -> dict[str, Any] | None:
+        """What was sealed, or None for anything this emulator did not seal for this purpose."""
+        if not text.startswith("1.A") or len(text) > 20_000:
+            return None
+        try:
+            sealed = urlsafe_b64decode(text[3:] + "=" * (-len(text[3:]) % 4))
+            plain = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
+        except (ValueError, InvalidTag):
+            return None
+        content: dict[str, Any] = json.loads(plain)
+        return content

@@ -1,0 +1,99 @@
+"""Everything one running emulator knows, handed to every endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .clock import Clock
+from .device_flow import DeviceCode
+from .directory import Directory, Person
+from .faults import Faults
+from .keys import KeyRing
+from .pending import PendingSteps
+from .request_log import RequestLog
+from .sealing import Sealer
+from .sessions import Sessions
+
+
+@dataclass(kw_only=True)
+class World:
+    """One emulator's directory, keys, sessions and switches.
+
+    `fill` puts the initial records into an empty directory.  `password_grant` is off unless asked for, as the grant is discouraged.  `used_codes` and
+    `used_assertions` map what must not be used twice to the moment it may be forgotten.
+    """
+
+    directory: Directory
+    fill: Callable[[Directory], None]
+    keys: KeyRing
+    sealer: Sealer
+    http_url: str
+    https_url: str
+    ca_file: Path
+    clock: Clock = field(default_factory=Clock)
+    sessions: Sessions = field(default_factory=Sessions)
+    pending: PendingSteps = field(default_factory=PendingSteps)
+    faults: Faults = field(default_factory=Faults)
+    log: RequestLog = field(default_factory=RequestLog)
+    used_codes: dict[str, float] = field(default_factory=dict)
+    used_assertions: dict[str, float] = field(default_factory=dict)
+    device_codes: dict[str, DeviceCode] = field(default_factory=dict)
+    password_grant: bool = False
+    graph_key: bytes = b""
+
+    @property
+    def own_urls(self) -> tuple[str, str]:
+        """The addresses of both listeners."""
+        return (self.http_url, self.https_url)
+
+    @property
+    def cookie_name(self) -> str:
+        """The session cookie's name; the port keeps several emulators on one host apart."""
+        return f"entra_emulator_{self.http_url.rpartition(':')[2]}"
+
+    def reset(self) -> None:
+        """Begin anew: the directory of the start, nobody signed in, no faults, the right time."""
+        fresh = Directory()
+        self.fill(fresh)
+        fresh.changes = self.directory.changes + 1
+        self.directory.__dict__.update(fresh.__dict__)
+        self.sessions.clear()
+        self.faults.clear()
+        self.keys.restore()
+        self.log.clear()
+        self.device_codes.clear()
+        self.clock.offset_seconds = 0.0
+        self.password_grant = False
+
+    def revoke_sessions(self, person: Person) -> None:
+        """End the person's sessions and refresh tokens, as an administrator's "revoke sessions" does."""
+        self.sessions.end_person(person.object_id)
+        self.directory.put(replace(person, sessions_valid_from=self.clock.now()))
+
+    def spend(self, used: dict[str, float], key: str, *, life_seconds: float) -> bool:
+        """Mark `key` as used; False when it was used before.
+
+        The single event loop runs one request's endpoint at a time, so two redemptions of one code
+        cannot both pass.
+        """
+        now = self.clock.now()
+        if key in used:
+            return False
+        if len(used) > 10_000:
+            for old in [old for old, forget_at in used.items() if forget_at < now]:
+                del used[old]
+        used[key] = now + life_seconds
+        return True
+
+
+def read_claims_parameter(text: str) -> dict[str, Any]:
+    """The `claims` parameter as an object; anything else reads as none."""
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
