@@ -10,7 +10,6 @@ Source: RFC 6749 sections 4.1.1-4.1.4; RFC 7636; Microsoft, "OAuth 2.0 authoriza
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken
 from entrada.entra.keys import KeyRing, KeySet
+from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, read_object
 from entrada.entra.transport import HttpTransport
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
 
@@ -31,10 +31,6 @@ METADATA_LIFE = timedelta(hours=24)
 FAILED_DISCOVERY_PAUSE = timedelta(seconds=3)
 SIGN_IN_SCOPES = ("email",)
 """MSAL adds openid, profile and offline_access by itself."""
-
-# MSAL writes whole token answers into these loggers when something is odd about them.
-for _name in ("msal.application", "msal.oauth2cli.oauth2", "msal.oauth2cli.oidc", "msal.token_cache"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +115,20 @@ class EntraApplication:
         max_age: timedelta | None = None,
     ) -> AuthorizationRequest:
         """The authorization request: code flow, PKCE S256, a nonce of its own."""
-        flow = self._ready().clients[0].initiate_auth_code_flow(
-            self._scopes,
-            redirect_uri=redirect_uri,
-            state=state,
-            prompt=prompt,
-            login_hint=login_hint,
-            domain_hint=domain_hint,
-            max_age=None if max_age is None else int(max_age.total_seconds()),
-            # MSAL's own default is query, but it warns on stderr when that is said aloud.
-            response_mode=None if response_mode == "query" else response_mode,
+        flow = (
+            self._ready()
+            .clients[0]
+            .initiate_auth_code_flow(
+                self._scopes,
+                redirect_uri=redirect_uri,
+                state=state,
+                prompt=prompt,
+                login_hint=login_hint,
+                domain_hint=domain_hint,
+                max_age=None if max_age is None else int(max_age.total_seconds()),
+                # MSAL's own default is query, but it warns on stderr when that is said aloud.
+                response_mode=None if response_mode == "query" else response_mode,
+            )
         )
         url = flow["auth_uri"] + ("&response_mode=query" if response_mode == "query" else "")
         sent = parse_qs(urlsplit(url).query)
@@ -204,7 +204,7 @@ class EntraApplication:
                 raise error
         document = _fetch_metadata(self._transport, self.authority)
         metadata = read_metadata(document, self.authority)
-        http_client = _MsalHttpClient(self._transport, metadata_text=json.dumps(document))
+        http_client = MsalHttpClient(self._transport, metadata_text=json.dumps(document))
         return _Discovered(
             metadata=metadata,
             clients=[self._client(credential, http_client) for credential in self._credentials],
@@ -218,14 +218,14 @@ class EntraApplication:
             return self._discovered.key_ring
         return KeyRing(self._transport, jwks_uri, clock=self._clock)
 
-    def _client(self, credential: ClientCredential, http_client: _MsalHttpClient) -> Any:
+    def _client(self, credential: ClientCredential, http_client: MsalHttpClient) -> Any:
         return msal.ConfidentialClientApplication(
             self.client_id,
             client_credential=credential.for_msal(),
             authority=self.authority.url,
             instance_discovery=False,
             http_client=http_client,
-            token_cache=_NoTokenCache(),
+            token_cache=NoTokenCache(),
         )
 
 
@@ -257,21 +257,7 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
         )
     if answer.status != 200:
         raise EntraUnavailable(reason=f"discovery answered HTTP {answer.status}")
-    return _json_object(answer.body, "discovery")
-
-
-def _json_object(body: bytes, whose: str) -> Mapping[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise EntraUnavailable(
-            reason=f"{whose} answered something that is not JSON", answered=True
-        ) from None
-    if not isinstance(document, dict):
-        raise EntraUnavailable(
-            reason=f"{whose} answered JSON that is not an object", answered=True
-        )
-    return document
+    return read_object(answer.body, "discovery")
 
 
 def _redeem_through(client: Any, flow: dict[str, Any], response: dict[str, str]) -> Mapping[str, Any]:
@@ -297,82 +283,8 @@ def _token_answer(result: Mapping[str, Any]) -> TokenResponse | TokenError:
         )
     id_token, access_token = result.get("id_token"), result.get("access_token")
     if not isinstance(id_token, str):
-        raise EntraUnavailable(
-            reason="the token endpoint answered without an ID token", answered=True
-        )
+        raise EntraUnavailable(reason="the token endpoint answered without an ID token", answered=True)
     return TokenResponse(
         id_token=RawIdToken(id_token),
         access_token=RawAccessToken(access_token) if isinstance(access_token, str) else None,
     )
-
-
-class _NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal is untyped
-    """Keeps nothing. MSAL's own cache holds every token of every person and searches it linearly."""
-
-    def add(self, event: Any, now: Any = None) -> None:
-        """Forget at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MsalAnswer:
-    status_code: int
-    text: str = field(repr=False)
-    headers: Mapping[str, str]
-
-    def raise_for_status(self) -> None:
-        if self.status_code >= 400:
-            raise EntraUnavailable(reason=f"HTTP {self.status_code}")
-
-
-class _MsalHttpClient:
-    """The get and post that MSAL asks for, over our transport.
-
-    Discovery is answered from the document that was checked already, so MSAL cannot be shown another one.
-    A token answer that is not a JSON object stops here: MSAL would write it into the log.
-    """
-
-    def __init__(self, transport: HttpTransport, *, metadata_text: str) -> None:
-        self._transport = transport
-        self._metadata = _MsalAnswer(status_code=200, text=metadata_text, headers={})
-
-    def get(self, url: str, **_: Any) -> _MsalAnswer:
-        if not url.endswith("/.well-known/openid-configuration"):
-            raise EntraUnavailable(reason="MSAL asked for something other than discovery")
-        return self._metadata
-
-    def post(
-        self,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        data: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> _MsalAnswer:
-        del params
-        answer = self._transport.send(
-            "POST",
-            url,
-            headers={
-                **{name: value for name, value in (headers or {}).items() if value is not None},
-                "content-type": "application/x-www-form-urlencoded",
-            },
-            body=urlencode(data or {}).encode("ascii"),
-        )
-        if answer.status == 429 or answer.status >= 500:
-            raise EntraUnavailable(
-                reason=f"the token endpoint answered HTTP {answer.status}",
-                retry_after_seconds=_retry_after(answer.headers.get("retry-after")),
-            )
-        if not (answer.status == 200 or 400 <= answer.status < 500):
-            raise EntraUnavailable(reason=f"the token endpoint answered HTTP {answer.status}")
-        _json_object(answer.body, "the token endpoint")
-        return _MsalAnswer(
-            status_code=answer.status, text=answer.body.decode("utf-8", "replace"), headers=answer.headers
-        )
-
-    def close(self) -> None:
-        """The transport belongs to whoever made it."""
-
-
-def _retry_after(text: str | None) -> int | None:
-    return min(int(text), 3600) if text and text.isascii() and text.isdigit() and len(text) < 6 else None

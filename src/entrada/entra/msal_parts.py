@@ -1,0 +1,109 @@
+"""What MSAL is given instead of its own parts: our transport as its HTTP client, and a cache that keeps nothing.
+
+Source: MSAL Python, `msal.oauth2cli.http` (what it asks of an HTTP client) and `msal.TokenCache`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import msal
+
+from entrada.entra.transport import HttpTransport
+from entrada.errors import EntraUnavailable
+
+# MSAL writes whole token answers into these loggers when something is odd about them.
+for _name in ("msal.application", "msal.oauth2cli.oauth2", "msal.oauth2cli.oidc", "msal.token_cache"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal is untyped
+    """Keeps nothing. MSAL's own cache holds every token of every person and searches it linearly."""
+
+    def add(self, event: Any, now: Any = None) -> None:
+        """Forget at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MsalAnswer:
+    status_code: int
+    text: str = field(repr=False)
+    headers: Mapping[str, str]
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            raise EntraUnavailable(reason=f"HTTP {self.status_code}")
+
+
+class MsalHttpClient:
+    """The get and post that MSAL asks for, over our transport.
+
+    Discovery is answered from the document that was checked already, so MSAL cannot be shown another one.
+    A token answer that is not a JSON object stops here: MSAL would write it into the log.
+    """
+
+    def __init__(self, transport: HttpTransport, *, metadata_text: str) -> None:
+        self._transport = transport
+        self._metadata = _MsalAnswer(status_code=200, text=metadata_text, headers={})
+
+    def get(self, url: str, **_: Any) -> _MsalAnswer:
+        if not url.endswith("/.well-known/openid-configuration"):
+            raise EntraUnavailable(reason="MSAL asked for something other than discovery")
+        return self._metadata
+
+    def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> _MsalAnswer:
+        del params
+        answer = self._transport.send(
+            "POST",
+            url,
+            headers={
+                **{name: value for name, value in (headers or {}).items() if value is not None},
+                "content-type": "application/x-www-form-urlencoded",
+            },
+            body=urlencode(data or {}).encode("ascii"),
+        )
+        if answer.status == 429 or answer.status >= 500:
+            raise EntraUnavailable(
+                reason=f"the token endpoint answered HTTP {answer.status}",
+                retry_after_seconds=_retry_after(answer.headers.get("retry-after")),
+            )
+        if not (answer.status == 200 or 400 <= answer.status < 500):
+            raise EntraUnavailable(reason=f"the token endpoint answered HTTP {answer.status}")
+        read_object(answer.body, "the token endpoint")
+        return _MsalAnswer(
+            status_code=answer.status, text=answer.body.decode("utf-8", "replace"), headers=answer.headers
+        )
+
+    def close(self) -> None:
+        """The transport belongs to whoever made it."""
+
+
+def _retry_after(text: str | None) -> int | None:
+    return min(int(text), 3600) if text and text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+def read_object(body: bytes, whose: str) -> Mapping[str, Any]:
+    """The JSON object in an answer of `whose`.
+
+    Raises:
+        EntraUnavailable: anything else.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise EntraUnavailable(reason=f"{whose} answered something that is not JSON", answered=True) from None
+    if not isinstance(document, dict):
+        raise EntraUnavailable(reason=f"{whose} answered JSON that is not an object", answered=True)
+    return document
