@@ -126,14 +126,11 @@ class EntraApplication:
                 login_hint=login_hint,
                 domain_hint=domain_hint,
                 max_age=None if max_age is None else int(max_age.total_seconds()),
-                # MSAL's own default is query, but it warns on stderr when that is said aloud.
-                response_mode=None if response_mode == "query" else response_mode,
-            )
+                response_mode=response_mode,
         )
-        url = flow["auth_uri"] + ("&response_mode=query" if response_mode == "query" else "")
-        sent = parse_qs(urlsplit(url).query)
+        sent = parse_qs(urlsplit(flow["auth_uri"]).query)
         return AuthorizationRequest(
-            url=url,
+            url=flow["auth_uri"],
             state=flow["state"],
             redirect_uri=redirect_uri,
             code_verifier=flow["code_verifier"],

@@ -1,4 +1,4 @@
-"""What MSAL is given instead of its own parts: our transport as its HTTP client, and a cache that keeps nothing.
+"""What MSAL is given instead of its own parts: our transport for HTTP, and a cache that keeps nothing.
 
 Source: MSAL Python, `msal.oauth2cli.http` (what it asks of an HTTP client) and `msal.TokenCache`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,10 @@ from entrada.errors import EntraUnavailable
 # MSAL writes whole token answers into these loggers when something is odd about them.
 for _name in ("msal.application", "msal.oauth2cli.oauth2", "msal.oauth2cli.oidc", "msal.token_cache"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+# With query the code stands in one URL, which is answered at once by a 303, no-store and no-referrer, and is
+# useless without the PKCE verifier in a cookie.  MSAL would say so on stderr at the first sign-in.
+warnings.filterwarnings("ignore", message="response_mode='form_post' is recommended", category=UserWarning)
 
 
 class NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal is untyped
