@@ -115,18 +115,16 @@ class EntraApplication:
         max_age: timedelta | None = None,
     ) -> AuthorizationRequest:
         """The authorization request: code flow, PKCE S256, a nonce of its own."""
-        flow = (
-            self._ready()
-            .clients[0]
-            .initiate_auth_code_flow(
-                self._scopes,
-                redirect_uri=redirect_uri,
-                state=state,
-                prompt=prompt,
-                login_hint=login_hint,
-                domain_hint=domain_hint,
-                max_age=None if max_age is None else int(max_age.total_seconds()),
-                response_mode=response_mode,
+        client = self._ready().clients[0]
+        flow = client.initiate_auth_code_flow(
+            self._scopes,
+            redirect_uri=redirect_uri,
+            state=state,
+            prompt=prompt,
+            login_hint=login_hint,
+            domain_hint=domain_hint,
+            max_age=None if max_age is None else int(max_age.total_seconds()),
+            response_mode=response_mode,
         )
         sent = parse_qs(urlsplit(flow["auth_uri"]).query)
         return AuthorizationRequest(
