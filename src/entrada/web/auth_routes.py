@@ -299,7 +299,7 @@ class AuthRoutes:
         return json_response(
             200,
             {
-                "id": principal.user_id,
+                "account_id": principal.user_id,
                 "name": principal.name,
                 "email": principal.email,
                 "username": principal.username,
