@@ -32,22 +32,26 @@ _DURATION = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.ASCII)
 _PATH = re.compile(r"/(?![/\\])[A-Za-z0-9._~/-]*", re.ASCII)
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\]", re.ASCII)
 
 
-def _items(value: Any) -> Any:
+def _items(value: Any) -> list[Any]:
     """A comma-separated text as a list; empty items are dropped."""
     if isinstance(value, str):
         return [item.strip() for item in value.split(",") if item.strip()]
+    if not isinstance(value, list):
+        raise ValueError("write a comma-separated text, or a list of texts")  # noqa: TRY004  # what pydantic reports
     return value
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            raise ValueError("write a number and a unit, such as 30m, 8h or 7d")
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
-    return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("write a number and a unit, such as 30m, 8h or 7d")
+    if not int(match[1]):
+        raise ValueError("it must be longer than nothing; write something such as 30m, 8h or 7d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _origin(value: Any) -> Any:
@@ -55,7 +59,7 @@ def _origin(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        parts = urlsplit(value.strip())
+        parts = urlsplit(value := value.strip())
         port = parts.port
     except ValueError:
         raise ValueError("this is not a URL") from None
@@ -64,6 +68,9 @@ def _origin(value: Any) -> Any:
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("only scheme, host and port belong here, no path and no user")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    # urlsplit drops tabs and line ends without a word, and takes any other character for part of a host.
+    if not (_HOST.fullmatch(host) and value.isprintable()) or port == 0:
+        raise ValueError("this is not a host name; write one outside ASCII in its xn-- form")
     usual = {"https": 443, "http": 80}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
 
@@ -81,9 +88,7 @@ def _json_object(value: Any) -> Any:
         try:
             value = json.loads(value)
         except ValueError:
-            raise ValueError(
-                'this is not JSON; write an object such as {"Mage.Edit": "Editor"}'
-            ) from None
+            raise ValueError('this is not JSON; write an object such as {"Mage.Edit": "Editor"}') from None
     if not isinstance(value, Mapping) or not all(
         isinstance(part, str) and part for pair in value.items() for part in pair
     ):
@@ -100,6 +105,11 @@ def _tenant(value: Any) -> Any:
     if text == "consumers":
         raise ValueError("it holds personal accounts only; use 'common' with ENTRADA_ALLOWED_TENANTS")
     raise ValueError("this is neither a GUID nor a domain name; copy the Directory (tenant) ID")
+
+
+def _client_id(value: Any) -> Any:
+    """In lower case, as it stands in the `aud` of a token; Entra itself takes it in either."""
+    return parse_guid(value.strip()) or value.strip() if isinstance(value, str) else value
 
 
 def _tenant_ids(value: Any) -> Any:
@@ -173,7 +183,7 @@ class Settings(BaseSettings):
     allowed_tenants: Annotated[list[TenantId], BeforeValidator(_tenant_ids)] = _declare(
         [], "GUIDs of the tenants that may sign in, comma-separated."
     )
-    client_id: str | None = _declare(
+    client_id: Annotated[str, BeforeValidator(_client_id)] | None = _declare(
         None,
         "The application (client) ID of the registration.",
         "ACTIVE_DIRECTORY_CLIENT_ID",
@@ -312,10 +322,11 @@ def _check_together(settings: Settings, found: FoundValues) -> None:
             f"names the group {unclear!r} without its tenant, but several tenants may sign in.",
             "Write tenant-id/group-id: a group of one tenant must not give roles in another.",
         )
-    if settings.response_mode == "form_post" and not (settings.public_url or "https:").startswith("https:"):
+    urls = [url for url in (settings.public_url, *settings.extra_urls) if url]
+    if settings.response_mode == "form_post" and not all(url.startswith("https:") for url in urls):
         raise refuse(
             "response_mode",
-            "is form_post, but the public URL is not https.",
+            "is form_post, but not every URL of this application is https.",
             "Browsers send the needed cookie over https only: use https, or response mode 'query'.",
         )
     if settings.default_role and settings.roles_required:
@@ -324,7 +335,7 @@ def _check_together(settings: Settings, found: FoundValues) -> None:
             "and ENTRADA_DEFAULT_ROLE contradict each other.",
             "Either give people without a mapped role the default one, or refuse them.",
         )
-    if settings.verified_domains and settings.tenant_id in MULTI_TENANT_SEGMENTS:
+    if settings.verified_domains and settings.allowed_tenants:
         raise refuse(
             "verified_domains",
             "speaks for one tenant, but several may sign in.",
@@ -336,8 +347,8 @@ def _check_together(settings: Settings, found: FoundValues) -> None:
             "is longer than ENTRADA_SESSION_ABSOLUTE.",
             "Make the idle limit the shorter one.",
         )
-    for url in (settings.public_url, *settings.extra_urls):
-        if url and url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK_HOSTS:
+    for url in urls:
+        if url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK_HOSTS:
             raise refuse(
                 "public_url" if url == settings.public_url else "extra_urls",
                 f"holds {url}, which is plain http.",

@@ -70,7 +70,7 @@ def find_values(
 ) -> FoundValues:
     """One value for each setting that is set anywhere.
 
-    An empty variable counts as unset: container systems set those for what was left blank.
+    An empty variable or entry counts as unset: container systems set those for what was left blank.
 
     Raises:
         ConfigurationError: aliases that contradict, a `_FILE` that cannot be read, a broken or unknown entry.
@@ -124,13 +124,20 @@ def _read(environ: Mapping[str, str], name: str, *, secret: bool) -> str:
             f"{name} and {name}_FILE are both set.", hint="Keep the one you mean.", setting=name
         )
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{name}_FILE names {path!r}, which cannot be read ({type(error).__name__}).",
             hint="Check the path, and that the user Entrada runs as may read it.",
             setting=f"{name}_FILE",
         ) from None
+    if not value:
+        raise ConfigurationError(
+            f"{name}_FILE names {path!r}, which is empty.",
+            hint="Write the secret into it, or drop the variable.",
+            setting=f"{name}_FILE",
+        )
+    return value
 
 
 def _from_file(file: Path | None, declared: Mapping[str, FieldInfo]) -> Iterator[tuple[str, Any]]:
@@ -152,10 +159,17 @@ def _from_file(file: Path | None, declared: Mapping[str, FieldInfo]) -> Iterator
         if name not in declared:
             raise ConfigurationError(
                 f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",
-                hint=_did_you_mean(name, list(declared)),
+                hint=_did_you_mean(name.lower().removeprefix(PREFIX.lower()), list(declared)),
                 setting=name,
             )
-        yield name, value
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigurationError(
+                f"The entry {name!r} of the settings file {str(file)!r} holds a NUL character.",
+                hint="Type it anew; no setting can hold one.",
+                setting=native_name(name),
+            )
+        if value != "":
+            yield name, value
 
 
 def _warn_of_unknown(environ: Mapping[str, str], declared: Mapping[str, FieldInfo]) -> None:
