@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ from entrada.flows.sign_out import SignOut
 from entrada.sessions.session import SessionPolicy
 from entrada.sessions.store import SessionStore
 from entrada.settings import DEFAULT_CALLBACK_PATH, LOOPBACK_HOSTS, MAGE_CALLBACK_PATH, Settings
-from entrada.settings_sources import FoundValues
+from entrada.settings_sources import FoundValues, native_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +46,21 @@ class Stores:
 
 
 def build_relying_party(
-    settings: Settings, *, stores: Stores | None = None, clock: Clock | None = None
+    settings: Settings,
+    *,
+    found: FoundValues | None = None,
+    stores: Stores | None = None,
+    clock: Clock | None = None,
 ) -> RelyingParty:
     """The relying party these settings describe. `stores` replaces the configured database.
+
+    `found` lets an error name the variable that the person used.
 
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
     """
     clock = clock or SystemClock()
-    authority = authority_of(settings)
+    authority = authority_of(settings, found)
     transport = PooledTransport(ca_bundle=settings.ca_bundle)
     stores = stores or open_stores(settings.database_url)
     roles = role_mapping(
@@ -70,7 +77,7 @@ def build_relying_party(
         clock=clock.now,
         scopes=_graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names)),
     )
-    policy = SessionPolicy(idle=settings.session_idle, absolute=settings.session_absolute)
+    policy = session_policy_of(settings)
     session_check = SessionCheck(
         accounts=stores.accounts, sessions=stores.sessions, policy=policy, clock=clock
     )
@@ -103,21 +110,39 @@ def build_relying_party(
     )
 
 
-def authority_of(settings: Settings) -> Authority:
+def session_policy_of(settings: Settings) -> SessionPolicy:
+    """The limits of sessions. The store hears of requests well within a short idle limit, too."""
+    return SessionPolicy(
+        idle=settings.session_idle,
+        absolute=settings.session_absolute,
+        touch_every=min(SessionPolicy.touch_every, settings.session_idle / 4),
+    )
+
+
+def authority_of(settings: Settings, found: FoundValues | None = None) -> Authority:
     """Login host, Graph host and tenant, from the cloud and what overrides it.
 
     Raises:
         ConfigurationError: no tenant, hosts of different clouds, or a host that is not Microsoft's.
     """
+    try:
+        return _authority_of(settings)
+    except ConfigurationError as error:
+        raise _as_the_person_named_it(error, found) from None
+
+
+def _authority_of(settings: Settings) -> Authority:
     tenant = settings.tenant_id or ("organizations" if settings.allowed_tenants else None)
     cloud = cloud_named(settings.cloud) if settings.cloud else None
     login_cloud = _cloud_of(settings.authority_host, "ENTRADA_AUTHORITY_HOST", cloud_of_login_host, settings)
     graph_cloud = _cloud_of(settings.graph_host, "ENTRADA_GRAPH_HOST", cloud_of_graph_host, settings)
     if cloud and login_cloud and cloud.login_host != login_cloud.login_host:
         raise _clouds_differ("ENTRADA_CLOUD", "ENTRADA_AUTHORITY_HOST")
-    effective = cloud or login_cloud or PUBLIC
+    effective = cloud or login_cloud or graph_cloud or PUBLIC
     if graph_cloud and graph_cloud.login_host != effective.login_host:
-        raise _clouds_differ("ENTRADA_GRAPH_HOST", "ENTRADA_AUTHORITY_HOST or ENTRADA_CLOUD")
+        raise _clouds_differ(
+            "ENTRADA_GRAPH_HOST", "ENTRADA_CLOUD" if settings.cloud else "ENTRADA_AUTHORITY_HOST"
+        )
     if settings.authority_host and login_cloud is None and settings.graph_host is None:
         raise ConfigurationError(
             "ENTRADA_AUTHORITY_HOST is not Microsoft's, and ENTRADA_GRAPH_HOST is not set.",
@@ -215,16 +240,17 @@ def secret_keys_of(settings: Settings) -> list[bytes]:
             )
         return keys
     url = settings.database_url
-    if url == "memory:":
+    path = Path(url.removeprefix("sqlite:///").partition("?")[0]) if url.startswith("sqlite:///") else Path()
+    if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
         return [secrets.token_bytes(SMALLEST_KEY_BYTES)]
-    if not url.startswith("sqlite:///"):
+    if not path.name:
         raise ConfigurationError(
             "ENTRADA_SECRET_KEYS is not set, but several servers may share this database.",
             hint="Give every server the same key: "
             "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
             setting="ENTRADA_SECRET_KEYS",
         )
-    return [_kept_key(Path(url.removeprefix("sqlite:///")).with_suffix(".keys"))]
+    return [_kept_key(path.with_suffix(".keys"))]
 
 
 def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:
@@ -239,23 +265,30 @@ def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:
 
 
 def _kept_key(path: Path) -> bytes:
-    """A key of this machine's own, made once. Two processes that start together agree on one."""
+    """A key of this machine's own, made once. Processes that start together agree on one.
+
+    It appears whole or not at all: a process that is killed meanwhile leaves no half of one behind.
+    """
     try:
-        with_key = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise _key_file_unusable(path, type(error).__name__) from None
-    else:
-        with os.fdopen(with_key, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-    try:
-        key = path.read_text().strip().encode()
-    except OSError as error:
+        if not path.exists():
+            _write_new_key(path)
+        key = path.read_text(encoding="utf-8").strip().encode()
+    except (OSError, UnicodeDecodeError) as error:
         raise _key_file_unusable(path, type(error).__name__) from None
     if len(key) < SMALLEST_KEY_BYTES:
         raise _key_file_unusable(path, "too short")
     return key
+
+
+def _write_new_key(path: Path) -> None:
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):  # another process was faster; its key counts
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _key_file_unusable(path: Path, why: str) -> ConfigurationError:
@@ -300,6 +333,17 @@ def _cloud_of(
             setting=name,
         )
     return cloud
+
+
+def _as_the_person_named_it(error: ConfigurationError, found: FoundValues | None) -> ConfigurationError:
+    """The same error about AZURE_HOST, if that is what was set, rather than about its native name."""
+    sentence, setting = error.sentence, error.setting
+    for field_name in ("cloud", "authority_host", "graph_host"):
+        native, used = native_name(field_name), found.name_of(field_name) if found else ""
+        if used:
+            sentence = sentence.replace(native, used)
+            setting = used if setting == native else setting
+    return ConfigurationError(sentence, hint=error.hint, setting=setting)
 
 
 def _clouds_differ(one: str, other: str) -> ConfigurationError:

@@ -45,7 +45,7 @@ def build_auth_routes(
     sealer = Sealer(keys, purpose="pending sign-in")
     _warn(settings)
     return AuthRoutes(
-        relying_party=build_relying_party(settings, stores=stores, clock=clock),
+        relying_party=build_relying_party(settings, found=found, stores=stores, clock=clock),
         site=Site(
             urls=[settings.public_url, *settings.extra_urls],
             callback_paths=callback_paths_of(settings, found),
