@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.accounts.store import AccountStore
 from entrada.entra.authority import TenantId
@@ -58,10 +58,13 @@ def admit(newcomer: Newcomer, *, policy: AdmissionPolicy, accounts: AccountStore
     """
     _refuse_unwanted(newcomer, policy)
     user = accounts.find_by_identity(newcomer.identity)
-    if user is None:
-        user = _link_by_verified_email(newcomer, policy, accounts, now)
+    if user is not None:
+        return _welcome_back(user, newcomer, policy, accounts, now)
+    user = _find_by_verified_email(newcomer, policy, accounts)
     if user is None:
         return _create(newcomer, policy, accounts, now)
+    _refuse_unwelcome(user, newcomer, policy)
+    user = accounts.link(user_id=user.id, identity=newcomer.identity, now=now)
     return _welcome_back(user, newcomer, policy, accounts, now)
 
 
@@ -92,11 +95,8 @@ def _create(newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore,
 def _welcome_back(
     user: User, newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore, now: datetime
 ) -> User:
-    if not user.is_enabled:
-        raise AccountDisabled
+    _refuse_unwelcome(user, newcomer, policy)
     sync = policy.roles.sync is RolesSync.EVERY_SIGN_IN
-    kept = [grant for grant in user.grants if not (sync and grant.source == "entra")]
-    _require_role([*kept, *(newcomer.grants if sync else ())], policy)
     return accounts.record_sign_in(
         user_id=user.id,
         identity=newcomer.identity,
@@ -106,19 +106,26 @@ def _welcome_back(
     )
 
 
+def _refuse_unwelcome(user: User, newcomer: Newcomer, policy: AdmissionPolicy) -> None:
+    """An account that is disabled, or would be left without a role where one is required."""
+    if not user.is_enabled:
+        raise AccountDisabled
+    sync = policy.roles.sync is RolesSync.EVERY_SIGN_IN
+    kept = [grant for grant in user.grants if not (sync and grant.source is GrantSource.ENTRA)]
+    _require_role([*kept, *(newcomer.grants if sync else ())], policy)
+
+
 def _require_role(grants: Sequence[RoleGrant], policy: AdmissionPolicy) -> None:
     if policy.roles.required and not grants:
         raise RoleRequired
 
 
-def _link_by_verified_email(
-    newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore, now: datetime
+def _find_by_verified_email(
+    newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore
 ) -> User | None:
     """The one enabled account with this verified address; none, or more than one, is no match."""
     profile = newcomer.profile
     if policy.link_by_email is LinkByEmail.NEVER or not profile.email_is_verified or profile.email is None:
         return None
     candidates = [user for user in accounts.find_by_verified_email(profile.email) if user.is_enabled]
-    if len(candidates) != 1:
-        return None
-    return accounts.link(user_id=candidates[0].id, identity=newcomer.identity, now=now)
+    return candidates[0] if len(candidates) == 1 else None
