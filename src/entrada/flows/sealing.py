@@ -45,8 +45,7 @@ class Sealer:
     def seal(self, plain: bytes, *, context: str) -> str:
         """URL-safe text that only `unseal` with the same context opens."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = self._ciphers[0].encrypt(nonce, plain, context.encode())
-        return base64.urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
+        return _as_text(nonce + self._ciphers[0].encrypt(nonce, plain, context.encode()))
 
     def unseal(self, sealed: str, *, context: str) -> bytes | None:
         """What was sealed, or None for anything that is not a whole, unchanged seal of ours."""
@@ -54,7 +53,8 @@ class Sealer:
             raw = base64.urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
         except (UnicodeEncodeError, binascii.Error):
             return None
-        if len(raw) <= _NONCE_BYTES:
+        # The decoder skips what is not base64; a seal has one spelling only.
+        if len(raw) <= _NONCE_BYTES or _as_text(raw) != sealed:
             return None
         for cipher in self._ciphers:
             try:
@@ -62,6 +62,10 @@ class Sealer:
             except InvalidTag:
                 continue
         return None
+
+
+def _as_text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:
