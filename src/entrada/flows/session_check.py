@@ -81,8 +81,9 @@ class SessionCheck:
             return
         epoch = self.sessions.revocation_epoch()
         if epoch != self._epoch:
-            self.live.clear()
+            # In this order, so that `_load` in another thread either sees the new epoch or is cleared away.
             self._epoch = epoch
+            self.live.clear()
         self._epoch_good_until = monotonic + REVOCATION_CHECK_SECONDS
 
     def _load(self, cookie_value: str, monotonic: float) -> LiveSession | None:
@@ -104,9 +105,10 @@ class SessionCheck:
             absolute_deadline=monotonic + (session.absolute_expires_at - now).total_seconds(),
             touch_due=monotonic + (session.last_seen_at + self.policy.touch_every - now).total_seconds(),
         )
-        if epoch == self._epoch:
-            # Otherwise another thread learned of a revocation meanwhile, which these reads may have missed.
-            self.live.put(cookie_value, live)
+        self.live.put(cookie_value, live)
+        if epoch != self._epoch:
+            # Another thread learned of a revocation meanwhile, which these reads may have missed.
+            self.live.forget(cookie_value)
         return live
 
     def _touch(self, live: LiveSession, monotonic: float) -> None:
