@@ -73,10 +73,10 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(1024)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
         raise ConfigurationError(
-            f"Entrada cannot listen on {host}:{port} ({error.strerror}).",
+            f"Entrada cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error}).",
             hint="Stop what is listening there, or choose another port with --port.",
         ) from None
     return listener

@@ -24,7 +24,8 @@ from entrada.settings_sources import (
 )
 
 MASK = "********"
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*(@)")
+_PASSWORD = re.compile(r"(://[^:/@?]*:).*(@)", re.DOTALL)
+_PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*(?:password|secret|key)[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,7 +80,9 @@ def _masked(name: str, value: object) -> str:
     if isinstance(value, SecretStr):
         return MASK
     text = _shown(value)
-    return _PASSWORD.sub(rf"\g<1>{MASK}\g<2>", text) if name.endswith("_url") else text
+    if not name.endswith("_url"):
+        return text
+    return _PASSWORD_IN_QUERY.sub(rf"\g<1>{MASK}", _PASSWORD.sub(rf"\g<1>{MASK}\g<2>", text))
 
 
 def _shown(value: object) -> str:
