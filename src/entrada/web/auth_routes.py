@@ -86,7 +86,10 @@ class AuthRoutes:
     def challenge(self, request: WebRequest) -> WebResponse:
         """The answer to a request without a session: a page goes to sign in, a script gets 401."""
         if request.is_page_visit:
-            target = request.path + (f"?{request.query}" if request.query else "")
+            # The path was decoded once: encoded again, a space or a percent sign in it survives the way.
+            target = quote(request.path, safe="/:@!$&'()*+,;=~") + (
+                f"?{request.query}" if request.query else ""
+            )
             return redirect(self._login_path(safe_next_path(target, own_prefix=PREFIX)))
         return json_response(401, {"error": "login_required", "login_path": self.site.login_path})
 
@@ -287,7 +290,9 @@ class AuthRoutes:
         if len(session_ids) == 1:
             count = self.relying_party.sign_out.end_by_entra(session_ids[0])
             record(Event.ENTRA_ENDED_SESSIONS, count=count)
-        return page_response(self.pages.front_channel_done(framed_by=[self._login_url(), *self.form_action_hosts()]))
+        return page_response(
+            self.pages.front_channel_done(framed_by=[self._login_url(), *self.form_action_hosts()])
+        )
 
     # Who is signed in
 
