@@ -34,7 +34,8 @@ button:hover,.button:hover{background:var(--hover)}
 .primary{background:var(--accent);border-color:var(--accent);color:var(--accent-ink);font-weight:600}
 .primary:hover{background:var(--accent);filter:brightness(1.08)}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-.tiles{list-style:none;margin:0 0 1rem;padding:0;max-height:24rem;overflow:auto;border-block:1px solid var(--line)}
+.tiles{list-style:none;margin:0 0 1rem;padding:0;max-height:24rem;overflow:auto;
+border-block:1px solid var(--line)}
 .tile{display:flex;align-items:center;gap:.8rem;width:100%;border:0;border-radius:6px;text-align:left;
 padding:.6rem .4rem}
 .tile:focus-visible{outline-offset:-3px}
@@ -100,9 +101,11 @@ const form = document.getElementById('fault');
 if (form) form.addEventListener('submit', (event) => {
   event.preventDefault();
   let more = {};
-  try { more = JSON.parse(form.more.value || '{}'); } catch (e) { answer.textContent = 'Parameters are not JSON.'; return; }
+  try { more = JSON.parse(form.more.value || '{}'); }
+  catch (e) { answer.textContent = 'Parameters are not JSON.'; return; }
   const times = form.times.value === '' ? null : Number(form.times.value);
-  call('POST', 'faults', {fault: form.fault.value, endpoint: form.endpoint.value || undefined, times, ...more});
+  const endpoint = form.endpoint.value || undefined;
+  call('POST', 'faults', {fault: form.fault.value, endpoint, times, ...more});
 });
 """
 

@@ -24,7 +24,7 @@ _RENEW_BEFORE = timedelta(days=30)
 
 
 def ensure_certificates(state_dir: Path) -> tuple[Path, Path]:
-    """The authority's PEM and the listener's PEM (certificate and key), made when missing or nearly expired."""
+    """The authority's PEM and the listener's (certificate and key), made when missing or nearly expired."""
     ca_file, ca_key_file, tls_file = (state_dir / name for name in ("ca.pem", "ca-key.pem", "tls.pem"))
     if not (_valid(ca_file) and ca_key_file.exists()):
         _make_authority(ca_file, ca_key_file)

@@ -24,7 +24,8 @@ def check_assertion(world: World, app: App, assertion: str, *, base_url: str) ->
     """The assertion proves the application.
 
     Raises:
-        EntraError: 50027 unreadable, 50012 claims or thumbprint, 700027 signature, 700211 to 700213 federation.
+        EntraError: 50027 unreadable, 50012 audience, 700024 times, 700027 certificate or
+            signature, 700211 to 700213 federation.
     """
     header, claims, signed, signature = _split(assertion)
     if claims.get("iss") == claims.get("sub") == app.client_id:

@@ -83,10 +83,8 @@ def add_person(world: World, _rest: str, body: dict[str, Any]) -> dict[str, Any]
                 f"No tenant has the domain of '{name[:100]}'.", hint="Name the tenant in 'tenant_id'."
             )
         fields["tenant_id"] = tenant.tenant_id
-    if (
-        world.directory.person(name) is not None
-        and world.directory.person(name).user_principal_name.lower() == name.lower()
-    ):  # type: ignore[union-attr]  # checked on the left
+    known = world.directory.person(name)
+    if known is not None and known.user_principal_name.lower() == name.lower():
         raise ControlError(f"'{name[:100]}' exists already.", status=409, hint="Change it with PATCH.")
     fields.setdefault("display_name", name.partition("@")[0].capitalize())
     fields.setdefault("mail", name)
@@ -213,7 +211,8 @@ def fail(
         ControlError: there is no such fault or endpoint.
     """
     if name == "clock":
-        return _clock_fault(world, parameters, for_seconds)
+        world.clock.offset_seconds = float(parameters.get("offset_seconds", 0.0))
+        return []
     try:
         faults = make_faults(
             name, endpoint=endpoint, times=times, for_seconds=for_seconds, parameters=parameters
@@ -224,12 +223,6 @@ def fail(
         ) from None
     world.faults.add(faults)
     return faults
-
-
-def _clock_fault(world: World, parameters: dict[str, Any], for_seconds: float | None) -> list[Fault]:
-    """The clock is one for all: it stays wrong until it is set right."""
-    world.clock.offset_seconds = float(parameters.get("offset_seconds", 0.0))
-    return []
 
 
 def add_fault(world: World, _rest: str, body: dict[str, Any]) -> dict[str, Any]:

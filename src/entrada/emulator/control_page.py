@@ -20,7 +20,8 @@ _SHOWN_REQUESTS = 50
 def control_page(world: World) -> Response:
     """The whole page; its buttons speak the control API."""
     body = (
-        f"<p>Listening on <code>{attribute(world.http_url)}</code> and <code>{attribute(world.https_url)}</code>. "
+        f"<p>Listening on <code>{attribute(world.http_url)}</code> and "
+        f"<code>{attribute(world.https_url)}</code>. "
         'Trust <a href="/_emulator/ca.pem">this authority</a> for https. '
         "Nothing here protects anything: use it for development and tests only.</p>"
         '<p id="answer" class="lead" role="status" aria-live="polite"></p>'

@@ -15,6 +15,8 @@ GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 PERSONAL_TENANT_ID = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of personal Microsoft accounts, the same everywhere."""
 
+DEFAULT_PASSWORD = "Emulated-1"  # noqa: S105 public by design
+
 SINGLE_TENANT = "AzureADMyOrg"
 MULTI_TENANT = "AzureADMultipleOrgs"
 
@@ -53,7 +55,7 @@ class Person:
     mail_verified: bool = True
     job_title: str = ""
     enabled: bool = True
-    password: str = "Emulated-1"
+    password: str = DEFAULT_PASSWORD
     password_expired: bool = False
     home_tenant_id: str = ""
     home_user_principal_name: str = ""

@@ -1,8 +1,8 @@
 """One's own tenants, people, groups and applications, from a TOML file.
 
-The file adds to the seeded directory, or replaces it when it says `seeded = false`.  Tables are `[[tenants]]`,
-`[[groups]]`, `[[apps]]` and `[[people]]`; their fields are those of the records in `directory`, and a person
-may name groups by name and give `roles` of an application.
+The file adds to the seeded directory, or replaces it when it says `seeded = false`.  Tables are
+`[[tenants]]`, `[[groups]]`, `[[apps]]` and `[[people]]`; their fields are those of the records in
+`directory`, and a person may name groups by name and give `roles` of an application.
 """
 
 from __future__ import annotations

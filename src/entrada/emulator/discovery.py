@@ -143,21 +143,22 @@ def _entry(jwk: dict[str, Any], key_issuer: str) -> dict[str, Any]:
     return {**jwk, "cloud_instance_name": "microsoftonline.com", "issuer": key_issuer}
 
 
-def instance_discovery(world: World, request: Request) -> Response:
+def instance_discovery(request: Request) -> Response:
     """MSAL's question whether an authority belongs to a known cloud: this one does, and stands alone."""
     host = request.base_url.partition("://")[2]
     tenant = request.query.get("authorization_endpoint").removeprefix(request.base_url).strip("/")
     segment = tenant.partition("/")[0] or "common"
+    document = f"{request.base_url}/{segment}/v2.0/.well-known/openid-configuration"
     return _public(
         {
-            "tenant_discovery_endpoint": f"{request.base_url}/{segment}/v2.0/.well-known/openid-configuration",
+            "tenant_discovery_endpoint": document,
             "api-version": request.query.get("api-version", "1.1"),
             "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
         }
     )
 
 
-def user_realm(world: World, request: Request, name: str) -> Response:
+def user_realm(world: World, name: str) -> Response:
     """Which kind of account a name is: always managed here, or unknown."""
     domain = name.rpartition("@")[2].lower()
     tenant = world.directory.tenant(domain)

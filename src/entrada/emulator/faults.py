@@ -34,7 +34,7 @@ MEANING_FAULTS: Mapping[str, str] = {
     "tamper": "spoil the next `target` (id_token, access_token, token_response, authorization_response, "
     "userinfo, discovery, keys, logout_response): `set`, `remove`, `header_set`, `header_remove`, "
     "`duplicate`, `signature`, `version`",
-    "aadsts": "refuse with AADSTS `code`; `shown` page or redirect, `error`, `suberror` and `claims` may be given",
+    "aadsts": "refuse with AADSTS `code`; `shown`, `error`, `suberror` and `claims` may be given",
     "wrong_issuer": "discovery names the issuer `issuer`",
     "key_removed": "the key set lacks the key that signs",
     "key_rotated": "a new key signs, published just before; `keep_old` false drops the older keys",

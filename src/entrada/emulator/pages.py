@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .scopes import RequestedScope
 
 ASSETS = "/_emulator/assets"
+_NOTHING = "'none'"
 _LOOPBACK_SOURCES = "http://localhost:* https://localhost:* http://127.0.0.1:*"
 
 
@@ -43,7 +44,7 @@ def page(
     """
     policy = (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-        f"form-action 'self' {_LOOPBACK_SOURCES} {form_target}; frame-src {frames or chr(39) + 'none' + chr(39)}; "
+        f"form-action 'self' {_LOOPBACK_SOURCES} {form_target}; frame-src {frames or _NOTHING}; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
     head = f'<script src="{ASSETS}/{script}.js" defer></script>' if script else ""

@@ -40,8 +40,7 @@ class PendingSteps:
 
     def begin(self, request: AuthorizeRequest, *, now: float) -> PendingSignIn:
         """A new interaction for a checked request."""
-        pending = PendingSignIn(request=request, reference=secrets.token_urlsafe(24), begun=now)
-        return pending
+        return PendingSignIn(request=request, reference=secrets.token_urlsafe(24), begun=now)
 
     def keep(self, pending: PendingSignIn) -> None:
         """Let it wait for the person's next step."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def read_record(kind: type[T], mapping: Mapping[str, Any], *, where: str, base: 
     """
     if not isinstance(mapping, Mapping):
         raise RecordError(f"{where} is not a table of fields")
-    hints = _hints(kind)
+    hints = _hints(cast(Hashable, kind))
     unknown = sorted(set(mapping) - set(hints))
     if unknown:
         raise RecordError(f"{where} has no field '{unknown[0]}'; it has {', '.join(hints)}")

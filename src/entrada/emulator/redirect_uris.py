@@ -18,7 +18,10 @@ _ALLOWED = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:[!-~]+")
 
 def _comparable(uri: str) -> str:
     loopback = _LOOPBACK.fullmatch(uri)
-    return "".join(loopback.groups()).removesuffix("/") if loopback else uri
+    if loopback is None:
+        return uri
+    origin, path = loopback.groups()
+    return origin if path == "/" else origin + path
 
 
 def is_registered(uri: str, registered: tuple[str, ...]) -> bool:

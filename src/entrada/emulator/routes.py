@@ -36,8 +36,8 @@ def _device_code(world: World, request: Request, segment: str) -> Response:
     return begin_device_code(world, request, segment)
 
 
-def _instance(world: World, request: Request, _segment: str) -> Response:
-    return discovery.instance_discovery(world, request)
+def _instance(_world: World, request: Request, _segment: str) -> Response:
+    return discovery.instance_discovery(request)
 
 
 def _admin_consent(world: World, request: Request, segment: str) -> Response:
@@ -90,7 +90,7 @@ def _other(world: World, request: Request, first: str, rest: str) -> tuple[str, 
 
         return ("userinfo" if first == "oidc" else "graph"), partial(graph, world, request)
     if rest.lower().startswith("userrealm/") and request.method == "GET":
-        return "userrealm", partial(discovery.user_realm, world, request, rest.partition("/")[2])
+        return "userrealm", partial(discovery.user_realm, world, rest.partition("/")[2])
     if first == "devicelogin" and not rest:
         from .device_pages import device_login
 

@@ -294,8 +294,7 @@ def _prepared(folder: Path) -> KeyRing:
 def _filler(directory: Path | None) -> Callable[[Directory], None]:
     if directory is None:
         return seed
-    loaded = load_directory(directory)
-    return loaded
+    return load_directory(directory)
 
 
 def _sockets(host: str, port: int, tls_port: int) -> tuple[list[Any], list[Any]]:

@@ -102,7 +102,7 @@ def _spoiled(world: World, claims: dict[str, Any], faults: list[Fault], client: 
             header.pop(name, None)
         duplicates.update(fault.parameters.get("duplicate", {}))
         signature = fault.parameters.get("signature", signature)
-    header.update(_header_for(signature, world, header))
+    header.update(_header_for(signature, world))
     payload = compact_json(claims)
     if duplicates:
         # Two members of one name: no serialiser writes them, so the text is put together by hand.
@@ -111,7 +111,7 @@ def _spoiled(world: World, claims: dict[str, Any], faults: list[Fault], client: 
     return f"{signed.decode()}.{b64url(_sign(signature, signed, world, client, key))}"
 
 
-def _header_for(signature: str, world: World, header: dict[str, Any]) -> dict[str, Any]:
+def _header_for(signature: str, world: World) -> dict[str, Any]:
     algorithm = {
         "none": "none",
         "hs256": "HS256",

@@ -8,7 +8,7 @@ from .errors import EntraError
 
 
 def switched_error(parameters: Mapping[str, object]) -> EntraError:
-    """The error an `aadsts` fault describes: `code`, and `error`, `status`, `suberror`, `shown`, `claims` at will."""
+    """The error an `aadsts` fault describes: its `code`, and what else of the error is to differ."""
     code, status = parameters.get("code", 50000), parameters.get("status", 0)
     return EntraError(
         code if isinstance(code, int) else 50000,

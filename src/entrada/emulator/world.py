@@ -23,8 +23,9 @@ from .sessions import Sessions
 class World:
     """One emulator's directory, keys, sessions and switches.
 
-    `fill` puts the initial records into an empty directory.  `password_grant` is off unless asked for, as the grant is discouraged.  `used_codes` and
-    `used_assertions` map what must not be used twice to the moment it may be forgotten.
+    `fill` puts the initial records into an empty directory.  `password_grant` is off unless asked for, as the
+    grant is discouraged.  `used_codes` and `used_assertions` map what must not be used twice to the moment it
+    may be forgotten.
     """
 
     directory: Directory

@@ -145,6 +145,6 @@ def person_in(directory: Directory, who: Caller, name: str) -> Person:
         raise GraphError(
             404,
             "Request_ResourceNotFound",
-            f"Resource '{name[:100]}' does not exist or one of its queried reference-property objects are not present.",
+            f"Resource '{name[:100]}' does not exist, or an object it refers to does not.",
         )
     return person

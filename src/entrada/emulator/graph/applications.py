@@ -27,7 +27,7 @@ def _missing(name: str) -> GraphError:
     return GraphError(
         404,
         "Request_ResourceNotFound",
-        f"Resource '{name[:100]}' does not exist or one of its queried reference-property objects are not present.",
+        f"Resource '{name[:100]}' does not exist, or an object it refers to does not.",
     )
 
 
@@ -146,11 +146,14 @@ def assign(world: World, request: Request, who: Caller, name: str) -> Response:
     return json_response(shapes.role_assignment(record, world.directory), status=201)
 
 
-def unassign(world: World, request: Request, who: Caller, name: str, assignment: str) -> Response:
+def unassign(world: World, _request: Request, who: Caller, name: str, assignment: str) -> Response:
     """Take a role away."""
     who.need(*_ASSIGN)
-    if world.directory.assignments.pop(assignment.lower(), None) is None:
+    app = _app(world, who, name, key="service_principal_id")
+    known = world.directory.assignments.get(assignment.lower())
+    if known is None or known.client_id != app.client_id:
         raise _missing(assignment)
+    del world.directory.assignments[known.assignment_id]
     world.directory.changes += 1
     return Response(status=204)
 
@@ -189,7 +192,7 @@ def update(world: World, request: Request, who: Caller, name: str) -> Response:
     return Response(status=204)
 
 
-def delete(world: World, request: Request, who: Caller, name: str) -> Response:
+def delete(world: World, _request: Request, who: Caller, name: str) -> Response:
     """Remove a registration."""
     who.need(*_WRITE)
     app = _app(world, who, name, key="object_id")

@@ -1,7 +1,7 @@
-"""Query options: `$filter` in the forms clients use, `$select`, `$top`, `$skiptoken`, `$count`, `$search` not.
+"""Query options: `$filter` in the forms clients use, `$select`, `$top`, `$skiptoken`, `$count`.
 
 The filter language is a small part of OData 4: comparisons with `eq`, `ne` and `in`, `startswith`, lambda
-`any` over lists, joined by `and` and `or`.  What is not understood is refused as Graph refuses it, never ignored.
+`any` over lists, joined by `and` and `or`.  What is not understood is refused as Graph refuses it.
 Source: OData 4.01 URL conventions, 5.1.1; Microsoft Graph, "Use the $filter query parameter".
 """
 
@@ -134,18 +134,18 @@ class _Parser:
         return result
 
     def _one(self, record: Any) -> bool:
-        token = self._next()
-        if token == "not":
+        word = self._next()
+        if word == "not":
             return not self._one(record)
-        if token == "(":
+        if word == "(":
             result = self._either(record)
             self._next(")")
             return result
-        if token.lower() in ("startswith", "endswith") and self._peek() == "(":
-            return self._text_test(record, token.lower())
-        if token.endswith("/any"):
-            return self._any(record, token.removesuffix("/any"))
-        return self._comparison(_value(record, token))
+        if word.lower() in ("startswith", "endswith") and self._peek() == "(":
+            return self._text_test(record, word.lower())
+        if word.endswith("/any"):
+            return self._any(record, word.removesuffix("/any"))
+        return self._comparison(_value(record, word))
 
     def _text_test(self, record: Any, name: str) -> bool:
         self._next("(")
