@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
-from conformance.samples import ADA, NOW, at_once, counted, identity, session, user_id
+from conformance.samples import ADA, NOW, at_once, counted, from_entra, identity, session, user_id
 from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
 
 
@@ -37,17 +37,24 @@ def create_the_same(url: str, threads: int) -> Counter[str]:
     return counted(results)
 
 
-def open_sessions(url: str, threads: int, each: int) -> Counter[str]:
-    """Every thread opens, touches and spends, `each` times."""
+def sign_in_often(url: str, threads: int, each: int) -> Counter[str]:
+    """Every thread signs user 1 in, `each` times, with roles of its own: reading, then writing."""
     database = connect(url)
-    sessions = SqlSessionStore(database)
+    accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
 
-    def work(_: int) -> None:
-        for _ in range(each):
-            opened = session()
+    def work(thread: int) -> None:
+        for number in range(each):
+            opened = session(user_id(1))
+            assert sessions.spend_sign_in(opened.id, expires_at=NOW)
+            accounts.record_sign_in(
+                user_id=user_id(1),
+                identity=identity(1),
+                profile=ADA,
+                entra_grants=[from_entra(f"role {thread}"), from_entra(f"role {number}")],
+                now=NOW,
+            )
             sessions.open(opened)
             sessions.touch(opened.id, last_seen_at=NOW, idle_expires_at=NOW)
-            assert sessions.spend_sign_in(opened.id, expires_at=NOW)
             assert sessions.find(opened.id) is not None
 
     results = at_once(threads, work)

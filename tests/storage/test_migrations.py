@@ -135,7 +135,7 @@ def test_a_database_without_tables_says_so(path: Path) -> None:
     database = connect(f"sqlite:///{path}")
     with pytest.raises(StoreUnavailable, match="its tables are missing") as failure:
         SqlAccountStore(database).get(user_id(1))
-    assert "entrada db migrate" in failure.value.hint
+    assert "Restart Entrada" in failure.value.hint
     with pytest.raises(StoreUnavailable, match="its tables are missing"):
         SqlSessionStore(database).revocation_epoch()
     database.migrate()

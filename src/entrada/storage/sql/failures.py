@@ -38,7 +38,7 @@ DAMAGED = (
 DISK = ("its disk reports an error", "Look at the disk that holds the database, and at the system's log.")
 NOT_PREPARED = (
     "its tables are missing",
-    "Run `entrada db migrate`, or restart Entrada, which does so at the start.",
+    "Restart Entrada, which makes them when it starts.",
 )
 REFUSED = (
     "it refuses Entrada's user or password, or has no such database",
