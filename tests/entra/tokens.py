@@ -114,9 +114,7 @@ def token(
     *, head: Mapping[str, Any] | None = None, key: RSAPrivateKey | None = None, **changes: Any
 ) -> RawIdToken:
     """Ada's token with some claims changed (or ABSENT) and header members changed likewise."""
-    return sign(
-        json.dumps(header(**(head or {}))).encode(), json.dumps(claims(**changes)).encode(), key=key
-    )
+    return sign(json.dumps(header(**(head or {}))).encode(), json.dumps(claims(**changes)).encode(), key=key)
 
 
 EXPECTED = IdTokenExpectations(

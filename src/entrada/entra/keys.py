@@ -48,7 +48,7 @@ KEEP_FOR = timedelta(hours=24)
 UNKNOWN_KID_PAUSE = timedelta(minutes=5)
 RETRY_PAUSE = timedelta(minutes=1)  # between refreshes while they fail and good keys are held
 FIRST_RETRY_PAUSE = timedelta(seconds=5)  # the same while no keys are held
-WAIT_LIMIT = timedelta(seconds=60)  # for someone else's fetch; the transport gives up far sooner
+WAIT_LIMIT = timedelta(seconds=20)  # for someone else's fetch; the transport gives up sooner
 
 _TENANT_TEMPLATE = "{tenantid}"
 _log = logging.getLogger("entrada.entra.keys")
