@@ -45,9 +45,11 @@ class Entra:
         path = "oauth2/v2.0/authorize" if version == 2 else "oauth2/authorize"
         return self.http.get(f"{self.url(path, tenant=tenant, secure=False)}?{query}")
 
-    def sign_in(self, who: str = "ada@contoso.test", **changes: str | None) -> dict[str, str]:
+    def sign_in(
+        self, who: str = "ada@contoso.test", *, tenant: str = CONTOSO_ID, **changes: str | None
+    ) -> dict[str, str]:
         """The authorization response's parameters after signing in without a page."""
-        response = self.authorize(login_hint=who, _emulator_approve="1", **changes)
+        response = self.authorize(tenant=tenant, login_hint=who, _emulator_approve="1", **changes)
         assert response.status_code == 302, response.text
         return answered(response)
 
@@ -59,26 +61,30 @@ class Entra:
             self.url(path, tenant=tenant), data={name: value for name, value in fields.items() if value is not None}
         )
 
-    def redeem(self, code: str, **changes: str | None) -> httpx.Response:
+    def redeem(self, granted: str, *, tenant: str = CONTOSO_ID, **changes: str | None) -> httpx.Response:
         form: dict[str, str | None] = {
             "grant_type": "authorization_code",
-            "code": code,
+            "code": granted,
             "redirect_uri": CALLBACK,
             "code_verifier": VERIFIER,
             **changes,
         }
-        return self.token(**form)
+        return self.token(tenant=tenant, **form)
 
-    def tokens(self, who: str = "ada@contoso.test", **changes: str | None) -> dict[str, Any]:
+    def tokens(
+        self, who: str = "ada@contoso.test", *, tenant: str = CONTOSO_ID, **changes: str | None
+    ) -> dict[str, Any]:
         """The token answer of a whole sign-in."""
-        response = self.redeem(self.sign_in(who, **changes)["code"])
+        response = self.redeem(self.sign_in(who, tenant=tenant, **changes)["code"], tenant=tenant)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
 
-    def claims(self, who: str = "ada@contoso.test", **changes: str | None) -> dict[str, Any]:
+    def claims(
+        self, who: str = "ada@contoso.test", *, tenant: str = CONTOSO_ID, **changes: str | None
+    ) -> dict[str, Any]:
         """The ID token's claims of a whole sign-in."""
-        return payload(self.tokens(who, **changes)["id_token"])
+        return payload(self.tokens(who, tenant=tenant, **changes)["id_token"])
 
     def application_token(self, *permissions: str, resource: str = "https://graph.microsoft.com") -> str:
         """A Graph token of the application itself with these permissions."""

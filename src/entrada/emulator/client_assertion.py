@@ -80,7 +80,7 @@ def _check_certificate_assertion(
         der = loaded.public_bytes(Encoding.DER)
         sha1 = b64url(hashlib.sha1(der, usedforsecurity=False).digest())
         sha256 = b64url(hashlib.sha256(der).digest())
-        if header.get("x5t") == sha1 or header.get("x5t#S256") == sha256:
+        if _thumbprint(header, "x5t") == sha1 or _thumbprint(header, "x5t#S256") == sha256:
             key = loaded.public_key()
             if loaded.not_valid_after_utc.timestamp() < world.clock.now():
                 raise EntraError(700027, "The certificate has expired.")
@@ -92,6 +92,11 @@ def _check_certificate_assertion(
     _check_times(world, claims)
     if not _names_this_endpoint(claims.get("aud"), base_url, world):
         raise EntraError(50012, "The audience is not this token endpoint.")
+
+
+def _thumbprint(header: dict[str, Any], name: str) -> str:
+    """A thumbprint of the header; clients differ in whether they pad it."""
+    return str(header.get(name, "")).rstrip("=")
 
 
 def _names_this_endpoint(audience: object, base_url: str, world: World) -> bool:

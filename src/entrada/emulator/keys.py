@@ -144,8 +144,14 @@ class KeyRing:
         self._removed.add(kid)
 
     def restore(self) -> None:
-        """Publish every key again."""
+        """Publish every key again, and at least two."""
         self._removed.clear()
+        self._ready.wait()
+        with self._lock:
+            if len(self._published) < 2:
+                self._published.append(self._spare or _generate())
+                self._spare = None
+                self._save()
 
     def _fill(self) -> None:
         keys = self._load()

