@@ -31,9 +31,9 @@ EXEMPT = {"scripts/check_house.py", "tests/house/test_repository.py"}
 
 
 def tracked_text_files() -> list[tuple[str, str]]:
-    """(name, text) of every file that git tracks or would track and that is text."""
+    """(name, text) of every file that git tracks and that is text."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        ["git", "ls-files", "-z"],  # noqa: S607
         cwd=ROOT,
         check=True,
         capture_output=True,
