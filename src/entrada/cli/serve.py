@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
 def server_config(app: object) -> uvicorn.Config:
     """How the server runs: no access log, because the query of a callback holds a code."""
+    # uvicorn logs accesses, whatever it was told, as soon as anything hangs a handler on this logger.
+    logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application
         access_log=False,

@@ -66,6 +66,9 @@ class RelyingParty:
     ) -> SignedIn:
         """See `SignIn.complete`."""
         signed_in = self.sign_in.complete(response, pending, replaces=replaces)
+        if not (replaces is None and pending.replaces is None):
+            # The store grew the epoch, but this process may trust its table for a moment longer.
+            self.session_check.live.clear()
         self._prune_now_and_then()
         return signed_in
 
