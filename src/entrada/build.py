@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
+
 from entrada.accounts.admission import AdmissionPolicy, GuestRule
 from entrada.accounts.roles import role_mapping
 from entrada.accounts.store import AccountStore
@@ -72,7 +77,7 @@ def build_relying_party(
     application = EntraApplication(
         authority=authority,
         client_id=_required(settings.client_id, "ENTRADA_CLIENT_ID", "the Application (client) ID"),
-        credentials=credentials_of(settings),
+        credentials=credentials_of(settings, found),
         transport=transport,
         clock=clock.now,
         scopes=_graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names)),
@@ -160,12 +165,19 @@ def _authority_of(settings: Settings) -> Authority:
     )
 
 
-def credentials_of(settings: Settings) -> Sequence[ClientCredential]:
+def credentials_of(settings: Settings, found: FoundValues | None = None) -> Sequence[ClientCredential]:
     """Exactly one kind of credential; of secrets one or two.
 
     Raises:
-        ConfigurationError: none, or several kinds at once.
+        ConfigurationError: none, several kinds at once, or a certificate that cannot be used.
     """
+    try:
+        return _credentials_of(settings)
+    except ConfigurationError as error:
+        raise _as_the_person_named_it(error, found) from None
+
+
+def _credentials_of(settings: Settings) -> Sequence[ClientCredential]:
     secret = settings.client_secret.get_secret_value() if settings.client_secret else ""
     kinds: list[Sequence[ClientCredential]] = [
         [ClientSecret(value=part.strip()) for part in secret.split(",") if part.strip()],
@@ -189,8 +201,27 @@ def credentials_of(settings: Settings) -> Sequence[ClientCredential]:
             setting="ENTRADA_CLIENT_SECRET",
         )
     for credential in given[0]:
-        credential.for_msal()
+        for_msal = credential.for_msal()
+        if isinstance(credential, ClientCertificate):
+            _check_pair(credential.path, for_msal["private_key"].encode())
     return given[0]
+
+
+def _check_pair(path: Path, pem: bytes) -> None:
+    """MSAL looks at key and certificate only when the first person signs in; that is too late to say so."""
+    try:
+        key, certificate = load_pem_private_key(pem, password=None), load_pem_x509_certificate(pem)
+        wrong = "" if isinstance(key, RSAPrivateKey) else "the key is not an RSA key"
+        if key.public_key() != certificate.public_key():
+            wrong = "key and certificate do not belong together"
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        wrong = "the key has a password" if isinstance(error, TypeError) else "it cannot be read as PEM"
+    if wrong:
+        raise ConfigurationError(
+            f"ENTRADA_CLIENT_CERTIFICATE_PATH names {str(path)!r}, which cannot be used: {wrong}.",
+            hint="It wants one PEM file with an RSA private key without password, and that key's certificate.",
+            setting="ENTRADA_CLIENT_CERTIFICATE_PATH",
+        )
 
 
 def open_stores(database_url: str) -> Stores:
@@ -338,11 +369,10 @@ def _cloud_of(
 def _as_the_person_named_it(error: ConfigurationError, found: FoundValues | None) -> ConfigurationError:
     """The same error about AZURE_HOST, if that is what was set, rather than about its native name."""
     sentence, setting = error.sentence, error.setting
-    for field_name in ("cloud", "authority_host", "graph_host"):
+    for field_name in found.origins if found else ():
         native, used = native_name(field_name), found.name_of(field_name) if found else ""
-        if used:
-            sentence = sentence.replace(native, used)
-            setting = used if setting == native else setting
+        sentence = sentence.replace(native, used)
+        setting = used if setting == native else setting
     return ConfigurationError(sentence, hint=error.hint, setting=setting)
 
 

@@ -286,13 +286,21 @@ def load_settings(environ: Mapping[str, str], *, file: Path | None = None) -> tu
     return settings, found
 
 
+_MESSAGES = {
+    "string_type": "write it as text",
+    "path_type": "write it as text",
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+}
+"""Where pydantic's own words would help nobody."""
+
+
 def _as_sentence(problem: ValidationError, found: FoundValues) -> ConfigurationError:
     first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
     name = str(first["loc"][0])
-    message = first["msg"].removeprefix("Value error, ")
-    choices = "" if "Input should be" not in message else message
+    message = _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return ConfigurationError(
-        f"{found.name_of(name)} cannot be used: {choices or message}.",
+        f"{found.name_of(name)} cannot be used: {message.replace('Input should be', 'it should be')}.",
         hint=f"What it means: {Settings.model_fields[name].description}",
         setting=found.name_of(name),
     )
