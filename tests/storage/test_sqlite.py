@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -101,6 +102,26 @@ def test_a_file_that_is_there_keeps_its_mode(url: str, path: Path) -> None:
     path.chmod(0o640)
     connect(url).close()
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_connecting_again_takes_no_lock_away(url: str, path: Path, database: Database) -> None:
+    """Closing a file drops every lock the process holds on it, so connect leaves one that is there alone."""
+
+    def is_locked() -> str:
+        with path.open("rb+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)  # SQLite's SHARED range
+            except BlockingIOError:
+                return "locked"
+        return "free"
+
+    SqlSessionStore(database).note_change()
+    with database.reading() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        probe = said_by(is_locked)
+        another = connect(url)
+        assert (probe, said_by(is_locked)) == ("locked", "locked")
+        another.close()
 
 
 def test_connections_are_set_as_promised(database: Database) -> None:

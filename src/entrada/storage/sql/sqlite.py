@@ -135,11 +135,14 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
 def make_file(path: Path) -> None:
     """An empty file that only its owner may read, where there is none yet.
 
+    One that is there is not even opened: closing it would take from this process every lock that its other
+    connections hold on it (SQLite, "How To Corrupt An SQLite Database File", 2.2).
+
     Raises:
         StoreUnavailable: the folder is missing, or may not be written.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as failure:
         if not path.exists():
             raise unavailable(NOT_OPENED) from failure
