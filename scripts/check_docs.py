@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 README_MUST_NAME = ("make demo", "make test", "CONTRIBUTING.md", "CHANGELOG.md", "docs/README.md")
-# Pages that the index of docs/ does not have to name one by one: the folder's name is enough.
+# Pages that the index of docs/ does not have to name one by one: these folders have an index of their own.
 INDEXED_BY_FOLDER = ("docs/adr/",)
 
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+).*?^ {0,3}\1\s*$", re.MULTILINE | re.DOTALL)
@@ -91,7 +91,7 @@ def missing_from_index(pages: list[Path]) -> list[str]:
         name = page.relative_to(ROOT).as_posix()
         if not name.startswith("docs/") or page == index:
             continue
-        by_folder = name.startswith(INDEXED_BY_FOLDER) and page.parent in linked
+        by_folder = name.startswith(INDEXED_BY_FOLDER) and page.parent / "README.md" in linked
         if page not in linked and not by_folder:
             problems.append(f"docs/README.md does not link to {name}")
     return problems

@@ -7,13 +7,18 @@ machine, the time or the environment: the page is compared byte for byte in `mak
 
 from __future__ import annotations
 
+import argparse
 import difflib
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from entrada import errors
+from entrada.cli import COMMANDS
+from entrada.cli.settings import reference as settings_table
+from entrada.entra.aadsts import reference_page as aadsts_page
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- Made by scripts/generate_docs.py; change the code, then run `make docs`. -->"
@@ -78,8 +83,67 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def settings_page() -> str:
+    """docs/reference/settings.md: the table that `entrada settings --format markdown` prints."""
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            MARK,
+            "",
+            "Each is an environment variable, or a line in `entrada.toml` (lower case, without `ENTRADA_`).",
+            "The environment beats the file, and the native name beats the names it is also read from.",
+            "`entrada settings` prints what is in force on a machine, and where each value came from.",
+            "",
+            settings_table(),
+            "",
+        ]
+    )
+
+
+def command_line_page() -> str:
+    """docs/reference/command-line.md: every command with its options, read from the parsers themselves."""
+    lines = [
+        "# Command line",
+        "",
+        MARK,
+        "",
+        "Exit status: 0 done, 1 it failed (a sentence and a hint on stderr), 2 wrong use.",
+    ]
+    subparsers = argparse.ArgumentParser(prog="entrada").add_subparsers()
+    for name, summary in COMMANDS.items():
+        importlib.import_module(f"entrada.cli.{name}").add_parser(subparsers)
+        lines += ["", f"## entrada {name}", "", f"{summary[0].upper()}{summary[1:]}."]
+        lines += _options(subparsers.choices[name])
+    return "\n".join(lines) + "\n"
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """The lines of one command, and of the commands below it. Argparse's own layout differs by version."""
+    lines: list[str] = []
+    below: list[argparse.ArgumentParser] = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            below += action.choices.values()
+        elif not isinstance(action, argparse._HelpAction) and action.help is not argparse.SUPPRESS:
+            value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else None)
+            value = str(value or action.dest.upper())
+            shown = [f"{option} {value}" if action.nargs != 0 else option for option in action.option_strings]
+            meaning = (action.help or "").replace("%(default)s", str(action.default)).replace("|", "\\|")
+            names = "`, `".join(shown or [value]).replace("|", "\\|")
+            lines.append(f"| `{names}` | {meaning} |")
+    if lines:
+        lines = ["", "| option | meaning |", "|---|---|", *lines]
+    for command in below:
+        lines += ["", f"### {command.prog}", *_options(command)]
+    return lines
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/aadsts.md": aadsts_page,
+    "docs/reference/command-line.md": command_line_page,
     "docs/reference/errors.md": errors_page,
+    "docs/reference/settings.md": settings_page,
 }
 
 
