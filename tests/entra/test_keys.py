@@ -490,8 +490,8 @@ def test_fault_2_a_failed_refresh_keeps_the_last_good_keys_for_a_day(
     assert clock.now - NOW == KEEP_FOR
     assert kids(ring.keys_for(KID)) == [KID]
     assert ring.state.last_failure
-    clock.advance(seconds=1)
-    clock.advance(minutes=1)
+    later.run()
+    clock.advance(seconds=5)
     with pytest.raises(EntraUnavailable):
         ring.keys_for(KID)
 
@@ -642,11 +642,8 @@ def test_the_state_names_the_keys_and_the_last_failure(ring: KeyRing, entra: Ent
 
 def test_the_promised_times() -> None:
     """Microsoft's guidance: hourly, a day, five minutes."""
-    assert (
-        timedelta(hours=1),
-        timedelta(hours=24),
-        timedelta(minutes=5),
-    ) == (REFRESH_AFTER, KEEP_FOR, UNKNOWN_KID_PAUSE)
+    promised = [timedelta(hours=1), timedelta(hours=24), timedelta(minutes=5)]
+    assert promised == [REFRESH_AFTER, KEEP_FOR, UNKNOWN_KID_PAUSE]
 
 
 def test_b64_of_the_tests_agrees_with_json() -> None:
