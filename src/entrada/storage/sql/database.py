@@ -107,19 +107,26 @@ INHERITED: list[object] = []
 """In a forked child: what threads of the parent had in use, kept for ever so that nobody here closes it."""
 
 
+FORKING: list[Database] = []
+"""During a fork: the databases there were when it began. Another thread may open one more meanwhile."""
+
+
 def before_fork() -> None:
-    for database in OPEN:
+    FORKING[:] = OPEN
+    for database in FORKING:
         database._before_fork()
 
 
 def after_fork_in_parent() -> None:
-    for database in OPEN:
+    for database in FORKING:
         database._after_fork_in_parent()
+    FORKING.clear()
 
 
 def after_fork_in_child() -> None:
-    for database in OPEN:
+    for database in FORKING:
         database._after_fork_in_child()
+    FORKING.clear()
 
 
 if hasattr(os, "register_at_fork"):
