@@ -219,7 +219,7 @@ def _check_pair(path: Path, pem: bytes) -> None:
     if wrong:
         raise ConfigurationError(
             f"ENTRADA_CLIENT_CERTIFICATE_PATH names {str(path)!r}, which cannot be used: {wrong}.",
-            hint="It wants one PEM file with an RSA private key without password, and that key's certificate.",
+            hint="It wants one PEM file: an RSA private key without password, and its certificate.",
             setting="ENTRADA_CLIENT_CERTIFICATE_PATH",
         )
 
