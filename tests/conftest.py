@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from house import tools
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 REQUIRE_ALL = os.environ.get("ENTRADA_TESTS_REQUIRE_ALL", "") not in ("", "0", "false")
+
+# A slow machine is no failure, and CI tries the same examples each time; a desk tries new ones.
+hypothesis.settings.register_profile("desk", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if REQUIRE_ALL else "desk")
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
