@@ -67,7 +67,13 @@ def document(*jwks: Mapping[str, Any]) -> bytes:
 
 
 def key_set(*jwks: Mapping[str, Any]) -> KeySet:
-    return read_keys(document(*(jwks or (jwk(),))))
+    """The set of these keys, or of Entra's one."""
+    return read_keys(document(*jwks)) if jwks else _entra_keys()
+
+
+@lru_cache
+def _entra_keys() -> KeySet:
+    return read_keys(document(jwk()))
 
 
 def without_absent(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def verify(
     """`verify_id_token` as Ada's sign-in would call it."""
     return verify_id_token(
         RawIdToken(raw),
-        keys=keys or key_set(),
+        keys=key_set() if keys is None else keys,
         expected=replace(EXPECTED, **expected),
         now=now,
         access_token=access_token,

@@ -22,7 +22,7 @@ from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse
 from entrada.entra.jws import is_printable_ascii
 from entrada.errors import TokenRefused
 
-_PROOF: Final = object()
+_MADE_BY_VERIFICATION: Final = object()
 """Only `entrada.entra.verification` passes this on; a test holds the whole source to that."""
 
 LATEST_SECOND = 32_503_680_000  # the year 3000: far beyond any token, well inside what datetime can add to
@@ -93,7 +93,7 @@ class IdToken:
     login_hint: str | None = field(repr=False)
 
     def __post_init__(self, verified: object) -> None:
-        if verified is not _PROOF:
+        if verified is not _MADE_BY_VERIFICATION:
             raise TypeError("an IdToken is made by verify_id_token, and nowhere else")
 
 

@@ -39,7 +39,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from entrada.entra import claims as read
 from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
-from entrada.entra.claims import _PROOF, IdToken
+from entrada.entra.claims import _MADE_BY_VERIFICATION, IdToken
 from entrada.entra.jws import (
     PLAIN_JWT,
     RS256_ONLY,
@@ -310,7 +310,7 @@ def _read_id_token(
     username = read.shown_text(claims.get("preferred_username"))
     is_guest, home_tenant = read.read_home(claims, issuer=issuer, tenant_id=tenant_id)
     return IdToken(
-        verified=_PROOF,
+        verified=_MADE_BY_VERIFICATION,
         issuer=issuer,
         tenant_id=tenant_id,
         object_id=object_id,
