@@ -348,6 +348,20 @@ def test_a_refusal_of_entra_shows_code_cause_and_ids() -> None:
     assert "error?code=" not in text
 
 
+def test_ids_that_stand_by_themselves_are_not_said_twice() -> None:
+    """Trace and correlation id appear once each, beside their labels; the sentence before them stays."""
+    trace = "5e1f3c52-9d3e-4c0a-8c7f-2f6f2a1f9a22"
+    error = read_entra_error(
+        "access_denied",
+        f"AADSTS65004: It was declined.\r\nTrace ID: {trace}\r\nCorrelation ID: {CORRELATION_ID}\r\n"
+        "Timestamp: 2026-11-21 10:00:04Z",
+        context=CONTEXT,
+    )
+    text = text_of(failure(error))
+    assert "AADSTS65004: It was declined. Trace ID at Microsoft" in text
+    assert (text.count(trace), text.count(CORRELATION_ID)) == (1, 1)
+
+
 def test_a_wrong_redirect_uri_shows_the_right_one_whole() -> None:
     """The address stands by itself, ready to be copied."""
     html = every_page()["redirect-uri"].html.decode()

@@ -314,6 +314,10 @@ def safe_path(path: str) -> str:
 _LOCAL_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f-\x9f\ud800-\udfff]{0,4095}")
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Microsoft's descriptions end with ids that the page shows by themselves, ready to be copied.
+_TRAILER = re.compile(
+    r"\s*Trace ID: [0-9A-Fa-f-]{36}\s+Correlation ID: [0-9A-Fa-f-]{36}\s+Timestamp: [0-9: Z-]{19,21}\s*$"
+)
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`]+")
 
 
@@ -382,8 +386,8 @@ def _evidence_of_entra(error: EntraRefused) -> list[Fact]:
         facts.append(Fact(label="Code", text=f"AADSTS{error.aadsts}", exact=True))
     if cause := cause_of(error.aadsts):
         facts.append(Fact(label="Cause", text=cause))
-    if error.description:
-        facts.append(Fact(label="Microsoft's words", text=error.description))
+    if words := _TRAILER.sub("", error.description):
+        facts.append(Fact(label="Microsoft's words", text=words))
     if error.trace_id:
         facts.append(Fact(label="Trace ID at Microsoft", text=error.trace_id, exact=True))
     return facts
