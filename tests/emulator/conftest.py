@@ -1,4 +1,4 @@
-"""One emulator for the whole run, brought back to its beginning before each test, and a client that knows it."""
+"""One emulator for the whole run, as new before each test, and a client that trusts it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class Entra:
         base = self.emulator.https_url if secure else self.emulator.http_url
         return f"{base}/{tenant}/{path}"
 
-    def authorize(self, *, tenant: str = CONTOSO_ID, version: int = 2, **changes: str | None) -> httpx.Response:
+    def authorize(
+        self, *, tenant: str = CONTOSO_ID, version: int = 2, **changes: str | None
+    ) -> httpx.Response:
         """An authorization request in a browser; None leaves a parameter out."""
         parameters: dict[str, str | None] = {
             "client_id": CLIENT_ID,
@@ -58,7 +60,8 @@ class Entra:
         fields: dict[str, str | None] = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, **form}
         path = "oauth2/v2.0/token" if version == 2 else "oauth2/token"
         return self.http.post(
-            self.url(path, tenant=tenant), data={name: value for name, value in fields.items() if value is not None}
+            self.url(path, tenant=tenant),
+            data={name: value for name, value in fields.items() if value is not None},
         )
 
     def redeem(self, granted: str, *, tenant: str = CONTOSO_ID, **changes: str | None) -> httpx.Response:

@@ -96,7 +96,7 @@ def test_sub_is_pairwise(entra: Entra) -> None:
 
 
 def test_scopes_decide(entra: Entra) -> None:
-    """Without profile no oid and no names; without openid no ID token; without offline_access no refresh token."""
+    """Without profile no oid and no names; without openid no ID token; likewise offline_access."""
     claims = entra.claims(scope="openid")
     assert not {"oid", "name", "preferred_username"} & set(claims)
     answer = entra.tokens(scope="User.Read")
@@ -105,8 +105,10 @@ def test_scopes_decide(entra: Entra) -> None:
 
 
 def test_mallory_carries_adas_address(entra: Entra) -> None:
-    """The attack on linking by e-mail: an unverified address of another tenant; xms_edov tells when asked for."""
-    entra.emulator.change_app(CLIENT_ID, audience="AzureADMultipleOrgs", optional_claims=["email", "xms_edov"])
+    """The attack on linking by e-mail: another tenant's unverified address; xms_edov tells, if asked for."""
+    entra.emulator.change_app(
+        CLIENT_ID, audience="AzureADMultipleOrgs", optional_claims=["email", "xms_edov"]
+    )
     claims = entra.claims("mallory@fabrikam.test", tenant="organizations")
     assert claims["email"] == "ada@contoso.test"
     assert claims["xms_edov"] is False

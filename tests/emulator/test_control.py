@@ -57,7 +57,9 @@ def test_apps_change(entra: Entra) -> None:
     """Redirect URIs and secrets of an application, by JSON."""
     answer = _call(entra, "PATCH", f"apps/{CLIENT_ID}", {"secrets": [{"value": "new"}]})
     assert answer.json()["secrets"][0]["value"] == "new"
-    assert entra.token(grant_type="client_credentials", scope=f"api://{CLIENT_ID}/.default").status_code == 401
+    assert (
+        entra.token(grant_type="client_credentials", scope=f"api://{CLIENT_ID}/.default").status_code == 401
+    )
     made = _call(entra, "POST", "apps", {"display_name": "Second"}).json()
     assert made["client_id"] in [app["client_id"] for app in _look(entra, "apps")]  # type: ignore[attr-defined]
 

@@ -94,7 +94,10 @@ def test_the_host_header_chooses_nothing(entra: Entra) -> None:
 def test_instance_discovery_knows_this_host_alone(entra: Entra) -> None:
     """MSAL is told where the tenant's metadata is, and no alias of another cloud."""
     url = f"{entra.emulator.https_url}/common/discovery/instance"
-    parameters = {"api-version": "1.1", "authorization_endpoint": f"{entra.emulator.https_url}/contoso.test/x"}
+    parameters = {
+        "api-version": "1.1",
+        "authorization_endpoint": f"{entra.emulator.https_url}/contoso.test/x",
+    }
     answer = entra.http.get(url, params=parameters).json()
     assert answer["tenant_discovery_endpoint"] == entra.url(DOCUMENT, tenant="contoso.test")
     assert len(answer["metadata"]) == 1

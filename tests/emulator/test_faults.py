@@ -36,6 +36,7 @@ def test_faults_for_a_time(entra: Entra) -> None:
 
 def test_the_shapes_of_bad_answers(entra: Entra) -> None:
     """Half JSON, HTML with 200, null, an array, nothing, 429 and a redirect."""
+
     def meet(name: str, **parameters: object) -> httpx.Response:
         entra.emulator.fail(name, endpoint="discovery", **parameters)
         return entra.http.get(entra.url(DISCOVERY))
@@ -67,7 +68,7 @@ def test_large_answers(entra: Entra) -> None:
 
 
 def test_connections_hang_and_drop(entra: Entra) -> None:
-    """A hanging answer runs into the client's limit; a dropped one ends at once; others are served meanwhile."""
+    """A hanging answer runs into the client's limit, a dropped one ends at once; others are served."""
     entra.emulator.fail("hang", endpoint="keys")
     with pytest.raises(httpx.ReadTimeout):
         entra.http.get(entra.url(KEYS), timeout=0.3)
@@ -86,7 +87,8 @@ def test_a_delay_is_a_delay(entra: Entra) -> None:
 
 
 def test_keys_rotate(entra: Entra) -> None:
-    """A new key signs, the old ones stay published; or they go; or the signing key is missing from the set."""
+    """A new key signs and old ones stay published; or they go; or the signing key is not in the set."""
+
     def kids() -> set[str]:
         return {key["kid"] for key in entra.http.get(entra.url(KEYS)).json()["keys"]}
 
@@ -113,7 +115,9 @@ def test_wrong_issuer(entra: Entra) -> None:
 
 def test_every_claim_can_be_spoiled(entra: Entra) -> None:
     """`tamper` sets, removes, shifts and doubles members before signing."""
-    entra.emulator.fail("tamper", set={"tid": "x"}, remove=["oid"], header_set={"typ": "at+jwt"}, shift={"exp": 60})
+    entra.emulator.fail(
+        "tamper", set={"tid": "x"}, remove=["oid"], header_set={"typ": "at+jwt"}, shift={"exp": 60}
+    )
     token = entra.tokens()["id_token"]
     assert payload(token)["tid"] == "x"
     assert "oid" not in payload(token)
@@ -128,8 +132,9 @@ def test_every_claim_can_be_spoiled(entra: Entra) -> None:
 
 @pytest.mark.parametrize(
     ("signature", "algorithm"),
-    [("none", "none"), ("empty", "RS256"), ("corrupt", "RS256"), ("hs256", "HS256"), ("hs256_public_key", "HS256"),
-     ("es256", "ES256"), ("rs512", "RS512"), ("ps256", "PS256"), ("unknown_key", "RS256"), ("personal_key", "RS256")],
+    [("none", "none"), ("empty", "RS256"), ("corrupt", "RS256"), ("hs256", "HS256"), ("es256", "ES256"),
+     ("hs256_public_key", "HS256"), ("rs512", "RS512"), ("ps256", "PS256"), ("unknown_key", "RS256"),
+     ("personal_key", "RS256")],
 )  # fmt: skip
 def test_every_signature_can_be_spoiled(entra: Entra, signature: str, algorithm: str) -> None:
     """The header says what was done, and the next token is right again."""
@@ -146,7 +151,9 @@ def test_other_answers_can_be_spoiled(entra: Entra) -> None:
     answer = entra.tokens()
     assert "id_token" not in answer
     assert answer["token_type"] == "DPoP"
-    entra.emulator.fail("tamper", target="authorization_response", set={"iss": "https://evil/"}, remove=["state"])
+    entra.emulator.fail(
+        "tamper", target="authorization_response", set={"iss": "https://evil/"}, remove=["state"]
+    )
     response = entra.authorize(login_hint="ada@contoso.test", _emulator_approve="1")
     assert answered(response)["iss"] == "https://evil/"
     assert "state" not in answered(response)
@@ -192,7 +199,9 @@ def test_some_conformance_modules_by_effect(entra: Entra) -> None:
     assert len(entra.http.get(entra.url(KEYS)).json()["keys"]) > 1
     emulator.fail("oidcc-client-test-userinfo-invalid-sub")
     token = entra.tokens()["access_token"]
-    userinfo = entra.http.get(f"{emulator.https_url}/oidc/userinfo", headers={"Authorization": f"Bearer {token}"})
+    userinfo = entra.http.get(
+        f"{emulator.https_url}/oidc/userinfo", headers={"Authorization": f"Bearer {token}"}
+    )
     assert userinfo.json()["sub"] == "somebody-else"
     emulator.fail("oidcc-client-test-discovery-jwks-uri-keys", times=2)
     first, second = (entra.http.get(entra.url(DISCOVERY)).json()["jwks_uri"] for _ in range(2))
@@ -203,7 +212,10 @@ def test_some_conformance_modules_by_effect(entra: Entra) -> None:
     assert code_of(entra.redeem(code)) == 7000218
     secret = emulator.env("entrada")["ENTRADA_CLIENT_SECRET"]
     form = {"grant_type": "client_credentials", "scope": f"api://{CLIENT_ID}/.default"}
-    assert entra.http.post(entra.url("oauth2/v2.0/token"), data=form, auth=(CLIENT_ID, secret)).status_code == 200
+    assert (
+        entra.http.post(entra.url("oauth2/v2.0/token"), data=form, auth=(CLIENT_ID, secret)).status_code
+        == 200
+    )
 
 
 def test_refresh_modules_leave_the_sign_in_alone(entra: Entra) -> None:
@@ -216,7 +228,8 @@ def test_refresh_modules_leave_the_sign_in_alone(entra: Entra) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["oidcc-client-test-dynamic-registration", "oidcc-client-test-rp-backchannel-rpinitlogout", "nonsense"]
+    "name",
+    ["oidcc-client-test-dynamic-registration", "oidcc-client-test-rp-backchannel-rpinitlogout", "nonsense"],
 )
 def test_what_cannot_be_emulated_says_so(entra: Entra, name: str) -> None:
     """A feature Entra does not have, or a name that is none, is an error rather than a silent pass."""

@@ -161,7 +161,9 @@ def test_bad_queries_are_refused(entra: Entra, query: str) -> None:
 def test_registering_an_application(entra: Entra) -> None:
     """Create, give a secret, change redirect URIs and roles, sign in with it, remove the secret."""
     token = entra.application_token("Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All")
-    made = entra.graph(token, "/applications", method="POST", body={"displayName": "New", "web": {"redirectUris": []}})
+    made = entra.graph(
+        token, "/applications", method="POST", body={"displayName": "New", "web": {"redirectUris": []}}
+    )
     assert made.status_code == 201
     path = f"/applications/{made.json()['id']}"
     secret = entra.graph(token, f"{path}/addPassword", method="POST",
@@ -174,7 +176,9 @@ def test_registering_an_application(entra: Entra) -> None:
     principal = entra.graph(token, f"/servicePrincipals(appId='{client_id}')").json()["id"]
     assign = {"principalId": entra.emulator.person("ed@contoso.test").object_id, "resourceId": principal,
               "appRoleId": role["id"]}  # fmt: skip
-    answer = entra.graph(token, f"/servicePrincipals/{principal}/appRoleAssignedTo", method="POST", body=assign)
+    answer = entra.graph(
+        token, f"/servicePrincipals/{principal}/appRoleAssignedTo", method="POST", body=assign
+    )
     assert answer.status_code == 201
     code = entra.sign_in("ed@contoso.test", client_id=client_id)["code"]
     redeemed = entra.redeem(code, client_id=client_id, client_secret=secret["secretText"])
@@ -207,7 +211,7 @@ def test_userinfo(entra: Entra) -> None:
 
 
 def test_continuous_access_evaluation(entra: Entra) -> None:
-    """After a revocation a cp1 client gets a claims challenge, another goes on; the challenge leads to a sign-in."""
+    """After a revocation a cp1 client gets a claims challenge that leads to a sign-in; another goes on."""
     wants = '{"access_token":{"xms_cc":{"values":["cp1"]}}}'
     able = entra.redeem(entra.sign_in("ed@contoso.test")["code"], claims=wants).json()
     assert able["expires_in"] >= 72_000

@@ -37,7 +37,7 @@ def test_no_payload_is_a_registered_redirect_uri(shared_vectors: Path | None) ->
 
 def test_no_payload_moves_a_browser(entra: Entra, shared_vectors: Path | None) -> None:
     """I4: authorize and sign-out never answer with a Location for an unregistered address."""
-    payloads = [p for p in _payloads(shared_vectors) if "\x00" not in p][::7] + list(OWN)
+    payloads = [p for p in _payloads(shared_vectors) if "\x00" not in p][::3] + list(OWN)
     for payload in payloads:
         page = entra.authorize(redirect_uri=payload, login_hint="ada@contoso.test", _emulator_approve="1")
         assert "location" not in page.headers, payload
@@ -103,8 +103,10 @@ def test_odd_paths_are_no_defects(entra: Entra, path: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\xff\xfe", b"grant_type=%00", b"a=b&" * 300, b"grant_type=authorization_code&code=" + b"1.A" + b"x" * 30000,
-     b"grant_type=refresh_token&refresh_token=1.A%00", b"client_assertion=a.b.c&client_id=" + CLIENT_ID.encode()],
+    [b"", b"\xff\xfe", b"grant_type=%00", b"a=b&" * 300,
+     b"grant_type=authorization_code&code=" + b"1.A" + b"x" * 30000,
+     b"grant_type=refresh_token&refresh_token=1.A%00",
+     b"client_assertion=a.b.c&client_id=" + CLIENT_ID.encode()],
 )  # fmt: skip
 def test_odd_bodies_are_no_defects(entra: Entra, body: bytes) -> None:
     """The token endpoint answers 400 or 401 to whatever comes."""

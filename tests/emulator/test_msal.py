@@ -101,7 +101,7 @@ def _certificate() -> tuple[str, str, str]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     public = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    return pem.decode(), public, certificate.fingerprint(hashes.SHA1()).hex()  # noqa: S303 Entra's x5t
+    return pem.decode(), public, certificate.fingerprint(hashes.SHA1()).hex()
 
 
 @pytest.mark.parametrize("kind", ["RS256 and x5t", "PS256 and x5t#S256"])
@@ -134,7 +134,10 @@ def test_device_code(entra: Entra, session: requests.Session) -> None:
     emulator = entra.emulator
     emulator.change_app(CLIENT_ID, public_client=True)
     app = msal.PublicClientApplication(
-        CLIENT_ID, authority=f"{emulator.https_url}/{CONTOSO_ID}", instance_discovery=False, http_client=session
+        CLIENT_ID,
+        authority=f"{emulator.https_url}/{CONTOSO_ID}",
+        instance_discovery=False,
+        http_client=session,
     )
     flow = app.initiate_device_flow(["User.Read"])
     assert "user_code" in flow
@@ -167,9 +170,13 @@ def test_on_behalf_of(emulator: RunningEmulator, session: requests.Session) -> N
     app = _confidential(emulator, session)
     received = _sign_in(app, emulator, "ed@contoso.test", [f"api://{CLIENT_ID}/access_as_user"])
     api = _confidential(emulator, session)
-    answer = api.acquire_token_on_behalf_of(received["access_token"], ["https://graph.microsoft.com/User.Read"])
+    answer = api.acquire_token_on_behalf_of(
+        received["access_token"], ["https://graph.microsoft.com/User.Read"]
+    )
     me = session.get(
-        f"{emulator.https_url}/v1.0/me", headers={"Authorization": f"Bearer {answer['access_token']}"}, timeout=10
+        f"{emulator.https_url}/v1.0/me",
+        headers={"Authorization": f"Bearer {answer['access_token']}"},
+        timeout=10,
     )
     assert me.json()["userPrincipalName"] == "ed@contoso.test"
     assert api.acquire_token_on_behalf_of(answer["access_token"], ["User.Read"])["error_codes"] == [50013]

@@ -23,9 +23,9 @@ def test_the_errors_shape(entra: Entra) -> None:
                          "correlation_id", "error_uri", "suberror"}  # fmt: skip
     assert body["error"] == "invalid_grant"
     assert body["error_description"].startswith(f"AADSTS{body['error_codes'][0]}: ")
-    assert body["error_description"].endswith(
-        f"Trace ID: {body['trace_id']} Correlation ID: {body['correlation_id']} Timestamp: {body['timestamp']}"
-    )
+    trace, correlation, timestamp = (body[name] for name in ("trace_id", "correlation_id", "timestamp"))
+    ids = f"Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}"
+    assert body["error_description"].endswith(ids)
     assert response.status_code == 400
 
 
@@ -166,6 +166,7 @@ def test_refreshing_keeps_the_old_token_good(entra: Entra) -> None:
 
 def test_ends_of_a_refresh_token(entra: Entra) -> None:
     """Disabled 50057, revoked 50173, deleted 50034, unused for 90 days 700082, foreign client 70000."""
+
     def refresh() -> int:
         return code_of(entra.token(grant_type="refresh_token", refresh_token=token))
 
@@ -207,7 +208,7 @@ def test_a_blocked_person_cannot_refresh(entra: Entra) -> None:
 
 
 def test_single_page_applications(entra: Entra) -> None:
-    """Codes of a SPA redirect need PKCE and an Origin; others refuse one; a day is their refresh tokens' life."""
+    """A SPA redirect's codes need PKCE and an Origin, others refuse one; refresh tokens live a day."""
     entra.emulator.change_app(CLIENT_ID, spa_redirect_uris=["http://localhost/spa"])
     spa = {"redirect_uri": "http://localhost:3000/spa"}
     code = entra.sign_in(**spa)["code"]
@@ -232,7 +233,7 @@ def test_single_page_applications(entra: Entra) -> None:
 
 def test_public_clients(entra: Entra) -> None:
     """A public client redeems without a secret and may not send one: 700025."""
-    app = entra.emulator.add_app("Phone", client_id=OTHER_CLIENT, public_client=True, admin_consented=["User.Read"],
+    app = entra.emulator.add_app("Phone", public_client=True, admin_consented=["User.Read"],
                                  public_redirect_uris=["http://localhost/phone"])  # fmt: skip
     phone = {"client_id": app.client_id, "redirect_uri": "http://localhost:9/phone"}
     code = entra.sign_in(**phone)["code"]
@@ -242,8 +243,11 @@ def test_public_clients(entra: Entra) -> None:
 
 def test_the_password_grant_is_off_until_switched_on(entra: Entra) -> None:
     """Then it knows wrong and expired passwords and the policies."""
+
     def ask(name: str, password: str = "Emulated-1") -> int:
-        response = entra.token(grant_type="password", username=name, password=password, scope="openid User.Read")
+        response = entra.token(
+            grant_type="password", username=name, password=password, scope="openid User.Read"
+        )
         return 0 if response.status_code == 200 else code_of(response)
 
     assert ask("ada@contoso.test") == 70003

@@ -99,6 +99,8 @@ def _trusted_part(
     world: World, parameters: Parameters, segment: str
 ) -> tuple[Tenant | None, App, ReturnAddress]:
     """Tenant, client and redirect URI; until they fit, no answer may leave this page."""
+    if sum(len(name) + len(value) for name, value in parameters.as_dict().items()) > _MAX_QUERY:
+        raise EntraError(90015)
     if parameters.repeated:
         raise EntraError(9000411, f"The parameter was '{parameters.repeated[0][:50]}'.")
     tenant = find_tenant(world, segment)
@@ -162,7 +164,7 @@ def _rest(
         scope_text=scope_text,
         nonce=parameters.get("nonce"),
         prompt=parameters.get("prompt"),
-        login_hint=parameters.get("login_hint"),
+        login_hint=parameters.get("_emulator_as") or parameters.get("login_hint"),
         domain_hint=parameters.get("domain_hint"),
         max_age=int(max_age) if max_age else None,
         challenge=challenge,

@@ -12,6 +12,7 @@ import hashlib
 import json
 import threading
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,8 @@ class KeyRing:
         self._published: list[SigningKey] = []
         self._personal: SigningKey | None = None
         self._ready = threading.Event()
-        threading.Thread(target=self._fill, name="emulator-keys", daemon=True).start()
+        self._closing = False
+        self._maker = self._begin(self._fill)
 
     @property
     def current(self) -> SigningKey:
@@ -136,7 +138,7 @@ class KeyRing:
             self._spare = None
             self._published = [new, *(self._published[:2] if keep_old else [])]
             self._save()
-        threading.Thread(target=self._refill, name="emulator-keys", daemon=True).start()
+            self._maker = self._begin(self._refill)
         return new.kid
 
     def withdraw(self, kid: str) -> None:
@@ -153,21 +155,38 @@ class KeyRing:
                 self._spare = None
                 self._save()
 
+    def close(self) -> None:
+        """Make and save no more keys."""
+        self._closing = True
+        self._maker.join()
+
+    def _begin(self, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, name="emulator-keys", daemon=True)
+        thread.start()
+        return thread
+
     def _fill(self) -> None:
+        try:
+            self._make()
+        finally:
+            self._ready.set()
+        self._refill()
+
+    def _make(self) -> None:
         keys = self._load()
         if keys:
             self._personal, self._published = keys[0], keys[1:]
         else:
             self._published = [_generate()]
+            if self._closing:
+                return
             self._published.append(_generate())
             self._personal = _generate()
             self._save()
-        self._ready.set()
-        self._refill()
 
     def _refill(self) -> None:
         with self._lock:
-            if self._spare is None:
+            if self._spare is None and not self._closing:
                 self._spare = _generate()
 
     def _load(self) -> list[SigningKey]:

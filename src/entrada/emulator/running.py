@@ -199,7 +199,7 @@ class RunningEmulator:
         if as_:
             from urllib.parse import quote
 
-            query += f"&login_hint={quote(as_)}&_emulator_approve=1"
+            query += f"&_emulator_as={quote(as_)}&_emulator_approve=1"
         request = Request(
             method="GET",
             path=f"/{path}",
@@ -224,6 +224,7 @@ class RunningEmulator:
             return
         self._stopped = True
         self._listeners.stop()
+        self._world.keys.close()
         if self._state is not None:
             self._state.save(self._world.directory)
         _forget_running(self._state_dir)
@@ -258,7 +259,7 @@ def start(
         )
     temporary = state_dir is None
     folder = Path(tempfile.mkdtemp(prefix="entra-emulator-")) if state_dir is None else state_dir
-    http = https = None
+    http = https = keys = None
     try:
         keys = _prepared(folder)
         fill = _filler(directory)
@@ -272,6 +273,8 @@ def start(
     except BaseException:
         for bound in (*(http or ()), *(https or ())):
             bound.close()
+        if keys is not None:
+            keys.close()
         if temporary:
             shutil.rmtree(folder, ignore_errors=True)
         raise
