@@ -36,7 +36,7 @@ def pins(path: Path) -> dict[str, str]:
     return {normal(name): version for name, version in PIN.findall(path.read_text("utf-8"))}
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "bench"])
 def test_requirements_carry_hashes_and_no_address(name: str, project_root: Path) -> None:
     """Every line of a requirements file is a pin or a hash: no index, no link, no path, no option."""
     text = (project_root / f"requirements/{name}.txt").read_text("utf-8")
