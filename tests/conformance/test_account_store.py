@@ -25,7 +25,7 @@ from conformance.stores import SHARED, Stores
 from entrada.accounts.identity import GrantSource, LinkedIdentity, Profile, RoleGrant, User, UserId
 from entrada.accounts.store import AccountStore
 from entrada.errors import IdentityAlreadyLinked
-from storage.others import create_the_same, processes
+from storage.others import create_the_same, in_processes
 
 
 def created(accounts: AccountStore, number: int = 1, profile: Profile = ADA, *roles: str) -> User:
@@ -146,9 +146,8 @@ def test_C13_fifty_first_sign_ins_at_once_make_one_account(stores: Stores) -> No
 @pytest.mark.parametrize("stores", SHARED, indirect=True)
 def test_C13_four_processes_of_many_threads_make_one_account(stores: Stores) -> None:
     """Four processes, thirteen threads each, on one database: one account."""
-    with processes(4) as run:
-        results = run(create_the_same, stores.database_url, 13)
-    assert sum(results, start=counted([])) == {"User": 1, "IdentityAlreadyLinked": 51}
+    results = in_processes(4, create_the_same, stores.database_url, 13)
+    assert results == {"User": 1, "IdentityAlreadyLinked": 51}
     assert len(stores.accounts.list_users()) == 1
 
 

@@ -1,26 +1,20 @@
-"""What other processes do in these tests: functions they can import."""
+"""What other processes do in these tests."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable
 
 from conformance.samples import ADA, NOW, at_once, counted, from_entra, identity, session, user_id
 from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
+from storage.forked import in_child, said_by
 
 
-@contextmanager
-def processes(number: int) -> Iterator[Callable[..., Iterable[Counter[str]]]]:
-    """Run a function in `number` fresh processes at once, each with these arguments."""
-    with ProcessPoolExecutor(number, mp_context=get_context("spawn")) as pool:
-
-        def run(work: Callable[..., Counter[str]], *arguments: object) -> list[Counter[str]]:
-            return [each.result() for each in [pool.submit(work, *arguments) for _ in range(number)]]
-
-        yield run
+def in_processes(number: int, work: Callable[..., Counter[str]], *arguments: object) -> Counter[str]:
+    """What `work` counted in `number` processes that do it at once."""
+    children = [in_child(lambda: json.dumps(work(*arguments))) for _ in range(number)]
+    return sum((Counter(json.loads(said_by(child))) for child in children), start=Counter())
 
 
 def create_the_same(url: str, threads: int) -> Counter[str]:

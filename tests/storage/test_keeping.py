@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as any_of
 
 from entrada.accounts.identity import Profile
@@ -19,6 +19,7 @@ PROFILES = any_of.builds(
 )
 
 
+@settings(deadline=None)
 @given(PROFILES)
 def test_a_kept_profile_can_be_written_anywhere(profile: Profile) -> None:
     """UTF-8, without NUL, of stated length; keeping it again changes nothing."""
@@ -29,6 +30,7 @@ def test_a_kept_profile_can_be_written_anywhere(profile: Profile) -> None:
     assert kept_profile(kept) == kept
 
 
+@settings(deadline=None)
 @given(PROFILES)
 def test_an_email_is_kept_whole_or_not_at_all(profile: Profile) -> None:
     """And one that is not kept is not verified."""
@@ -37,6 +39,7 @@ def test_an_email_is_kept_whole_or_not_at_all(profile: Profile) -> None:
     assert kept.email is not None or verified_email_key(kept) is None
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_comparing_addresses_changes_ascii_letters_only(email: str) -> None:
     """Every other character counts as it is."""

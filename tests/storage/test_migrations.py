@@ -14,13 +14,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from conformance.samples import ADA, NOW, counted, identity, user_id
+from conformance.samples import ADA, NOW, identity, user_id
 from entrada.errors import ConfigurationError, StoreUnavailable
 from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect, migrations
 from entrada.storage.sql.migrations import HEAD, VERSION_TABLE
 from entrada.storage.sql.tables import metadata
 from storage.forked import DONE, die_before_statement, ending_of, fork
-from storage.others import migrate, processes
+from storage.others import in_processes, migrate
 from storage.prepared import prepared
 
 
@@ -91,8 +91,7 @@ def test_at_head_alembic_is_not_loaded(url: str) -> None:
 def test_fault_21_processes_that_start_together_migrate_once(path: Path) -> None:
     """Two processes with four threads each on a database that is not there yet: none fails."""
     url = f"sqlite:///{path}"
-    with processes(2) as run:
-        assert sum(run(migrate, url, 4), start=counted([])) == {"NoneType": 8}
+    assert in_processes(2, migrate, url, 4) == {"NoneType": 8}
     with sqlite3.connect(path) as connection:
         assert connection.execute(f"SELECT * FROM {VERSION_TABLE}").fetchall() == [(HEAD,)]
         assert connection.execute("SELECT * FROM entrada_revocation").fetchall() == [(1, 1)]

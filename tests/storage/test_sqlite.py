@@ -23,8 +23,8 @@ from conformance.samples import ADA, LATER, NOW, at_once, counted, from_entra, i
 from entrada.errors import StoreUnavailable
 from entrada.sessions.session import SessionId
 from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect, sqlite
-from storage.forked import DONE, die_before_statement, ending_of, fork, kill, said_by
-from storage.others import processes, sign_in_often
+from storage.forked import DONE, die_before_statement, ending_of, fork, in_child, kill, said_by
+from storage.others import in_processes, sign_in_often
 from storage.prepared import prepared_copy
 
 AT_ONCE = timedelta(milliseconds=20)
@@ -118,9 +118,9 @@ def test_connecting_again_takes_no_lock_away(url: str, path: Path, database: Dat
     SqlSessionStore(database).note_change()
     with database.reading() as connection:
         connection.exec_driver_sql("SELECT 1")
-        probe = said_by(is_locked)
+        probe = said_by(in_child(is_locked))
         another = connect(url)
-        assert (probe, said_by(is_locked)) == ("locked", "locked")
+        assert (probe, said_by(in_child(is_locked))) == ("locked", "locked")
         another.close()
 
 
@@ -160,8 +160,7 @@ def test_the_first_connection_waits_to_switch_to_wal(path: Path, monkeypatch: py
 def test_two_processes_on_one_file_lose_nothing(url: str, database: Database) -> None:
     """Two processes of four threads write at once: nothing is raised, every row is there."""
     create(SqlAccountStore(database), 1)
-    with processes(2) as run:
-        assert sum(run(sign_in_often, url, 4, 50), start=counted([])) == {"NoneType": 8}
+    assert in_processes(2, sign_in_often, url, 4, 50) == {"NoneType": 8}
     with database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM entrada_session").scalar() == 400
     assert SqlSessionStore(database).prune(now=LATER) == 800
@@ -383,7 +382,7 @@ def test_fault_15_read_only(url: str) -> None:
                 return f"{refused} {refused.hint}"
             return "was written"
 
-        said = said_by(try_to_write)
+        said = said_by(in_child(try_to_write))
         os.chmod(folder, 0o755)
     assert "it is read-only" in said
     assert "Let the account that runs Entrada write" in said
