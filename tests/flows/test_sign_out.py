@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from entra.tokens import ABSENT
 from entrada.errors import StoreUnavailable
 from entrada.sessions.session import Session
 from entrada.sessions.token import new_session_token
@@ -135,8 +136,6 @@ def test_E11_a_session_without_sid_is_ended_by_no_sid(ada: Browser) -> None:
     """Missing never equals missing: where Entra sent no `sid`, no front-channel call ends the session."""
     other = FakeEntra()
     browser = new_browser(other)
-    from entra.tokens import ABSENT
-
     browser.sign_in(sid=ABSENT)
     assert session_of(browser).entra_session_id is None
     for sid in ("", "None", "null"):
