@@ -7,11 +7,16 @@ and tells each step, then says where to click and as whom. `--once` stops after 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import logging
 import os
+import socket
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -19,8 +24,8 @@ import uvicorn
 from entrada.cli.sample_app import SAMPLE_ROUTES
 from entrada.cli.serve import listen, server_config
 from entrada.cli.walkthrough import walk_through
-from entrada.emulator import RunningEmulator, start
-from entrada.errors import ConfigurationError
+from entrada.emulator import EmulatorError, RunningEmulator, start
+from entrada.errors import ConfigurationError, StoreUnavailable
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
 from entrada.web.build import build_auth_routes
@@ -48,12 +53,13 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     for name in ("entrada", "uvicorn", "entrada.events"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of an older character set shows a question mark rather than a traceback.
+        sys.stdout.reconfigure(errors="replace")
     state = _state_directory()
-    print("Starting the emulator of Entra ID …", flush=True)
-    with start(state_dir=state / "emulator") as emulator:
-        server, public_url = _start_server(emulator, state, args.port)
-        try:
-            print(f"Starting the server on SQLite ({state / 'entrada.db'}) …", flush=True)
+    try:
+        print("Starting the emulator of Entra ID …", flush=True)
+        with _emulator(state) as emulator, _server(emulator, state, args.port) as public_url:
             print("\nSigning in once, by itself:", flush=True)
             for number, step in enumerate(walk_through(public_url, person="ada@contoso.test"), start=1):
                 print(f"  {number}. {step}", flush=True)
@@ -61,32 +67,92 @@ def run(args: argparse.Namespace) -> int:
             if not args.once:
                 _invite(public_url, emulator)
                 threading.Event().wait()
-        except KeyboardInterrupt:
-            print("\nStopped.")
-        finally:
-            server.should_exit = True
+    except KeyboardInterrupt:
+        print("\nStopped.")
     return 0
 
 
-def _start_server(emulator: RunningEmulator, state: Path, port: int) -> tuple[uvicorn.Server, str]:
+@contextlib.contextmanager
+def _emulator(state: Path) -> Iterator[RunningEmulator]:
+    """The emulator, with its keys kept between runs.
+
+    Raises:
+        ConfigurationError: it cannot start.
+    """
     try:
-        listener = listen("127.0.0.1", port)
-    except ConfigurationError:
-        listener = listen("127.0.0.1", 0)
-    public_url = f"http://localhost:{listener.getsockname()[1]}"
+        emulator = start(state_dir=state / "emulator")
+    except EmulatorError as error:
+        raise ConfigurationError(str(error), hint=f"Delete {state}, and the demo begins afresh.") from None
+    with emulator:
+        yield emulator
+
+
+@contextlib.contextmanager
+def _server(emulator: RunningEmulator, state: Path, port: int) -> Iterator[str]:
+    """The server on SQLite, with the sample application; gives the address people open.
+
+    Raises:
+        ConfigurationError: it cannot start.
+    """
+    listeners = _listen(port)
+    database = state / "entrada.db"
+    print(f"Starting the server on SQLite ({database}) …", flush=True)
     settings, found = load_settings(
         {
             **emulator.env("entrada"),
-            "ENTRADA_PUBLIC_URL": public_url,
-            "ENTRADA_DATABASE_URL": f"sqlite:///{state / 'entrada.db'}",
+            "ENTRADA_PUBLIC_URL": f"http://localhost:{listeners[0].getsockname()[1]}",
+            "ENTRADA_DATABASE_URL": f"sqlite:///{database}",
             "ENTRADA_ROLES_MAPPING": json.dumps(ROLES),
             "ENTRADA_GUESTS": "allow",
         }
     )
-    auth = build_auth_routes(settings, found, application_name="Entrada demo")
+    try:
+        auth = build_auth_routes(settings, found, application_name="Entrada demo")
+    except StoreUnavailable as error:
+        raise ConfigurationError(
+            error.sentence, hint=f"Delete {database}, and the demo begins afresh."
+        ) from None
     server = uvicorn.Server(server_config(create_app(auth, routes=SAMPLE_ROUTES)))
-    threading.Thread(target=server.run, args=([listener],), name="demo-server", daemon=True).start()
-    return server, public_url
+    thread = threading.Thread(target=server.run, args=(listeners,), name="demo-server", daemon=True)
+    thread.start()
+    try:
+        yield auth.site.urls[0]
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(timeout=2)
+        auth.relying_party.close()
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """`localhost` at that port, or at a free one; where there is IPv6, on both of its addresses.
+
+    A browser may try ::1 first, and whoever listens there would be taken for the demo.
+    """
+    try:
+        return _both_loopbacks(port)
+    except ConfigurationError:
+        print(f"Port {port} cannot be opened, so another one is used.", flush=True)
+        return _both_loopbacks(0)
+
+
+def _both_loopbacks(port: int) -> list[socket.socket]:
+    first = listen("127.0.0.1", port)
+    if not _has_ipv6():
+        return [first]
+    try:
+        return [first, listen("::1", first.getsockname()[1])]
+    except ConfigurationError:
+        first.close()
+        raise
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _invite(public_url: str, emulator: RunningEmulator) -> None:
@@ -113,4 +179,3 @@ def _state_directory() -> Path:
             hint="Set XDG_STATE_HOME to a directory you may write to.",
         ) from None
     return state
-
