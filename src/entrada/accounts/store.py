@@ -37,16 +37,18 @@ class AccountStore(Protocol):
         entra_grants: Sequence[RoleGrant],
         now: datetime,
     ) -> User:
-        """A new enabled user with this identity linked and these roles, all at once.
+        """A new enabled user with this identity linked and these roles, all at once; counts as a sign-in.
 
         Raises:
             IdentityAlreadyLinked: another sign-in was faster; nothing was created.
+            ValueError: the id is taken, or a grant among `entra_grants` is not Entra's.
         """
 
     def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
-        """The user with one identity more.
+        """The user with one identity more; linking the same again changes nothing.
 
         Raises:
+            LookupError: no such user.
             IdentityAlreadyLinked: the identity signs in as another user; both stay as they are.
         """
 
@@ -63,6 +65,9 @@ class AccountStore(Protocol):
 
         `entra_grants` replace the grants whose source is Entra (a grant that stays keeps its `granted_at`);
         None leaves them as they are. Manual grants are never touched.
+
+        Raises:
+            LookupError: no such user, or the identity is not linked to them.
         """
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:

@@ -77,9 +77,12 @@ class RelyingParty:
         return self.session_check.check(cookie_value)
 
     def set_disabled(self, user_id: UserId, *, disabled: bool) -> User | None:
-        """Disables or enables an account; a disabled one loses its sessions in every process."""
+        """Disables or enables an account; either way its sessions end, in every process.
+
+        On enabling too: a sign-in that raced the disabling may have left one behind.
+        """
         user = self.accounts.set_disabled(user_id, disabled=disabled, now=self.clock.now())
-        if user is not None and disabled:
+        if user is not None:
             self.sessions.end_of_user(user_id)
             self.session_check.live.clear()
         return user

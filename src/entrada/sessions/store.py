@@ -20,7 +20,11 @@ class SessionStore(Protocol):
     """
 
     def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
-        """Keep a new session; the one it replaces, if any, ends in the same transaction."""
+        """Keep a new session; the one it replaces, if any, ends in the same transaction.
+
+        Raises:
+            ValueError: a session with this id is open already.
+        """
 
     def find(self, session_id: SessionId) -> Session | None:
         """The session as stored, expired or not."""
@@ -50,4 +54,4 @@ class SessionStore(Protocol):
         """Make every process read users afresh (an account was disabled, its roles changed)."""
 
     def prune(self, *, now: datetime) -> int:
-        """Forget sessions and spent sign-ins past their limits; how many rows."""
+        """Forget sessions and spent sign-ins at or past their limits; how many rows."""
