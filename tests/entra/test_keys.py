@@ -554,6 +554,21 @@ def test_fault_4_after_a_long_pause_a_withdrawn_key_does_not_verify_the_first_to
     assert kids(ring.keys_for("stolen")) == [KID]
 
 
+def test_fault_4_the_same_after_a_failure_that_nobody_followed_up(
+    ring: KeyRing, entra: Entra, clock: Clock, later: Later
+) -> None:
+    """One failed refresh and then hours without a visitor do not keep a withdrawn key alive either."""
+    entra.body = document(jwk(), jwk("stolen"))
+    ring.keys_for("stolen")
+    entra.failure = outage()
+    clock.advance(hours=1)
+    ring.keys_for("stolen")
+    later.run()
+    entra.failure, entra.body = None, document(jwk())
+    clock.advance(hours=1, seconds=1)
+    assert kids(ring.keys_for("stolen")) == [KID]
+
+
 def test_without_any_keys_an_outage_is_an_error_and_recovers_by_itself(
     ring: KeyRing, entra: Entra, clock: Clock
 ) -> None:

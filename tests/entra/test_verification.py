@@ -652,6 +652,13 @@ def test_B31_a_refresh_of_the_same_person_passes_with_or_without_nonce() -> None
     assert refreshed(first, nonce=ABSENT, auth_time=NOW_SECONDS).nonce is None
 
 
+def test_B31_a_refreshed_token_with_a_hash_of_something_else_is_refused() -> None:
+    """at_hash is checked at a refresh as at sign-in."""
+    with pytest.raises(TokenRefused) as refused:
+        refreshed(verified(), at_hash=half_hash("opaque"))
+    assert refused.value.check == "at_hash"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -21,6 +21,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -160,8 +161,7 @@ def _is_strong(modulus: int, exponent: int) -> bool:
 
 
 # CVE-2017-15361 ("ROCA"): a flawed generator made primes of the form k·M + (65537^a mod M), M a product of
-# small primes. Modulo each of those, such a modulus is a power of 65537; no other key is, for all practical
-# purposes.
+# small primes. Modulo each of those, such a modulus is a power of 65537, as by chance none ever is.
 _ROCA_RESIDUES = {
     prime: frozenset(pow(65537, power, prime) for power in range(prime))
     for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
@@ -274,9 +274,12 @@ class KeyRing:
         # A clock that was set back makes the set look newer than now; then it is refreshed too.
         if held.fetched_at <= now < held.refresh_at:
             return held.keys
-        if failure is None and now - held.fetched_at > 2 * REFRESH_AFTER:
+        tried_at = failure.at if failure else held.fetched_at
+        if now - held.fetched_at > 2 * REFRESH_AFTER and now - tried_at > REFRESH_AFTER:
             # Nobody came for a while: a key withdrawn meanwhile must not verify the first token after that.
-            return self._refreshed_or(held)
+            with suppress(EntraUnavailable):
+                self._fetch_or_join()
+            return (self._held or held).keys
         if failure is None or _has_passed(RETRY_PAUSE, failure.at, now):
             self._refresh_in_background()
         return held.keys
@@ -287,13 +290,6 @@ class KeyRing:
         self._fetch_or_join()
         assert self._held is not None, "a fetch that lands without an error has brought keys"
         return self._held.keys
-
-    def _refreshed_or(self, held: _Held) -> KeySet:
-        try:
-            self._fetch_or_join()
-        except EntraUnavailable:
-            return held.keys
-        return self._held.keys if self._held else held.keys
 
     def _refetched_for(self, kid: str) -> KeySet:
         # Twice at most: a fetch already under way may have been answered before the key was published.
