@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -39,6 +39,9 @@ READ_SECONDS = 10.0
 WHOLE_ANSWER_SECONDS = 15.0
 LARGEST_ANSWER_BYTES = 1_000_000
 _CHUNK_BYTES = 65_536
+_NO_RETRIES = urllib3.Retry(total=False, redirect=False)
+
+_Pool = urllib3.HTTPConnectionPool
 
 
 class PooledTransport:
@@ -51,8 +54,7 @@ class PooledTransport:
         self._tls = _tls_context(ca_bundle)
         self._lock = threading.Lock()
         self._owner = os.getpid()
-        self._direct = self._new_pools()
-        self._proxied: dict[str, urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, str], _Pool] = {}
 
     def send(
         self,
@@ -65,13 +67,15 @@ class PooledTransport:
         sent = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
         deadline = time.monotonic() + WHOLE_ANSWER_SECONDS
         try:
-            response = self._pools_for(url).request(
+            pool, target = self._pool_and_target(url)
+            response = pool.urlopen(
                 method,
-                url,
+                target,
                 headers=sent,
                 body=body,
                 redirect=False,
-                retries=False,
+                retries=_NO_RETRIES,
+                assert_same_host=False,
                 preload_content=False,
                 decode_content=False,
             )
@@ -88,38 +92,44 @@ class PooledTransport:
         return answer
 
     def close(self) -> None:
-        self._direct.clear()
-        for pools in self._proxied.values():
-            pools.clear()
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
 
-    def _pools_for(self, url: str) -> urllib3.PoolManager:
+    def _pool_and_target(self, url: str) -> tuple[_Pool, str]:
+        """The connections to the URL's origin, made at its first request, and what to ask for on them."""
         if self._owner != os.getpid():
             self._begin_afresh_in_child()
         parts = urlsplit(url)
-        proxy = getproxies().get(parts.scheme) if parts.hostname else None
-        if not proxy or _is_loopback(parts.hostname) or proxy_bypass(parts.netloc):
-            return self._direct
-        with self._lock:
-            if proxy not in self._proxied:
-                self._proxied[proxy] = self._new_pools(proxy=proxy)
-            return self._proxied[proxy]
+        origin = (parts.scheme, parts.netloc)
+        pool = self._pools.get(origin)
+        if pool is None:
+            with self._lock:
+                pool = self._pools.setdefault(origin, self._new_pool(parts))
+        if pool.proxy is not None and parts.scheme == "http":
+            return pool, url
+        return pool, urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
     def _begin_afresh_in_child(self) -> None:
         """Sockets inherited through a fork are the parent's: two processes must not talk on one."""
         self._lock = threading.Lock()
-        self._direct = self._new_pools()
-        self._proxied = {}
+        self._pools = {}
         self._owner = os.getpid()
 
-    def _new_pools(self, *, proxy: str | None = None) -> urllib3.PoolManager:
+    def _new_pool(self, parts: SplitResult) -> _Pool:
+        """Asks the environment for a proxy: once an origin, because that costs as much as a request."""
         options = {
             "ssl_context": self._tls,
             "maxsize": 32,
             "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
         }
-        if proxy is None:
-            return urllib3.PoolManager(num_pools=8, **options)  # type: ignore[arg-type]  # options by keyword
-        return urllib3.ProxyManager(proxy, num_pools=8, **options)  # type: ignore[arg-type]  # as above
+        proxy = getproxies().get(parts.scheme) if parts.hostname else None
+        if not proxy or _is_loopback(parts.hostname) or proxy_bypass(parts.netloc):
+            manager = urllib3.PoolManager(**options)  # type: ignore[arg-type]  # options by keyword
+        else:
+            manager = urllib3.ProxyManager(proxy, **options)  # type: ignore[arg-type]  # as above
+        return manager.connection_from_url(f"{parts.scheme}://{parts.netloc}")
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -181,8 +191,9 @@ def _unavailable(error: HTTPError, url: str) -> EntraUnavailable:
 
 
 _REASONS: tuple[tuple[type[HTTPError], str], ...] = (
+    # Before the time-out: urllib3 has counted a refused connection among them.
+    (NewConnectionError, "the connection was refused"),
     (ConnectTimeoutError, f"no connection within {CONNECT_SECONDS:g} s"),
     (ReadTimeoutError, f"no answer within {READ_SECONDS:g} s"),
-    (NewConnectionError, "the connection was refused"),
     (ProtocolError, "the connection was lost in the middle of the answer"),
 )
