@@ -7,7 +7,7 @@ and the server remembers nothing until it is used. Using it up is the session st
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from entrada.flows.sealing import Sealer
@@ -59,7 +59,7 @@ def tag_of(state: str) -> str:
 
 
 def seal_pending(pending: PendingSignIn, sealer: Sealer) -> str:
-    return sealer.seal(json.dumps(asdict(pending), separators=(",", ":")).encode(), context=pending.tag)
+    return sealer.seal(json.dumps(vars(pending), separators=(",", ":")).encode(), context=pending.tag)
 
 
 def unseal_pending(sealed: str, *, tag: str, sealer: Sealer) -> PendingSignIn | None:
