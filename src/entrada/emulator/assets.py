@@ -34,10 +34,10 @@ button:hover,.button:hover{background:var(--hover)}
 .primary{background:var(--accent);border-color:var(--accent);color:var(--accent-ink);font-weight:600}
 .primary:hover{background:var(--accent);filter:brightness(1.08)}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
-.tiles{list-style:none;margin:0 0 1rem;padding:0;max-height:24rem;overflow:auto;
+.tiles{list-style:none;margin:0 0 1rem;padding:0;max-height:44rem;overflow:auto;
 border-block:1px solid var(--line)}
 .tile{display:flex;align-items:center;gap:.8rem;width:100%;border:0;border-radius:6px;text-align:left;
-padding:.6rem .4rem}
+padding:.45rem .4rem}
 .tile:focus-visible{outline-offset:-3px}
 .avatar{flex:none;width:2.5rem;height:2.5rem;border-radius:50%;display:grid;place-items:center;
 background:var(--accent);color:var(--accent-ink);font-weight:600}
@@ -55,7 +55,11 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-family:ui-monospace
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;
-overflow-wrap:anywhere}
+overflow-wrap:break-word}
+th{white-space:nowrap}
+td .row{flex-wrap:wrap}
+td button{white-space:nowrap;padding:.25rem .7rem}
+td:last-child code{overflow-wrap:anywhere}
 code{font-family:ui-monospace,monospace;font-size:.9em}
 .hidden{width:1px;height:1px;border:0;position:absolute;left:-9999px}
 footer{color:var(--soft);font-size:.85rem;text-align:center;padding:1rem}

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 MAX_BODY_BYTES = 1_000_000
 _MAX_PARAMETERS = 200
 
@@ -23,11 +24,13 @@ class Parameters:
     def __init__(self, encoded: str) -> None:
         values: dict[str, str] = {}
         repeated: list[str] = []
-        try:
-            pairs = parse_qsl(encoded, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
-        except ValueError:
-            pairs = []
-        for name, value in pairs:
+        # By hand, because the token endpoint's time is to go into signing.
+        for pair in encoded.split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS] if encoded else ():
+            name, _, value = pair.partition("=")
+            if not name:
+                continue
+            if "%" in pair or "+" in pair:
+                name, value = unquote_plus(name), unquote_plus(value)
             if name in values:
                 repeated.append(name)
             else:
@@ -103,7 +106,7 @@ def json_response(value: object, *, status: int = 200) -> Response:
     """`value` as JSON, not to be stored by any cache."""
     return Response(
         status=status,
-        body=json.dumps(value, separators=(",", ":")).encode(),
+        body=_ENCODE(value).encode(),
         content_type="application/json; charset=utf-8",
         headers=[("cache-control", "no-store, no-cache"), ("pragma", "no-cache")],
     )

@@ -21,6 +21,7 @@ from .certificates import write_private
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _FILE = "signing-keys.pem"
 _PEM_END = b"-----END PRIVATE KEY-----\n"
 
@@ -32,7 +33,7 @@ def b64url(data: bytes) -> str:
 
 def compact_json(value: object) -> bytes:
     """JSON without spaces."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODE(value).encode()
 
 
 class SigningKey:

@@ -212,7 +212,7 @@ def error_page(happened: Incident, *, return_url: str = "", status: int = 200) -
         f'<dt>Trace ID</dt><dd id="trace-id">{attribute(happened.trace_id)}</dd>'
         f"<dt>Timestamp</dt><dd>{attribute(happened.timestamp)}</dd></dl>{link}"
     )
-    return page("Sorry, but we're having trouble signing you in", body, status=status)
+    return page("You could not be signed in", body, status=status)
 
 
 def posting(action: str, fields: dict[str, str], *, form_target: str) -> Response:
@@ -236,9 +236,9 @@ def signed_out(frames: list[str], *, go_on: str = "") -> Response:
         for url in frames
     )
     link = f'<p><a class="button" id="go-on" href="{attribute(go_on)}">Continue</a></p>' if go_on else ""
-    body = f"<p>It is a good idea to close all browser windows.</p>{link}{inside}"
+    body = f"<p>Nobody is signed in to this account here any more.</p>{link}{inside}"
     origins = " ".join(dict.fromkeys(url.partition("?")[0] for url in frames))
-    return page("You signed out of your account", body, script="signout", frames=origins, refresh=go_on)
+    return page("You are signed out", body, script="signout", frames=origins, refresh=go_on)
 
 
 def choose_sign_out(action: str, people: list[Person], hidden: dict[str, str]) -> Response:
