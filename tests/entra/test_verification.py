@@ -43,9 +43,13 @@ from entra.tokens import (
 )
 from entrada.entra.authority import PERSONAL_ACCOUNTS
 from entrada.entra.claims import IdToken
-from entrada.entra.jws import RawIdToken, decode_base64url
+from entrada.entra.jws import RawIdToken, decode_base64url, read_jws
 from entrada.entra.keys import KeySet
-from entrada.entra.verification import IdTokenExpectations, verify_refreshed_id_token
+from entrada.entra.verification import (
+    IdTokenExpectations,
+    verify_refreshed_id_token,
+    verify_signature,
+)
 from entrada.errors import EntradaError, PersonalAccountRefused, TenantRefused, TokenRefused
 
 NOW_SECONDS = int(NOW.timestamp())
@@ -225,6 +229,14 @@ def test_B6_an_unknown_kid_is_refused_with_advice_about_rollover() -> None:
     refused = refusal(token(head={"kid": "unknown"}))
     assert refused.check == "kid"
     assert "five minutes" in refused.hint
+
+
+def test_the_signature_check_itself_knows_only_rs256() -> None:
+    """Also behind a gate that was opened for another algorithm, no other mathematics runs."""
+    jws = read_jws(token(head={"alg": "ES256"}), algorithms=frozenset({"ES256"}))
+    with pytest.raises(TokenRefused) as refused:
+        verify_signature(jws, key_set().keys[0])
+    assert refused.value.check == "alg"
 
 
 def test_a_genuine_signature_of_another_key_of_the_set_is_refused() -> None:
