@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import httpx
 
@@ -126,7 +126,7 @@ class Visitor:
         from_another_site: bool = False,
         **body: Any,
     ) -> httpx.Response:
-        url = urljoin(self.site.public_url, path) if path.startswith("/") else path
+        url = self.site.public_url + path if path.startswith("/") else path
         parts = urlsplit(url)
         host = parts.hostname or ""
         cookie = self.jar.header(host, secure=parts.scheme == "https", from_another_site=from_another_site)

@@ -35,6 +35,7 @@ class SignOut:
             return None
         if everywhere:
             self.sessions.end_of_user(session.user_id)
+            self.session_check.live.clear()
         else:
             self.sessions.end(session.id)
         return session
