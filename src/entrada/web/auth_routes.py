@@ -87,9 +87,8 @@ class AuthRoutes:
         """The answer to a request without a session: a page goes to sign in, a script gets 401."""
         if request.is_page_visit:
             # The path was decoded once: encoded again, a space or a percent sign in it survives the way.
-            target = quote(request.path, safe="/:@!$&'()*+,;=~") + (
-                f"?{request.query}" if request.query else ""
-            )
+            path = quote(request.path, safe="/:@!$&'()*+,;=~", errors="replace")
+            target = path + (f"?{request.query}" if request.query else "")
             return redirect(self._login_path(safe_next_path(target, own_prefix=PREFIX)))
         return json_response(401, {"error": "login_required", "login_path": self.site.login_path})
 

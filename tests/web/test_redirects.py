@@ -1,0 +1,300 @@
+"""Where a person is sent after signing in: never off this origin, as a browser reads addresses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote, unquote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrada.web.messages import WebRequest, WebResponse
+from entrada.web.redirects import FRONT_PAGE, LONGEST_PATH, safe_next_path
+from flows.world import PAGE_VISIT, PUBLIC_URL, Browser, headers_of, location_of, new_browser
+
+OWN_EXCERPT = [
+    "//evil.test",
+    "///evil.test",
+    "////evil.test",
+    "/\\evil.test",
+    "\\\\evil.test",
+    "\\/evil.test",
+    "/\t/evil.test",
+    "/\n/evil.test",
+    "/\r\n/evil.test",
+    "\t//evil.test",
+    " //evil.test",
+    "/ /evil.test",
+    "/%09/evil.test",
+    "/%5cevil.test",
+    "/%2fevil.test",
+    "//%2f%2fevil.test",
+    "/%252fevil.test",
+    "/%0d%0aLocation:%20https://evil.test",
+    "/\x00/evil.test",
+    "https://evil.test",
+    "https:evil.test",
+    "https:/evil.test",
+    "http:\\\\evil.test",
+    "HtTpS://evil.test",
+    "//evil.test@app.contoso.test",
+    "//app.contoso.test@evil.test",
+    "//evil.test:443",
+    "//[::1]",
+    "//3627734734",
+    "//evil。test",
+    "/。/evil.test",
+    "javascript:alert(1)",
+    "java\tscript:alert(1)",
+    "data:text/html,x",
+    "vbscript:x",
+    "?next=//evil.test",
+    "#//evil.test",
+    "evil.test",
+    ".evil.test",
+    "@evil.test",
+    ":evil.test",
+    "/.//evil.test",
+    "/..//evil.test",
+    "/x/..//evil.test",
+    "/;@evil.test",
+    "/?//evil.test",
+    "/#//evil.test",
+    "/https://evil.test",
+    "/\u2028/evil.test",
+    "/\u00a0/evil.test",
+    "/\uff0fevil.test",
+    "\uff0f/evil.test",
+    "//\ud800evil.test",
+]
+
+JUDGE = """
+let text = "";
+process.stdin.on("data", (chunk) => (text += chunk));
+process.stdin.on("end", () => {
+  const origins = JSON.parse(text).map(([location, base]) => {
+    try { return new URL(location, base).origin; } catch (error) { return `no URL: ${location}`; }
+  });
+  process.stdout.write(JSON.stringify(origins));
+});
+"""
+
+
+def payloads(shared_vectors: Path | None) -> list[str]:
+    """The public lists, where they lie beside the checkout, and our excerpt; raw, decoded once and twice."""
+    listed = list(OWN_EXCERPT)
+    vectors = shared_vectors / "open-redirects.json" if shared_vectors else None
+    if vectors and vectors.is_file():
+        listed += json.loads(vectors.read_text("utf-8"))
+    return [text for payload in listed for text in (payload, unquote(payload), unquote(unquote(payload)))]
+
+
+def off_origin(node_path: str, locations: Iterable[str], bases: Iterable[str] = (PUBLIC_URL,)) -> list[str]:
+    """Those of `locations` that a WHATWG URL parser takes to another origin, seen from the pages `bases`."""
+    pairs = [(location, base) for location in sorted(set(locations)) for base in bases]
+    judged = subprocess.run(
+        [node_path, "-e", JUDGE],
+        input=json.dumps(pairs),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    origins = json.loads(judged.stdout)
+    assert len(origins) == len(pairs)
+    return [location for (location, _), origin in zip(pairs, origins, strict=True) if origin != PUBLIC_URL]
+
+
+def test_the_judge_knows_an_open_redirect(node_path: str) -> None:
+    """The judge finds what leaves and lets pass what stays, or the tests below would prove nothing."""
+    assert off_origin(node_path, ["//evil.test", "/\\evil.test", "/\t/evil.test", "/home"]) == [
+        "/\t/evil.test",
+        "//evil.test",
+        "/\\evil.test",
+    ]
+
+
+def test_E1_no_payload_leaves_the_origin(node_path: str, shared_vectors: Path | None) -> None:
+    """Of every payload, raw and decoded once and twice, the path that is allowed stays on the origin."""
+    allowed = [safe_next_path(payload, own_prefix="/auth") for payload in payloads(shared_vectors)]
+    bases = [f"{PUBLIC_URL}/auth/entra/callback?code=x", f"{PUBLIC_URL}//double", PUBLIC_URL]
+    assert off_origin(node_path, allowed, bases) == []
+
+
+def queries(payload: str) -> list[str]:
+    """The payload as a query parameter: as it stands, and encoded as a browser would."""
+    raw = payload.encode("utf-8", "replace").decode("latin-1")
+    return [f"next={raw}", urlencode({"next": payload}, errors="replace")]
+
+
+def test_E1_no_location_leaves_the_origin(node_path: str, shared_vectors: Path | None) -> None:
+    """With a session, the sign-in page redirects to `next`: whatever that says, the origin stays."""
+    browser = new_browser()
+    browser.sign_in()
+    locations = []
+    for payload in payloads(shared_vectors):
+        for query in queries(payload):
+            got = browser.auth.handle(
+                WebRequest(
+                    method="GET",
+                    path="/auth/login",
+                    query=query,
+                    headers={**PAGE_VISIT, "cookie": browser.cookie_header, "host": "app.contoso.test"},
+                )
+            )
+            locations.append(location_of(got))
+    assert off_origin(node_path, locations) == []
+
+
+@pytest.mark.parametrize("name", ["rd", "redirect", "returnUrl", "state", "post_logout_redirect_uri", "url"])
+def test_E1_no_other_parameter_redirects(name: str) -> None:
+    """Only `next` is ever looked at."""
+    browser = new_browser()
+    browser.sign_in()
+    assert location_of(browser.visit(f"/auth/login?{name}=/elsewhere")) == FRONT_PAGE
+
+
+def test_E1_the_whole_walk_lands_on_this_origin(node_path: str) -> None:
+    """From the start over Entra to the callback: the last Location stays on the origin."""
+    browser = new_browser()
+    landed = [location_of(browser.sign_in(payload.replace("\ud800", ""))) for payload in OWN_EXCERPT]
+    assert off_origin(node_path, landed) == []
+
+
+def test_E1_a_protected_page_with_a_hostile_path_stays(node_path: str, shared_vectors: Path | None) -> None:
+    """A visit to a hostile path without a session leads to the sign-in page, and from there nowhere else."""
+    browser = new_browser()
+    locations = []
+    for payload in payloads(shared_vectors):
+        request = WebRequest(method="GET", path=f"/{payload.lstrip('/')}", headers=PAGE_VISIT)
+        locations.append(location_of(browser.auth.challenge(request)))
+        locations.append(_landing(browser, locations[-1]))
+        request = WebRequest(method="GET", path=payload, query="year=2026", headers=PAGE_VISIT)
+        locations.append(_landing(browser, location_of(browser.auth.challenge(request))))
+    assert off_origin(node_path, locations) == []
+
+
+def _landing(browser: Browser, login: str) -> str:
+    """Where the sign-in page of that address would send somebody in the end."""
+    query = WebRequest(method="GET", path="/auth/login", query=login.partition("?")[2])
+    return browser.auth._next_path(query)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "javascript:alert(1)",
+        "data:text/html,<script>",
+        "https:evil.test",
+        "http://app.contoso.test/",
+        "https://app.contoso.test/",
+        "https://app.contoso.test:8443/",
+        "https://user@app.contoso.test/",
+        "https://[::1]/",
+        "https://äpp.contoso.test/",
+        "//app.contoso.test/",
+        "app.contoso.test/",
+        "reports",
+        "?x=1",
+        "",
+        None,
+    ],
+)
+def test_E3_only_a_path_is_taken(target: str | None) -> None:
+    """Anything with a scheme, a host, a port or a user is not taken, not even our own."""
+    assert safe_next_path(target, own_prefix="/auth") == FRONT_PAGE
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/" + "a" * 2_048, "/a\x00b", "/%", "/%zz", "/100%", "/a%2", "/a\x7f", "/" + "é" * 600, "/a\nb"],
+    ids=lambda target: repr(target)[:20],
+)
+def test_E4_an_odd_path_is_the_front_page(target: str) -> None:
+    """Too long, NUL, a lone percent sign: the person lands on the front page, not on an error."""
+    assert safe_next_path(target, own_prefix="/auth") == FRONT_PAGE
+    assert new_browser().visit("/auth/login?" + urlencode({"next": target})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "landing"),
+    [
+        ("/", "/"),
+        ("/reports", "/reports"),
+        ("/reports?year=2026&q=a+b", "/reports?year=2026&q=a+b"),
+        ("/reports?next=https://a.test/", "/reports?next=https://a.test/"),
+        ("/a/b#part", "/a/b#part"),
+        ("/größe", "/gr%C3%B6%C3%9Fe"),
+        ("/a%20b", "/a%20b"),
+        ("/a//b", "/a//b"),
+        ("/@user:1/[x]", "/@user:1/[x]"),
+        ("/authors", "/authors"),
+    ],
+)
+def test_an_ordinary_path_is_kept(target: str, landing: str) -> None:
+    """Path, query and fragment survive, in plain ASCII."""
+    assert safe_next_path(target, own_prefix="/auth") == landing
+
+
+@pytest.mark.parametrize("target", ["/auth", "/auth/login", "/auth/logout?x", "/auth/entra/start", "/auth#x"])
+def test_our_own_pages_are_no_landing_page(target: str) -> None:
+    """Nobody lands on the sign-in or sign-out page after signing in."""
+    assert safe_next_path(target, own_prefix="/auth") == FRONT_PAGE
+
+
+@given(st.text(max_size=60))
+def test_what_is_allowed_is_a_plain_path(text: str) -> None:
+    """Any text becomes ASCII that begins with one slash and holds nothing a header could break on."""
+    landing = safe_next_path(text, own_prefix="/auth")
+    assert landing.isascii()
+    assert landing.isprintable()
+    assert landing[0] == "/"
+    assert landing[1:2] not in ("/", "\\")
+    assert len(landing) <= LONGEST_PATH
+    assert safe_next_path(landing, own_prefix="/auth") == landing
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+def test_A24_any_path_of_the_application_survives_the_way_over_the_sign_in_page(path: str) -> None:
+    """A page whose path holds spaces, percent signs, question marks or letters is where the person lands."""
+    path = "/p" + path
+    browser = new_browser()
+    challenge = browser.auth.challenge(WebRequest(method="GET", path=path, headers=PAGE_VISIT))
+    assert unquote(_landing(browser, location_of(challenge))) == path
+
+
+def test_the_query_survives_the_way_over_the_sign_in_page() -> None:
+    """The query of the page the person wanted is kept as it was sent."""
+    browser = new_browser()
+    request = WebRequest(method="GET", path="/search", query="q=a%26b&page=2", headers=PAGE_VISIT)
+    login = location_of(browser.auth.challenge(request))
+    assert login == "/auth/login?next=" + quote("/search?q=a%26b&page=2", safe="/")
+    assert location_of(browser.sign_in(_landing(browser, login))) == "/search?q=a%26b&page=2"
+
+
+def test_E5_the_target_is_checked_again_at_the_callback() -> None:
+    """A sealed sign-in with a hostile target, of an older version perhaps, lands on the front page."""
+    browser = new_browser()
+    party = browser.auth.relying_party
+    pending, url = party.begin_sign_in(
+        redirect_uri=f"{PUBLIC_URL}/auth/entra/callback", next_path="//evil.test"
+    )
+    request = WebRequest(method="GET", path="/", headers={"host": "app.contoso.test"})
+    rules = browser.auth.site.cookie_rules(request)
+    kept = browser.auth.pending.keep(pending, request, rules, now=party.clock.now())
+    browser.take_cookies(WebResponse(status=200, headers=[("set-cookie", line) for line in kept]))
+    assert location_of(browser.come_back(browser.entra.approve(url))) == FRONT_PAGE
+
+
+def test_E6_redirects_are_303() -> None:
+    """Whatever method brought somebody here, the next request is a GET without a body."""
+    browser = new_browser()
+    browser.sign_in()
+    got = browser.request("POST", "/auth/logout", form={}, **PAGE_VISIT)
+    assert got.status == 303
+    assert headers_of(got, "content-type") == []
+    assert got.body == b""
