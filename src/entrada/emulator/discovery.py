@@ -146,8 +146,9 @@ def _entry(jwk: dict[str, Any], key_issuer: str) -> dict[str, Any]:
 def instance_discovery(request: Request) -> Response:
     """MSAL's question whether an authority belongs to a known cloud: this one does, and stands alone."""
     host = request.base_url.partition("://")[2]
-    tenant = request.query.get("authorization_endpoint").removeprefix(request.base_url).strip("/")
-    segment = tenant.partition("/")[0] or "common"
+    # Only the path says something: clients leave out the port, or ask for another cloud's host.
+    path = request.query.get("authorization_endpoint").partition("://")[2].partition("/")[2]
+    segment = path.partition("/")[0] or "common"
     document = f"{request.base_url}/{segment}/v2.0/.well-known/openid-configuration"
     return _public(
         {

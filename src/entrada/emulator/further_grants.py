@@ -13,7 +13,7 @@ from .identity_claims import by_login_hint
 from .scopes import RequestedScope, read_scope
 from .sessions import SignedIn
 from .token_request import TokenRequest
-from .tokens import token_answer
+from .tokens import read_note, token_answer
 from .world import World
 
 
@@ -86,10 +86,10 @@ def on_behalf_of(world: World, asked: TokenRequest) -> Response:
     person = world.directory.people.get(str(claims.get("oid")))
     if person is None:
         raise EntraError(50034)
-    mfa = bool(claims.get("acrs")) or "mfa" in claims.get("amr", ())
+    made, mfa = read_note(claims)
     account = SignedIn(
         object_id=person.object_id,
-        auth_time=float(claims["iat"]) + 300,
+        auth_time=made,
         mfa=mfa,
         sid=str(claims.get("sid", "")),
     )

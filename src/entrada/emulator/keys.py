@@ -88,7 +88,8 @@ class SigningKey:
 class KeyRing:
     """The current key, those published beside it, and the personal-account tenant's own key.
 
-    New keys are made by a background thread ahead of need, because generation takes about 70 ms.
+    Keys are made by a background thread, and the next one ahead of need: generation takes about 70 ms.
+    `open` starts it, which is best done when the listeners already answer.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -100,7 +101,7 @@ class KeyRing:
         self._personal: SigningKey | None = None
         self._ready = threading.Event()
         self._closing = False
-        self._maker = self._begin(self._fill)
+        self._maker: threading.Thread | None = None
 
     @property
     def current(self) -> SigningKey:
@@ -156,10 +157,15 @@ class KeyRing:
                 self._spare = None
                 self._save()
 
+    def open(self) -> None:
+        """Begin to load or make the keys; whoever needs one before it is there waits."""
+        self._maker = self._begin(self._fill)
+
     def close(self) -> None:
         """Make and save no more keys."""
         self._closing = True
-        self._maker.join()
+        if self._maker is not None:
+            self._maker.join()
 
     def _begin(self, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=work, name="emulator-keys", daemon=True)

@@ -120,6 +120,8 @@ class Listeners:
         self._thread.start()
         for started in self._started:
             started.wait()
+        if not all(server.started for server in self._servers):
+            raise OSError("the listeners did not start; are the certificates damaged?")
 
     def stop(self) -> None:
         """Stop accepting, let running answers end for a moment, and wait for the thread."""

@@ -268,8 +268,8 @@ def start(
         state = StateFile(state_file) if state_file else None
         if state is not None:
             state.load_into(world.directory)
-        listeners = Listeners(Application(world), http, https, tls_file)
-        listeners.start()
+        listeners = _listening(Listeners(Application(world), http, https, tls_file), folder)
+        keys.open()
     except BaseException:
         for bound in (*(http or ()), *(https or ())):
             bound.close()
@@ -281,6 +281,17 @@ def start(
     running = RunningEmulator(world, listeners, state_dir=folder, temporary=temporary, state=state)
     _remember_running(folder, world)
     return running
+
+
+def _listening(listeners: Listeners, folder: Path) -> Listeners:
+    try:
+        listeners.start()
+    except OSError as error:
+        listeners.stop()
+        raise EmulatorError(
+            f"The emulator cannot start: {error}", hint=f"Remove {folder} to begin anew."
+        ) from None
+    return listeners
 
 
 def _prepared(folder: Path) -> KeyRing:

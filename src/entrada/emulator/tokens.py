@@ -14,6 +14,7 @@ import hmac
 import json
 import os
 import random
+import struct
 from base64 import urlsafe_b64decode
 from typing import Any
 
@@ -113,7 +114,8 @@ def delegated_access_token(
     continuous: bool,
 ) -> str:
     """An access token for the resource in the person's name."""
-    now = int(world.clock.now())
+    moment = world.clock.now()
+    now = int(moment)
     version = 1 if resource.app is None else resource.app.access_token_version
     claims: dict[str, Any] = {
         "aud": resource.audience,
@@ -121,7 +123,7 @@ def delegated_access_token(
         "iat": now - BACKDATED_SECONDS,
         "nbf": now - BACKDATED_SECONDS,
         "exp": now + seconds,
-        "aio": _opaque("A", 40),
+        "aio": _note(moment, mfa=grant.mfa),
         "oid": person.object_id,
         "rh": _opaque("1.A", 24),
         "scp": " ".join(permissions),

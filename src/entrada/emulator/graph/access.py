@@ -13,7 +13,7 @@ from typing import Any
 
 from ..directory import Directory, Person, new_id
 from ..http import Request, Response, json_response
-from ..tokens import read_graph_token
+from ..tokens import read_graph_token, read_note
 from ..world import World
 
 _SKEW_SECONDS = 300
@@ -119,12 +119,11 @@ def _check_continuous_access(world: World, claims: dict[str, Any], person: Perso
     """A client that understands claims challenges hears of a revocation at once; others at expiry."""
     if "CP1" not in claims.get("xms_cc", ()):
         return
-    made = claims["iat"] + 300
-    revoked = int(person.sessions_valid_from)
+    made, _ = read_note(claims)
+    revoked = person.sessions_valid_from
     if made < revoked or not person.enabled:
-        wanted = {
-            "access_token": {"nbf": {"essential": True, "value": str(max(revoked, int(world.clock.now())))}}
-        }
+        newest = str(int(max(revoked, world.clock.now())))
+        wanted = {"access_token": {"nbf": {"essential": True, "value": newest}}}
         encoded = b64encode(json.dumps(wanted).encode()).decode()
         raise GraphError(
             401,
