@@ -100,7 +100,11 @@ def served(
         **settings,
     }
     clock = clock or ShiftedClock()
-    auth = build_auth_routes(*load_settings(environment), clock=clock)
+    try:
+        auth = build_auth_routes(*load_settings(environment), clock=clock)
+    except BaseException:
+        listener.close()
+        raise
     server = uvicorn.Server(server_config(create_app(auth, routes=PROTECTED)))
     thread = threading.Thread(target=server.run, args=([listener],), name="site")
     thread.start()
