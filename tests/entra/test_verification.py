@@ -664,6 +664,12 @@ def test_B31_a_refresh_of_the_same_person_passes_with_or_without_nonce() -> None
     assert refreshed(first, nonce=ABSENT, auth_time=NOW_SECONDS).nonce is None
 
 
+def test_B31_auth_time_is_compared_only_where_both_tokens_name_it() -> None:
+    """Entra sends it when the registration asks for it; a change of that setting ends no session."""
+    assert refreshed(verified(auth_time=NOW_SECONDS - 600)).auth_time is None
+    assert refreshed(verified(), auth_time=NOW_SECONDS - 600).auth_time
+
+
 def test_B31_a_refreshed_token_with_a_hash_of_something_else_is_refused() -> None:
     """at_hash is checked at a refresh as at sign-in."""
     with pytest.raises(TokenRefused) as refused:
