@@ -1,0 +1,1 @@
+"""Clients that nobody here wrote, each with its own code, signing in at the emulator."""
