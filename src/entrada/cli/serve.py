@@ -34,15 +34,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     settings, found = load_settings(os.environ, file=args.settings or default_file())
     settings = _with_public_url(settings, args.host, args.port)
-    listener = listen(args.host, args.port)
-    auth = build_auth_routes(settings, found)
-    log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
-    for url in auth.site.urls:
-        log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
-    try:
-        uvicorn.Server(server_config(create_app(auth))).run(sockets=[listener])
-    finally:
-        auth.relying_party.close()
+    with listen(args.host, args.port) as listener:
+        auth = build_auth_routes(settings, found)
+        log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
+        for url in auth.site.urls:
+            log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
+        try:
+            uvicorn.Server(server_config(create_app(auth))).run(sockets=[listener])
+        finally:
+            auth.relying_party.close()
     return 0
 
 
@@ -88,5 +88,11 @@ def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
     """On loopback the public URL may be left out; for anybody else's browsers it must be said."""
     if settings.public_url is not None or host not in LOOPBACK_HOSTS:
         return settings
+    if settings.response_mode == "form_post":
+        raise ConfigurationError(
+            "ENTRADA_PUBLIC_URL is not set, and ENTRADA_RESPONSE_MODE is form_post, which needs https.",
+            hint="Set the https address people use, or use response mode 'query' for trying things out.",
+            setting="ENTRADA_PUBLIC_URL",
+        )
     log.warning("ENTRADA_PUBLIC_URL is not set; using http://localhost:%d", port)
     return settings.model_copy(update={"public_url": f"http://localhost:{port}"})

@@ -1,0 +1,198 @@
+"""The command line: exit statuses, sentences instead of tracebacks, and what serving needs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from entrada import __version__
+from entrada.cli import COMMANDS, main, serve
+from entrada.cli.serve import _with_public_url, listen, server_config
+from entrada.errors import ConfigurationError
+from entrada.settings import Settings, load_settings
+from entrada.settings_sources import aliases_of, native_name
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty directory, and no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name, info in Settings.model_fields.items():
+        for variable in (native_name(name), *aliases_of(info)):
+            monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["nonsense"], ["settings", "--format", "xml"], ["serve", "--port", "many"]], ids=str
+)
+def test_wrong_use_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown command or option is told with how to use it."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "usage: entrada" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`entrada --help` lists what there is, without importing it all."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """`entrada --version` prints the one version there is."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"entrada {__version__}\n"
+
+
+def test_settings_needs_no_web_server() -> None:
+    """Listing the settings imports neither Starlette nor SQLAlchemy: the base install suffices."""
+    program = (
+        "import sys; from entrada.cli import main; main(['settings', '--format', 'markdown']); "
+        "print({'starlette', 'uvicorn', 'sqlalchemy', 'jinja2'} & set(sys.modules), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.stderr == "set()\n"
+
+
+def run(tmp_path: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`entrada …` as a process of its own, with only these settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "entrada.cli", *words],
+        cwd=tmp_path,
+        env={**kept, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+CANNOT_START = {
+    "ENTRADA_TENANT_ID": {},
+    "ENTRADA_CLIENT_ID": {"ENTRADA_TENANT_ID": "contoso.com"},
+    "AZURE_HOST": {"AZURE_HOST": "https://login.microsoftonline.de"},
+    "ENTRADA_SECRET_KEYS": {"ENTRADA_SECRET_KEYS": "hush-hush-hush"},
+}
+
+
+@pytest.mark.parametrize("named", CANNOT_START)
+def test_serve_stops_at_once_with_one_sentence_and_a_hint(
+    named: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    """A start that cannot work ends with status 1, the setting's name and the fix, and no secret."""
+    for name, value in {"ENTRADA_DATABASE_URL": "memory:", **CANNOT_START[named]}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["serve", "--port", str(free_port)]) == 1
+    sentence, hint = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("entrada: ")
+    assert named in sentence
+    assert hint.startswith("  ")
+    assert "hush" not in sentence + hint
+
+
+def test_a_process_that_cannot_start_shows_no_traceback(tmp_path: Path, free_port: int) -> None:
+    """Seen from outside: status 1, nothing on stdout, no traceback."""
+    ran = run(tmp_path, "serve", "--port", str(free_port))
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    """`entrada settings | head -1` ends quietly."""
+    program = f"{sys.executable} -m entrada.cli settings --format json | head -c 1"
+    ran = subprocess.run(["sh", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in ran.stderr
+    assert "Exception ignored" not in ran.stderr
+
+
+# --- serving ---
+
+
+def test_a_port_that_is_taken_is_a_sentence(free_port: int) -> None:
+    """The address and another port to choose are named."""
+    with listen("127.0.0.1", free_port), pytest.raises(ConfigurationError) as refusal:
+        listen("127.0.0.1", free_port)
+    assert str(free_port) in refusal.value.sentence
+    assert "--port" in refusal.value.hint
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65_536), ("127.0.0.1", -1), ("192.0.2.1", 0)])
+def test_an_address_that_cannot_be_is_a_sentence(host: str, port: int) -> None:
+    """A port beyond 65535, a negative one, or another machine's address."""
+    with pytest.raises(ConfigurationError) as refusal:
+        listen(host, port)
+    assert f"{host}:{port}" in refusal.value.sentence
+
+
+def test_the_default_listens_on_this_machine_only() -> None:
+    """Without --host nobody else's machine reaches the server."""
+    parser = argparse.ArgumentParser()
+    serve.add_parser(parser.add_subparsers())
+    assert parser.parse_args(["serve"]).host == "127.0.0.1"
+
+
+def test_IPv6_loopback_can_be_listened_on() -> None:
+    """--host ::1 works where the machine has IPv6."""
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    try:
+        listener = listen("::1", 0)
+    except ConfigurationError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with listener:
+        assert listener.family == socket.AF_INET6
+
+
+def test_J1_the_server_logs_no_accesses_and_believes_no_proxy() -> None:
+    """A callback's query holds a code, so there is no access log; forwarded headers are not believed."""
+    config = server_config(lambda: None)
+    assert config.access_log is False
+    assert config.proxy_headers is False
+    assert config.server_header is False
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_on_loopback_the_public_url_may_be_left_out(host: str) -> None:
+    """For trying things out, http://localhost:PORT is used."""
+    settings, _ = load_settings({})
+    assert _with_public_url(settings, host, 8123).public_url == "http://localhost:8123"
+
+
+def test_for_other_peoples_browsers_the_public_url_must_be_said() -> None:
+    """Listening on every address says nothing about the address people use."""
+    settings, _ = load_settings({})
+    assert _with_public_url(settings, "0.0.0.0", 8123).public_url is None
+
+
+def test_a_public_url_that_is_set_is_used() -> None:
+    """The setting wins over what is listened on."""
+    settings, _ = load_settings({"ENTRADA_PUBLIC_URL": "https://app.contoso.test"})
+    assert _with_public_url(settings, "127.0.0.1", 8123).public_url == "https://app.contoso.test"
+
+
+def test_form_post_on_plain_loopback_is_refused() -> None:
+    """The assumed http address cannot carry form_post, whose cookie needs https."""
+    settings, _ = load_settings({"ENTRADA_RESPONSE_MODE": "form_post"})
+    with pytest.raises(ConfigurationError) as refusal:
+        _with_public_url(settings, "127.0.0.1", 8123)
+    assert refusal.value.setting == "ENTRADA_PUBLIC_URL"
+
+
+def test_json_for_scripts_is_json(tmp_path: Path) -> None:
+    """A script reads stdout and finds nothing but JSON there."""
+    ran = run(tmp_path, "settings", "--format", "json", ENTRADA_INSECURE_ALLOW_EMULATOR="1")
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)
