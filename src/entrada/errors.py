@@ -22,6 +22,7 @@ The walks raise these; only `entrada.web` turns them into status codes and pages
     │       ├── TenantRefused
     │       └── RoleRequired
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
+    │   └── PageNotFound
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
@@ -234,6 +235,12 @@ class RequestRefused(EntradaError):
     fixer = Fixer.PERSON
     default_sentence = "This request cannot be carried out."
     default_hint = "Go back and try again from the page itself."
+
+
+class PageNotFound(RequestRefused):
+    code = "page_not_found"
+    default_sentence = "There is no such page."
+    default_hint = "Go back to the sign-in page."
 
 
 class IdentityAlreadyLinked(EntradaError):

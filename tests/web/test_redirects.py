@@ -181,7 +181,7 @@ def test_E1_a_protected_page_with_a_hostile_path_stays(node_path: str, shared_ve
 def _landing(browser: Browser, login: str) -> str:
     """Where the sign-in page of that address would send somebody in the end."""
     query = WebRequest(method="GET", path="/auth/login", query=login.partition("?")[2])
-    return browser.auth._next_path(query)
+    return browser.auth.next_path(query)
 
 
 @pytest.mark.parametrize(

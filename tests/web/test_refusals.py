@@ -43,6 +43,7 @@ STATUS = {
     errors.TenantRefused: 403,
     errors.RoleRequired: 403,
     errors.RequestRefused: 403,
+    errors.PageNotFound: 404,
     errors.IdentityAlreadyLinked: 400,
     errors.Unavailable: 503,
     errors.EntraUnavailable: 503,

@@ -18,7 +18,7 @@ from entrada.adapters.starlette import (
     to_starlette,
     web_request,
 )
-from entrada.web.auth_routes import page_response
+from entrada.web.auth import page_response
 from entrada.web.pages import Action, Fact, Page
 
 

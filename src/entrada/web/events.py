@@ -1,6 +1,6 @@
 """Named log events with allow-listed fields: one line each, nothing secret, nothing a visitor can break.
 
-    sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, request_refused
+sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, request_refused
 """
 
 from __future__ import annotations

@@ -81,9 +81,7 @@ class PendingCookies:
             {"count": refusals.count, "reason": refusals.reason, "sentence": refusals.sentence}
         ).encode()
         sealed = self.sealer.seal(plain, context=_REFUSALS)
-        return rules.set(
-            _REFUSALS, sealed, max_age_seconds=REFUSALS_LIFE_SECONDS, cross_site=self.cross_site
-        )
+        return rules.set(_REFUSALS, sealed, max_age_seconds=REFUSALS_LIFE_SECONDS, cross_site=self.cross_site)
 
     def forget_refusals(self, request: WebRequest, rules: CookieRules) -> list[str]:
         return [rules.delete(_REFUSALS)] if request.cookie(rules.name(_REFUSALS)) else []

@@ -8,6 +8,7 @@ from entrada.errors import (
     EntradaError,
     EntraRefused,
     EntraUnavailable,
+    PageNotFound,
     RequestRefused,
     SignInError,
     TooManyAttempts,
@@ -28,6 +29,8 @@ def status_of(error: EntradaError) -> int:
             return 403
         case SignInError():
             return 400
+        case PageNotFound():
+            return 404
         case RequestRefused():
             return 403
         case EntraUnavailable(answered=True):
