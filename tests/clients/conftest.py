@@ -34,10 +34,17 @@ def emulator(started_emulator: RunningEmulator) -> RunningEmulator:
     return started_emulator
 
 
+@pytest.fixture(scope="session")
+def started_https_emulator() -> Iterator[RunningEmulator]:
+    """Another, for clients that accept no http endpoint: its metadata sends browsers to https, too."""
+    with start(browser_over_https=True) as running:
+        yield running
+
+
 @pytest.fixture
-def person() -> Iterator[PlainBrowser]:
+def person(emulator: RunningEmulator) -> Iterator[PlainBrowser]:
     """A person with a browser that has no past; it stops where the client would read the answer."""
-    with PlainBrowser(stop_at=(APPLICATION,)) as browser:
+    with PlainBrowser(emulator.ca_file, stop_at=(APPLICATION,)) as browser:
         yield browser
 
 

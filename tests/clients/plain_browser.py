@@ -12,8 +12,10 @@ Source: HTML Living Standard, "Form submission"; RFC 6265bis.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
@@ -108,12 +110,13 @@ class _Reader(HTMLParser):
 
 
 class PlainBrowser:
-    """One browser of one person."""
+    """One browser of one person, who trusts this authority for https."""
 
-    def __init__(self, *, stop_at: tuple[str, ...] = ()) -> None:
+    def __init__(self, ca_file: Path, *, stop_at: tuple[str, ...] = ()) -> None:
         self.stop_at = stop_at
         self.page = Page(url="about:blank")
-        self._http = httpx.Client(timeout=30, trust_env=False, follow_redirects=False)
+        trust = ssl.create_default_context(cafile=ca_file)
+        self._http = httpx.Client(verify=trust, timeout=30, trust_env=False, follow_redirects=False)
 
     def __enter__(self) -> PlainBrowser:
         return self

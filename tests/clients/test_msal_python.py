@@ -279,13 +279,10 @@ def test_name_and_password_when_they_are_switched_on(
     emulator.allow_password_grant()
     # MSAL answers a repeated question from memory for a minute when the first was refused: ask anew.
     app = _in_a_national_cloud(emulator, trusting_session)
-    try:
-        answer = app.acquire_token_by_username_password("ed@contoso.test", "Emulated-1", ["User.Read"])
-        assert answer["id_token_claims"]["name"] == "Ed Codd"
-        wrong = app.acquire_token_by_username_password("ed@contoso.test", "guessed", ["User.Read"])
-        assert (wrong["error"], wrong["error_codes"]) == ("invalid_grant", [50126])
-    finally:
-        emulator.allow_password_grant(False)
+    answer = app.acquire_token_by_username_password("ed@contoso.test", "Emulated-1", ["User.Read"])
+    assert answer["id_token_claims"]["name"] == "Ed Codd"
+    wrong = app.acquire_token_by_username_password("ed@contoso.test", "guessed", ["User.Read"])
+    assert (wrong["error"], wrong["error_codes"]) == ("invalid_grant", [50126])
 
 
 # --- desks and devices ---
@@ -304,12 +301,12 @@ def test_a_public_client_proves_itself_by_pkce(public: Any, person: PlainBrowser
     assert answer["id_token_claims"]["name"] == "Ada Lovelace"
 
 
-def test_a_desktop_listens_for_its_own_answer(public: Any) -> None:
+def test_a_desktop_listens_for_its_own_answer(emulator: RunningEmulator, public: Any) -> None:
     """MSAL opens a port of its own on localhost and a browser brings the answer there."""
     seen: list[Page] = []
 
     def browse(address: str) -> None:
-        with PlainBrowser() as browser:
+        with PlainBrowser(emulator.ca_file) as browser:
             browser.sign_in(address, "ed@contoso.test")
             page = browser.press("Accept")
             seen.append(browser.press("Continue") if page.forms else page)
@@ -388,12 +385,13 @@ def test_a_national_cloud_with_instance_discovery_as_it_comes(
 ) -> None:
     """With MSAL's own instance discovery a sign-in completes and silence works, aliases asked for."""
     app = _in_a_national_cloud(emulator, trusting_session)
+    assert app.get_accounts() == []
     answer = sign_in(app, person, "ada@contoso.test", ["User.Read"])
     assert answer["id_token_claims"]["iss"] == f"{emulator.https_url}/{CONTOSO_ID}/v2.0"
     (account,) = app.get_accounts()
-    emulator.clear_requests()
     again = app.acquire_token_silent(["User.Read"], account=account, force_refresh=True)
     assert again["access_token"] != answer["access_token"]
+    assert "instance" in {one.endpoint for one in emulator.requests}
 
 
 def test_instance_discovery_can_be_asked_of_the_emulator(
