@@ -246,6 +246,14 @@ def test_it_is_ready_quickly_and_ends_at_once(tmp_path: Path) -> None:
     emulator.stop()
 
 
+def test_browsers_may_be_sent_to_https() -> None:
+    """For clients that accept no http endpoint, discovery names none."""
+    with start(browser_over_https=True) as emulator:
+        context = ssl.create_default_context(cafile=emulator.ca_file)
+        url = f"{emulator.https_url}/contoso.test/v2.0/.well-known/openid-configuration"
+        assert "http://" not in httpx.get(url, verify=context, trust_env=False).text
+
+
 def test_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
     """A taken port is an error with a hint, and nothing keeps listening."""
     with start() as emulator:

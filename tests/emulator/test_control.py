@@ -114,6 +114,8 @@ def test_foreign_pages_change_nothing(entra: Entra) -> None:
     for site in ("cross-site", "same-site"):
         assert _call(entra, "POST", "reset", **{"Sec-Fetch-Site": site}).status_code == 403
     assert _call(entra, "POST", "reset", **{"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    forged = entra.http.get(f"{entra.emulator.http_url}/_emulator/state", headers={"Host": "evil.example"})
+    assert forged.status_code == 403
     answer = entra.http.options(url, headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
 

@@ -248,6 +248,7 @@ def test_graph_fails_on_demand(entra: Entra) -> None:
     assert entra.graph(token, "/me").status_code == 200
     answer = entra.graph(token, "/me/checkMemberGroups", method="POST", body={"groupIds": [STAFF]})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert answer.json()["error"]["code"] == "TooManyRequests"
     entra.emulator.fail("graph_error", status=403)
     assert entra.graph(token, "/me").json()["error"]["code"] == "Authorization_RequestDenied"
     assert entra.graph(token, "/me").status_code == 200

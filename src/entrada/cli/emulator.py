@@ -33,6 +33,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--insecure-allow-remote", action="store_true", help="accept an address that others can reach"
     )
+    parser.add_argument(
+        "--browser-over-https", action="store_true", help="send browsers to https too; they will warn"
+    )
     parser.set_defaults(func=run)
     commands = parser.add_subparsers(metavar="env")
     env = commands.add_parser("env", help="print export lines for a product")
@@ -62,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             state_file=arguments.state_file,
             host=arguments.host,
             insecure_allow_remote=arguments.insecure_allow_remote,
+            browser_over_https=arguments.browser_over_https,
         )
     except Exception as error:
         hint = getattr(error, "hint", None)

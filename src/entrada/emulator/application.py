@@ -57,10 +57,11 @@ class Application:
         """The answer when faults are on; the control API itself is never spoiled."""
         if endpoint == "control":
             return _answer(answer)
-        fault = self._world.faults.take(WIRE_FAULTS, _fault_name(endpoint, request))
+        name = _fault_name(endpoint, request)
+        fault = self._world.faults.take(WIRE_FAULTS, name)
         if fault is None:
             return _answer(answer)
-        replacement = await wire_faults.before(fault)
+        replacement = await wire_faults.before(fault, name)
         return replacement or wire_faults.after(fault, _answer(answer))
 
     async def _read(self, scope: Scope, receive: Receive) -> Request | None:

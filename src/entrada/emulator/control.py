@@ -1,12 +1,14 @@
 """The control API under `/_emulator/`: look at everything, change everything, switch faults.
 
 A change must come as JSON and, from a browser, from the emulator's own pages: a foreign site can neither
-set the content type without asking first nor hide that it is foreign.
+set the content type without asking first nor hide that it is foreign.  A foreign name that resolves to this
+machine gets nothing.
 Source: Fetch standard, "simple requests"; W3C, Fetch Metadata Request Headers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,8 @@ _SAFE_SITES = ("", "same-origin", "none")
 def control(world: World, request: Request, path: str) -> Response:
     """Answer one control request."""
     name, _, rest = path.strip("/").partition("/")
+    if not (world.remote_allowed or _is_local_name(request.headers.get("host", ""))):
+        return _error(403, "The control API answers to localhost only.")
     if request.method in ("GET", "HEAD"):
         return _look(world, name, rest)
     if request.method not in ("POST", "PATCH", "PUT", "DELETE"):
@@ -42,6 +46,11 @@ def control(world: World, request: Request, path: str) -> Response:
         return json_response(change(world, rest, body))
     except ControlError as error:
         return _error(error.status, str(error), hint=error.hint)
+
+
+def _is_local_name(host: str) -> bool:
+    """Whether the browser thinks it speaks to this machine: a foreign name that was bent here does not."""
+    return re.fullmatch(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", host) is not None
 
 
 def _error(status: int, sentence: str, *, hint: str = "") -> Response:

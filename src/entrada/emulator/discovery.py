@@ -1,8 +1,8 @@
 """What clients read first: OpenID metadata, keys, instance discovery and realm discovery.
 
-The members of the metadata are those of the live service.  Read over https, the endpoints a browser
-visits are named on the http listener, so that no browser meets an unknown certificate; everything else,
-and the issuer, is on the listener that was asked.
+The members of the metadata are those of the live service.  The endpoints a browser visits are named on the
+http listener, unless the emulator was told otherwise, so that no browser meets an unknown certificate;
+everything else, and the issuer, is on the listener that was asked.
 Source: OpenID Connect Discovery 1.0; Microsoft, "OpenID Connect on the Microsoft identity platform".
 """
 
@@ -54,7 +54,7 @@ def _issuer_segment(tenant: Tenant | None, segment: str) -> str:
 def openid_configuration(world: World, request: Request, segment: str, *, version: int = 2) -> Response:
     """The tenant's metadata document."""
     tenant = find_tenant(world, segment)
-    base, browser = request.base_url, world.http_url
+    base, browser = request.base_url, world.browser_url
     name = tenant.tenant_id if tenant else segment.lower()
     oauth = "oauth2/v2.0" if version == 2 else "oauth2"
     host = base.partition("://")[2]

@@ -241,12 +241,14 @@ def start(
     host: str = "127.0.0.1",
     state_file: Path | None = None,
     insecure_allow_remote: bool = False,
+    browser_over_https: bool = False,
 ) -> RunningEmulator:
     """Start an emulator in a background thread and return when both listeners answer.
 
     Port 0 is any free port.  `directory` is a TOML file; without it there are the seeded tenants.  Keys and
     certificates live in `state_dir`, or in a directory that is removed at the end.  `state_file` keeps
-    changes of the directory between runs.
+    changes of the directory between runs.  `browser_over_https` sends browsers to https too, for clients that
+    accept no http endpoint.
 
     Raises:
         EmulatorError: a port is taken, the directory file is wrong, or the host is not loopback and
@@ -265,6 +267,8 @@ def start(
         fill = _filler(directory)
         http, https = _sockets(host, port, tls_port)
         world, tls_file = _world(folder, keys, fill, http[0].getsockname()[1], https[0].getsockname()[1])
+        world.browser_over_https = browser_over_https
+        world.remote_allowed = insecure_allow_remote
         state = StateFile(state_file) if state_file else None
         if state is not None:
             state.load_into(world.directory)

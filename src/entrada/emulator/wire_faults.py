@@ -21,7 +21,7 @@ class DropConnection(Exception):
     """Close the connection without an answer."""
 
 
-async def before(fault: Fault) -> Response | None:
+async def before(fault: Fault, endpoint: str) -> Response | None:
     """What the fault does instead of the endpoint; None lets the endpoint answer.
 
     Raises:
@@ -39,7 +39,7 @@ async def before(fault: Fault) -> Response | None:
             raise DropConnection
         case "half_json":
             return None
-    return _replacement(fault.name, given)
+    return _replacement(fault.name, given, graph=endpoint.startswith("graph"))
 
 
 def after(fault: Fault, response: Response) -> Response:
@@ -49,7 +49,7 @@ def after(fault: Fault, response: Response) -> Response:
     return response
 
 
-def _replacement(name: str, given: dict[str, Any]) -> Response:
+def _replacement(name: str, given: dict[str, Any], *, graph: bool) -> Response:
     json_type = "application/json; charset=utf-8"
     match name:
         case "server_error":
@@ -57,6 +57,8 @@ def _replacement(name: str, given: dict[str, Any]) -> Response:
             return Response(status=int(given.get("status", 500)), body=page, content_type="text/html")
         case "too_many_requests":
             body = b'{"error":"temporarily_unavailable","error_description":"Too many requests."}'
+            if graph:
+                body = b'{"error":{"code":"TooManyRequests","message":"Too many requests."}}'
             return Response(
                 status=429,
                 body=body,

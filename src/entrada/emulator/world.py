@@ -44,12 +44,19 @@ class World:
     used_assertions: dict[str, float] = field(default_factory=dict)
     device_codes: dict[str, DeviceCode] = field(default_factory=dict)
     password_grant: bool = False
+    browser_over_https: bool = False
+    remote_allowed: bool = False
     graph_key: bytes = b""
 
     @property
     def own_urls(self) -> tuple[str, str]:
         """The addresses of both listeners."""
         return (self.http_url, self.https_url)
+
+    @property
+    def browser_url(self) -> str:
+        """The listener that metadata sends browsers to."""
+        return self.https_url if self.browser_over_https else self.http_url
 
     @property
     def cookie_name(self) -> str:
