@@ -22,6 +22,8 @@ SCREENS: dict[str, dict[str, Any]] = {
     "phone-dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
     "narrow": {"viewport": {"width": 320, "height": 568}},
 }
+WHOLE = ("dark", "narrow")
+"""On these also the rarer pages are looked at."""
 
 SMALLEST_TARGET_PX = 24
 """Source: WCAG 2.2, success criterion 2.5.8."""
@@ -40,6 +42,8 @@ def test_the_walk_fits_every_screen(
     tab.wait_for_url(f"{site.url}/editors")
     fits(tab, shot, screen, None, "no-access")
     fits(tab, shot, screen, site.url, "signed-in")
+    if screen not in WHOLE:
+        return
     fits(tab, shot, screen, f"{site.url}/auth/entra/callback?state=x&code=y", "stale")
     fits(tab, shot, screen, f"{site.url}/auth/account", "account")
     fits(tab, shot, screen, f"{site.url}/auth/logout", "confirm")

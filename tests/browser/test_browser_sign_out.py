@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from browser.visiting import Site, Visitor, heading, press_the_button, sign_in
+from browser.visiting import Site, Visitor, heading, is_asked_who, press_the_button, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ def test_signing_out_ends_it_at_entra_too(site: Site, visitor: Visitor) -> None:
     tab.wait_for_url(f"{site.url}/auth/signed-out*")
     tab.get_by_role("link", name="Sign in again").click()
     press_the_button(tab)
-    assert heading(tab) == "Pick an account"
+    assert is_asked_who(tab)
     assert tab.get_by_text("signed in", exact=True).count() == 0
 
 
@@ -87,7 +87,6 @@ def test_entra_ends_our_session_in_a_frame(
     sign_in(elsewhere, site, "ada")
     with entras.expect_response(f"{site.url}/auth/entra/logout?*") as answer:
         entras.goto(f"{site.entra.http_url}/{CONTOSO}/oauth2/v2.0/logout")
-    assert heading(entras) == "You signed out of your account"
     assert answer.value.status == 200
     assert answer.value.request.frame.parent_frame == entras.main_frame
     assert "set-cookie" not in answer.value.all_headers()

@@ -153,6 +153,12 @@ def press_the_button(tab: Tab) -> None:
     tab.get_by_role("link", name=BUTTON).click()
 
 
+def is_asked_who(tab: Tab) -> bool:
+    """Whether this is Entra's page with the accounts to choose from. Waits for one."""
+    tab.get_by_role("button", name="@contoso.test").first.wait_for()
+    return True
+
+
 def pick(tab: Tab, person: str) -> None:
     """At Entra: that account."""
     tab.get_by_role("button", name=f"{person}@contoso.test").click()
