@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -231,6 +233,33 @@ def test_entra_fails_at_the_start(
     assert visitor.sign_in_as(pat).status_code == 303
 
 
+def test_many_wait_for_one_answer(
+    impatient: None, serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator
+) -> None:
+    """While Entra hangs, those who wait are answered together: nobody queues for a wait of their own."""
+    site = serve()
+    visitors = [new_visitor(site) for _ in range(12)]
+    emulator.fail("hang", endpoint="discovery", times=None)
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(visitors)) as pool:
+        answers = list(pool.map(lambda visitor: visitor.open("/auth/entra/start"), visitors))
+    assert {answer.status_code for answer in answers} == {503}
+    assert time.monotonic() - began < 3.0
+
+
+def test_asking_again_and_again_does_not_keep_it_down(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator
+) -> None:
+    """Somebody who asks every second, as a load balancer does, does not stretch the pause after a failure."""
+    emulator.fail("server_error", endpoint="discovery")
+    visitor = new_visitor(serve())
+    statuses = []
+    for _ in range(5):
+        statuses.append(visitor.open("/readyz").status_code)
+        visitor.site.clock.pass_by(seconds=1)
+    assert statuses == [503, 503, 503, 200, 200]
+
+
 def test_unknown_tenant(serve: Serve, new_visitor: NewVisitor, watch: NewWatch) -> None:
     """A tenant that Entra does not know: the page names the setting."""
     visitor = new_visitor(serve(ENTRADA_TENANT_ID="99999999-7777-4666-8555-444433332222"))
@@ -266,17 +295,13 @@ def test_entra_gone_and_back(tmp_path: Any, http: Any) -> None:
             assert ed.whoami() is not None
 
 
-@pytest.mark.parametrize(
-    "path", ["/auth/entra/start", "/auth/entra/callback?error=x&state=y", "/auth/nothing"]
-)
-def test_a_script_hears_json(path: str, site: Site, visitor: Visitor) -> None:
-    """What a script asks for is answered with JSON that it can read, wherever no page is meant."""
-    answer = visitor.fetch(path)
-    if not path.startswith("/auth/entra"):
-        assert answer.status_code == 404
-        assert answer.json() == {"error": "not_found"}
-    else:
-        assert answer.status_code < 500
+def test_a_script_hears_json(serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator) -> None:
+    """What a script asks for is answered with JSON that it can read: a code, a sentence, a hint."""
+    emulator.fail("server_error", endpoint="discovery")
+    answer = new_visitor(serve()).fetch("/auth/entra/start")
+    assert answer.status_code == 503
+    assert answer.json().keys() == {"error", "message", "hint", "correlation_id"}
+    assert answer.json()["error"] == "entra_unavailable"
 
 
 def test_database_fails(serve: Serve, new_visitor: NewVisitor, pat: Any, kim: Any) -> None:

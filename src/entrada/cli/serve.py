@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -39,11 +40,18 @@ def run(args: argparse.Namespace) -> int:
         log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
         for url in auth.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
+        # uvicorn finishes what is under way and then sends itself the signal again. Unhandled, that would end
+        # the process before the database is closed, with a status that looks like a failure.
+        signal.signal(signal.SIGTERM, _end)
         try:
             uvicorn.Server(server_config(create_app(auth))).run(sockets=[listener])
         finally:
             auth.relying_party.close()
     return 0
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def server_config(app: object) -> uvicorn.Config:

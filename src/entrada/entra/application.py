@@ -182,21 +182,27 @@ class EntraApplication:
         with self._lock:
             if self._discovered is not discovered and self._discovered is not None:
                 return self._discovered
+            if discovered is None:
+                self._refuse_for_a_moment_after_a_failure()
             try:
                 self._discovered = self._discover(now)
             except EntradaError as error:
                 if discovered is None:
-                    self._discovery_failed = (now, error)
+                    # The time after the attempt: whoever waited for it need not wait for one more.
+                    self._discovery_failed = (self._clock(), error)
                     raise
                 # Yesterday's metadata still works; ask again in a while rather than at every sign-in.
                 self._discovered = discovered.used_again(now)
             return self._discovered
 
+    def _refuse_for_a_moment_after_a_failure(self) -> None:
+        if self._discovery_failed is None:
+            return
+        failed_at, error = self._discovery_failed
+        if timedelta(0) <= self._clock() - failed_at < FAILED_DISCOVERY_PAUSE:
+            raise error.with_traceback(None)
+
     def _discover(self, now: datetime) -> _Discovered:
-        if self._discovery_failed is not None:
-            failed_at, error = self._discovery_failed
-            if now - failed_at < FAILED_DISCOVERY_PAUSE:
-                raise error
         document = _fetch_metadata(self._transport, self.authority)
         metadata = read_metadata(document, self.authority)
         http_client = MsalHttpClient(self._transport, metadata_text=json.dumps(document))
