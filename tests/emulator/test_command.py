@@ -177,6 +177,8 @@ def test_state_is_kept_when_asked(tmp_path: Path) -> None:
     with start(state_file=file) as emulator:
         emulator.add_person("zoe@contoso.test", roles=["Editor"])
         emulator.change_app(CLIENT_ID, display_name="Renamed")
+        httpx.get(f"{emulator.http_url}/_emulator/state", trust_env=False)
+        assert "zoe@contoso.test" in file.read_text("utf-8")
     with start(state_file=file) as emulator:
         zoe = emulator.person("zoe@contoso.test")
         app = emulator.app(CLIENT_ID)

@@ -64,6 +64,15 @@ def test_apps_change(entra: Entra) -> None:
     assert made["client_id"] in [app["client_id"] for app in _look(entra, "apps")]  # type: ignore[attr-defined]
 
 
+def test_tenants_come_and_apps_go(entra: Entra) -> None:
+    """A new tenant takes people at once; a deleted application is unknown."""
+    assert _call(entra, "POST", "tenants", {"domain": "acme.test"}).status_code == 200
+    made = _call(entra, "POST", "people", {"user_principal_name": "wile@acme.test"})
+    assert made.json()["tenant_id"] == entra.emulator.directory.tenant("acme.test").tenant_id  # type: ignore[union-attr]
+    assert _call(entra, "DELETE", f"apps/{CLIENT_ID}").status_code == 200
+    assert code_of(entra.authorize()) == 700016
+
+
 def test_faults_by_json(entra: Entra) -> None:
     """POST switches on, GET lists, DELETE clears."""
     assert _call(entra, "POST", "faults", {"fault": "server_error", "endpoint": "keys"}).status_code == 200

@@ -84,7 +84,6 @@ _REGISTRATION = {
     ),
     700024: Aadsts(_CLIENT, "The client assertion is outside its valid time.", status=401),
     501051: Aadsts("unauthorized_client", "The application is not assigned to a role of the resource."),
-    700020: Aadsts(_CLIENT, "The client assertion has been used before.", status=401),
     9002325: Aadsts(_REQUEST, "A code issued to a single-page application needs PKCE."),
     9002326: Aadsts(_REQUEST, "A cross-origin redemption is only open to single-page application redirects."),
     9002327: Aadsts(_REQUEST, "A code issued to a single-page application must be redeemed cross-origin."),

@@ -51,6 +51,8 @@ class Application:
                 abort()
             return
         self._world.log.add(request, endpoint, response.status, self._world.clock.now())
+        if self._world.changed is not None:
+            self._world.changed()
         await _send(send, response, scope["method"])
 
     async def _faulty(self, endpoint: str, request: Request, answer: Callable[[], Response]) -> Response:

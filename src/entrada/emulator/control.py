@@ -101,6 +101,8 @@ _CHANGES: dict[tuple[str, str], Callable[[World, str, dict[str, Any]], Any]] = {
     ("POST", "groups"): actions.add_group,
     ("POST", "apps"): actions.add_app,
     ("PATCH", "apps"): actions.change_app,
+    ("DELETE", "apps"): actions.remove_app,
+    ("POST", "tenants"): actions.add_tenant,
     ("POST", "faults"): actions.add_fault,
     ("DELETE", "faults"): actions.clear_faults,
     ("DELETE", "requests"): actions.clear_requests,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .directory import App, Group, Person
+from .directory import App, Group, Person, Tenant, new_id
 from .faults import Fault, UnknownFault, make_faults
 from .records import RecordError, read_record, write_record
 from .seed import CLIENT_ID
@@ -148,6 +148,13 @@ def _set_roles(world: World, person: Person, roles: Any) -> None:
                 ) from None
 
 
+def add_tenant(world: World, _rest: str, body: dict[str, Any]) -> dict[str, Any]:
+    """A new tenant; its id is made up unless given."""
+    tenant = _read(Tenant, {"tenant_id": new_id(), **body}, "tenant")
+    world.directory.put(tenant)
+    return write_record(tenant)
+
+
 def groups(world: World, _rest: str = "") -> Any:
     """All groups."""
     return [write_record(group) for group in list(world.directory.groups.values())]
@@ -194,6 +201,14 @@ def change_app(world: World, rest: str, body: dict[str, Any]) -> dict[str, Any]:
     app = _read(App, body, "application", base=find_app(world, rest))
     world.directory.put(app)
     return write_record(app)
+
+
+def remove_app(world: World, rest: str, _body: dict[str, Any]) -> dict[str, Any]:
+    """Delete an application."""
+    app = find_app(world, rest)
+    del world.directory.apps[app.client_id]
+    world.directory.changes += 1
+    return {"removed": app.client_id}
 
 
 def fail(

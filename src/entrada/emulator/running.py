@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -272,6 +273,7 @@ def start(
         state = StateFile(state_file) if state_file else None
         if state is not None:
             state.load_into(world.directory)
+            world.changed = partial(state.save, world.directory)
         listeners = _listening(Listeners(Application(world), http, https, tls_file), folder)
         keys.open()
     except BaseException:

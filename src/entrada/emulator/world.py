@@ -24,8 +24,8 @@ class World:
     """One emulator's directory, keys, sessions and switches.
 
     `fill` puts the initial records into an empty directory.  `password_grant` is off unless asked for, as the
-    grant is discouraged.  `used_codes` and `used_assertions` map what must not be used twice to the moment it
-    may be forgotten.
+    grant is discouraged.  `used_codes` maps codes that were redeemed to the moment they may be forgotten.
+    `changed` is told after each request, for whoever keeps the directory in a file.
     """
 
     directory: Directory
@@ -41,12 +41,12 @@ class World:
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
     used_codes: dict[str, float] = field(default_factory=dict)
-    used_assertions: dict[str, float] = field(default_factory=dict)
     device_codes: dict[str, DeviceCode] = field(default_factory=dict)
     password_grant: bool = False
     browser_over_https: bool = False
     remote_allowed: bool = False
     graph_key: bytes = b""
+    changed: Callable[[], None] | None = None
 
     @property
     def own_urls(self) -> tuple[str, str]:
