@@ -7,50 +7,55 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from bench.emulators import emulators
 from bench.environment import machine
 from bench.figures import Report
 from bench.processes import CLIENT_CORE, CannotRun
+from bench.session_check import session_check
 from bench.sign_in import sign_in
 
-BENCHMARKS = {"sign-in": sign_in}
-ROUNDS, PER_ROUND = 7, 200
-SMOKE_ROUNDS, SMOKE_PER_ROUND = 2, 10
+BENCHMARKS: dict[str, Callable[..., Report]] = {
+    "sign-in": sign_in,
+    "session-check": session_check,
+    "emulators": emulators,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; default all")
-    parser.add_argument("--smoke", action="store_true", help="only see that everything runs; figures mean nothing")
-    parser.add_argument("--rounds", type=int, help=f"alternating rounds (default {ROUNDS})")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; default all"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="only see that everything runs; figures mean nothing"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every round's figures there, too")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(BENCHMARKS)
     if unknown:
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        parser.error(
+            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
     os.sched_setaffinity(0, {CLIENT_CORE})
     about = machine()
     print("\n".join(f"{name:<10} {value}" for name, value in about.items()) + "\n", flush=True)
     reports = []
     for name in arguments.names or BENCHMARKS:
-        try:
-            report = _run(name, smoke=arguments.smoke, rounds=arguments.rounds)
-        except CannotRun as reason:
-            print(f"{name} did not run: {reason}", file=sys.stderr)
-            return 1
+        with tempfile.TemporaryDirectory(prefix="entrada-bench-") as folder:
+            try:
+                report = BENCHMARKS[name](Path(folder), smoke=arguments.smoke)
+            except CannotRun as reason:
+                print(f"{name} did not run: {reason}", file=sys.stderr)
+                return 1
         print(report.text(), flush=True)
         reports.append(report)
     if arguments.json:
         document = {"machine": about, "benchmarks": [report.as_dict() for report in reports]}
         arguments.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     return 0
-
-
-def _run(name: str, *, smoke: bool, rounds: int | None) -> Report:
-    rounds = rounds or (SMOKE_ROUNDS if smoke else ROUNDS)
-    with tempfile.TemporaryDirectory(prefix="entrada-bench-") as folder:
-        return BENCHMARKS[name](Path(folder), rounds=rounds, per_round=SMOKE_PER_ROUND if smoke else PER_ROUND)
 
 
 if __name__ == "__main__":

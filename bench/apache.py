@@ -91,7 +91,11 @@ def _endpoints(provider: Provider) -> dict[str, str]:
     url = f"{provider.authority}/v2.0/.well-known/openid-configuration"
     with urlopen(url, context=trust) as answer:
         metadata = json.load(answer)
-    return {name: metadata[name] for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")}
+    found = {
+        name: metadata[name] for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+    }
+    # The module takes https alone; the client then goes to the emulator's plain listener as with the others.
+    return {name: value.replace(provider.http_url, provider.https_url) for name, value in found.items()}
 
 
 def _user(folder: Path) -> str:

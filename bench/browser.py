@@ -1,6 +1,6 @@
 """A client that signs people in: three requests on kept-alive connections, a fresh jar for each person.
 
-    start at the application  →  authorize at the provider, answered without a page  →  the redirect URI
+start at the application  →  authorize at the provider, answered without a page  →  the redirect URI
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAGE_VISIT = {
     "sec-fetch-site": "none",
     "upgrade-insecure-requests": "1",
 }
-_LINK = re.compile(r'href="([^"]*/authorize\?[^"]*)"')
+_LINK = re.compile(r"URL=([^'\"]*/authorize\?[^'\"]*)")
 
 
 class SignInFailed(Exception):
@@ -29,8 +29,13 @@ class SignInFailed(Exception):
 
 @dataclass
 class Browser:
-    """Keeps connections between people, cookies of one person only."""
+    """Keeps connections between people, cookies of one person only.
 
+    `plain_provider` are the provider's https and http addresses: this client goes to the plain one, wherever
+    an application sends it.
+    """
+
+    plain_provider: tuple[str, str] | None = None
     _connections: dict[str, http.client.HTTPConnection] = field(default_factory=dict)
     _jar: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -40,12 +45,14 @@ class Browser:
         Raises:
             SignInFailed: a step did not lead on.
         """
-        self._jar = {}
+        self.forget()
         status, location, body = self.visit(start_url)
         if status == 200 and (link := _LINK.search(body.decode("utf-8", "replace"))):
             location = html.unescape(link[1])
         if "/authorize?" not in location:
             raise SignInFailed(f"the start answered {status}: {_gist(body)}")
+        if self.plain_provider:
+            location = location.replace(*self.plain_provider, 1)
         # Said a second time, a login hint would make two; the provider counts the last.
         status, location, body = self.visit(f"{location}&login_hint={quote(person)}&_emulator_approve=1")
         if "code=" not in location:
@@ -88,6 +95,10 @@ class Browser:
                 jar.pop(name, None)
         location = answer.headers.get("location", "")
         return answer.status, urljoin(url, location) if location else "", body
+
+    def forget(self) -> None:
+        """All cookies."""
+        self._jar.clear()
 
     def cookie(self, url: str) -> str:
         return "; ".join(f"{name}={value}" for name, value in self._jar.get(urlsplit(url).netloc, {}).items())

@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import venv
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def peer_python() -> Path:
     return python
 
 
+def peer_version(*packages: str) -> Callable[[], str]:
+    """Asks for the versions of packages in the peers' environment."""
+    program = (
+        "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
+    )
+    return lambda: output_of([str(peer_python()), "-c", program, *packages])
+
+
+def output_of(command: Sequence[str]) -> str:
+    """What a command prints, or that it says nothing."""
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown version"
+
+
 def machine() -> dict[str, str]:
     """What to know about this run before comparing its absolute figures with another's."""
     return {
@@ -62,4 +79,6 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+LEAST_ROUNDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +40,18 @@ class Report:
         return asdict(self)
 
 
-def alternate(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Every measure once a round, the order turned around each time, so that a slow moment hits all alike."""
+def alternate(
+    measures: Mapping[str, Callable[[], float]], *, rounds: int, most_seconds: float
+) -> dict[str, list[float]]:
+    """Every measure once a round, the order turned around each time, so that a slow moment hits all alike.
+
+    On a slow machine rounds are left out, but at least five are made.
+    """
     found: dict[str, list[float]] = {name: [] for name in measures}
+    began = time.monotonic()
     for number in range(rounds):
+        if number >= LEAST_ROUNDS and time.monotonic() - began > most_seconds:
+            break
         for name in list(measures)[:: -1 if number % 2 else 1]:
             found[name].append(measures[name]())
     return found
@@ -50,13 +61,18 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def median_ratio(values: Sequence[float], to: Sequence[float]) -> float:
+    """The median of the ratios within each round: what slowed a whole round down cancels out."""
+    return median([value / base for value, base in zip(values, to, strict=True)])
+
+
 def spread(values: Sequence[float]) -> float:
     """Half the range between the quartiles, as a share of the median: how far rounds lay apart."""
     if len(values) < 4:
         return 0.0
     low, _, high = statistics.quantiles(values, n=4)
-    return (high - low) / 2 / statistics.median(values)
+    return (high - low) / 2 / median(values)
 
 
-def ratio(value: float, ours: float) -> str:
-    return f"{value / ours:.2f}"
+def ratio(value: float, to: float, *, digits: int = 2) -> str:
+    return f"{value / to:.{digits}f}"

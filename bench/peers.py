@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.apache import start_apache
-from bench.environment import peer_python
+from bench.environment import output_of, peer_python, peer_version
 from bench.processes import CannotRun, Server, free_port, start
 from bench.provider import SERVERS, Provider
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """`start` runs it on a port; `path` begins a sign-in there. `stores` says what it keeps of one."""
+    """`start` runs it on a port; `path` begins a sign-in there. `does` says what a sign-in is there."""
 
     name: str
     version: Callable[[], str]
@@ -79,7 +79,16 @@ def _script(name: str, **more: str) -> Callable[[Provider, Path, int], Server]:
 
 def _flask_identity(provider: Provider, folder: Path, port: int) -> Server:
     return start(
-        [peer_python(), "-m", "gunicorn", "--workers", "1", "--bind", f"127.0.0.1:{port}", "flask_identity:app"],
+        [
+            peer_python(),
+            "-m",
+            "gunicorn",
+            "--workers",
+            "1",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "flask_identity:app",
+        ],
         environment=provider.environment(port)
         | {"PYTHONPATH": str(SERVERS), "BENCH_SESSIONS": str(folder / "sessions")},
         folder=folder,
@@ -87,51 +96,35 @@ def _flask_identity(provider: Provider, folder: Path, port: int) -> Server:
     )
 
 
-def _peer_version(*packages: str) -> Callable[[], str]:
-    def version() -> str:
-        program = "import sys, importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
-        return _output([str(peer_python()), "-c", program, *packages])
-
-    return version
-
-
 def _apache_version() -> str:
-    return "libapache2-mod-auth-openidc " + _output(
+    return "libapache2-mod-auth-openidc " + output_of(
         ["dpkg-query", "--show", "--showformat=${Version}", "libapache2-mod-auth-openidc"]
     )
 
 
-def _output(command: Sequence[str]) -> str:
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown version"
-
-
 def _entrada_version() -> str:
-    from importlib.metadata import version
-
     return f"entrada {version('entrada')}, msal {version('msal')}, urllib3 {version('urllib3')}"
 
 
+ENTRADA = Contestant(
+    name="Entrada",
+    version=_entrada_version,
+    start=_entrada,
+    path="/auth/entra/start?next=/",
+    does="`entrada serve`: MSAL, own verification, account and session in SQLite",
+)
 CONTESTANTS = (
-    Contestant(
-        name="Entrada",
-        version=_entrada_version,
-        start=_entrada,
-        path="/auth/entra/start?next=/",
-        does="`entrada serve`: MSAL, own verification, account and session in SQLite",
-    ),
+    ENTRADA,
     Contestant(
         name="MSAL alone",
-        version=_peer_version("msal", "requests", "uvicorn"),
+        version=peer_version("msal", "requests", "uvicorn"),
         start=_script("msal_alone"),
         path="/start",
         does="one shared application; no verification, no storage, no threads",
     ),
     Contestant(
         name="MSAL per sign-in",
-        version=_peer_version("msal", "requests", "uvicorn"),
+        version=peer_version("msal", "requests", "uvicorn"),
         start=_script("msal_alone", BENCH_PER_SIGN_IN="1"),
         path="/start",
         does="the same with an application made for each sign-in",
@@ -145,14 +138,14 @@ CONTESTANTS = (
     ),
     Contestant(
         name="Flask + identity",
-        version=_peer_version("identity", "flask", "gunicorn"),
+        version=peer_version("identity", "flask", "gunicorn"),
         start=_flask_identity,
         path="/start",
         does="gunicorn, one sync worker; session on the file system",
     ),
     Contestant(
         name="bare prototype",
-        version=_peer_version("uvicorn"),
+        version=peer_version("uvicorn"),
         start=_script("bare"),
         path="/start",
         does="the exchange by hand; no verification, no storage: the floor",

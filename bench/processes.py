@@ -71,7 +71,9 @@ class Server:
         raise CannotRun(f"no answer on its port within {READY_SECONDS:g} s: {self.last_words()}")
 
     def last_words(self) -> str:
-        lines = [line.strip() for line in self._log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in self._log.read_text("utf-8", "replace").splitlines() if line.strip()
+        ]
         return lines[-1][:160] if lines else "no output"
 
     def ask(self, line: str) -> str:

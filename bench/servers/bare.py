@@ -53,7 +53,9 @@ async def begin(send: Any) -> None:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    await redirect(send, f"{METADATA['authorization_endpoint']}?{urlencode(query)}", f"pending={state}; Path=/")
+    await redirect(
+        send, f"{METADATA['authorization_endpoint']}?{urlencode(query)}", f"pending={state}; Path=/"
+    )
 
 
 async def complete(query: dict[str, str], send: Any) -> None:

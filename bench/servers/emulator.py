@@ -34,7 +34,9 @@ if __name__ == "__main__":
     count_connections()
     with start(state_dir=Path(sys.argv[1])) as emulator:
         for number in range(int(sys.argv[2])):
-            emulator.add_person(f"person{number}@contoso.test", display_name=f"Person {number}", roles=["Editor"])
+            emulator.add_person(
+                f"person{number}@contoso.test", display_name=f"Person {number}", roles=["Editor"]
+            )
         ready = {
             "http_url": emulator.http_url,
             "https_url": emulator.https_url,
