@@ -282,10 +282,10 @@ def test_B33_deep_nesting_is_refused_without_a_recursion_error(opening: str, clo
 
 def test_B33_the_depth_limit_is_exact_and_brackets_in_text_do_not_count() -> None:
     """32 levels are read, 33 are not, and a name full of brackets is no nesting."""
-    just = '{"a":' + "[" * (DEPTH_LIMIT - 1) + "]" * (DEPTH_LIMIT - 1) + "}"
+    just = '{"b":[],"a":' + "[" * (DEPTH_LIMIT - 1) + "]" * (DEPTH_LIMIT - 1) + "}"
     assert read_json_object(just.encode())
     with pytest.raises(JsonRefused):
-        read_json_object(just.replace("[]", "[[]]").encode())
+        read_json_object(just.replace("[[]]", "[[[]]]").encode())
     assert read_json_object(json.dumps({"name": '["{' * 500 + "\\"}).encode())
 
 
