@@ -6,6 +6,7 @@ answer is a line with the process id. What runs in the fork is `entrada`'s own `
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -13,12 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from house.tools import free_port
 
@@ -36,10 +35,13 @@ class ServerProcess:
     log: Path
 
     def is_up(self) -> bool:
-        try:
-            return httpx.get(f"{self.address}/healthz", timeout=5, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=5)
+        with closing(connection):
+            try:
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False
 
     def is_gone(self) -> bool:
         try:

@@ -71,9 +71,9 @@ class Site:
         return self.auth.relying_party.accounts.find_by_identity(identity)
 
 
-def rows_of(database: Path, question: str) -> list[tuple[Any, ...]]:
+def rows_of(database: Path, question: str, *values: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
-        return connection.execute(question).fetchall()
+        return connection.execute(question, values).fetchall()
 
 
 @contextmanager

@@ -33,6 +33,9 @@ STEPS = (
     "session kept",
     "answered",
 )
+ACCOUNT_IS_MADE = ("entrada_session", "session kept", "answered")
+"""The steps after the account's own transaction."""
+
 HALF_MADE = {
     "user without identity": "SELECT id FROM entrada_user"
     " WHERE id NOT IN (SELECT user_id FROM entrada_identity)",
@@ -73,6 +76,9 @@ def test_killed_at_each_step(
             kill_at(step, server, person, emulator, http)
             emulator.clear_faults()
             assert half_made(server.database) == {}, step
+            made = "SELECT user_id FROM entrada_identity WHERE object_id = ?"
+            accounts = rows_of(server.database, made, person.object_id)
+            assert len(accounts) == (step in ACCOUNT_IS_MADE), step
             waiting.append(person)
         last = servers.server()
         retry(last, waiting, http)
@@ -111,8 +117,8 @@ def kill_at(
         return len(rows_of(server.database, "SELECT id FROM entrada_spent_sign_in"))
 
     def sessions() -> int:
-        question = f"SELECT id FROM entrada_session WHERE object_id = '{person.object_id}'"
-        return len(rows_of(server.database, question))
+        question = "SELECT id FROM entrada_session WHERE object_id = ?"
+        return len(rows_of(server.database, question, person.object_id))
 
     if step == "begun":
         server.kill()

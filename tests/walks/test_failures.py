@@ -13,7 +13,7 @@ import pytest
 from entrada.emulator import RunningEmulator, start
 from walks.conftest import NewVisitor, NewWatch, Serve
 from walks.refusals import text_of
-from walks.site import Site, served
+from walks.site import served
 from walks.visitor import Visitor, query_of
 
 YOU, ADMINISTRATOR, NOBODY = (
