@@ -6,8 +6,9 @@ redirect URIs that were checked before.  Source: RFC 6749, 4.1.2; OAuth 2.0 Form
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from . import pages
 from .errors import EntraError, Incident, incident
@@ -15,6 +16,8 @@ from .http import Response, redirect
 from .redirect_uris import origin_of
 from .tampering import tamper_document
 from .world import World
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,10 @@ class ReturnAddress:
 
     def url(self, parameters: dict[str, str]) -> str:
         """The address with the parameters in its query or fragment."""
-        encoded = urlencode(parameters, quote_via=quote)
+        encoded = "&".join(
+            f"{name}={value if _UNRESERVED.fullmatch(value) else quote(value, safe='')}"
+            for name, value in parameters.items()
+        )
         if self.response_mode == "fragment":
             return f"{self.redirect_uri}#{encoded}"
         return f"{self.redirect_uri}{'&' if '?' in self.redirect_uri else '?'}{encoded}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 CODE = "code"
@@ -44,7 +44,7 @@ class Grant:
 
     def as_json(self) -> dict[str, Any]:
         """The grant as the sealer takes it."""
-        return asdict(self)
+        return dict(self.__dict__)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Grant:

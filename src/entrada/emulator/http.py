@@ -7,11 +7,13 @@ Refuses nothing by itself: a malformed value reads as absent, and the endpoint s
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_PRINTABLE = re.compile(r"[!-~]*")
 MAX_BODY_BYTES = 1_000_000
 _MAX_PARAMETERS = 200
 
@@ -126,6 +128,8 @@ def redirect(location: str, *, status: int = 302) -> Response:
 
 def _header_safe(value: str) -> str:
     """`value` with everything outside printable ASCII percent-encoded, so no header can be split."""
+    if _PRINTABLE.fullmatch(value):
+        return value
     return "".join(
         char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
         for char in value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from . import further_grants
 from .admission import check_account, check_application, check_policy, newest_allowed
@@ -215,11 +216,8 @@ def _answer(
 
     check_consent(world, asked.client.app, person, scope)
     now = world.clock.now()
-    grant = Grant(
-        **{**grant.as_json(), "issued_at": now, "version": asked.version, "code_id": "", "acrs": grant.acrs}
-    )
-    if asked.grant_type == "refresh_token":
-        grant = Grant(**{**grant.as_json(), "nonce": "", "acrs": grant.acrs})
+    nonce = "" if asked.grant_type == "refresh_token" else grant.nonce
+    grant = replace(grant, issued_at=now, version=asked.version, code_id="", nonce=nonce)
     return json_response(
         token_answer(
             world,
