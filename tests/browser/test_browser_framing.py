@@ -12,7 +12,8 @@ from browser.visiting import Site, Visitor, heading, sign_in
 
 pytestmark = pytest.mark.browser
 
-REFUSED = r"frame-ancestors"
+REFUSED = "frame-ancestors"
+PAGES = ("/auth/login", "/auth/entra/callback?state=x&code=y", "/auth/signed-out")
 
 
 @pytest.fixture
@@ -41,20 +42,17 @@ def stranger(site: Site) -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/auth/login", "/auth/entra/callback?state=x&code=y", "/auth/signed-out", "/auth/entra/logout?sid=abc"],
-)
-def test_a35_no_other_site_frames_our_pages(path: str, site: Site, visitor: Visitor, stranger: str) -> None:
+def test_a35_no_other_site_frames_our_pages(site: Site, visitor: Visitor, stranger: str) -> None:
     """A35: the sign-in page, the redirect URI, sign-out and the front channel stay empty in a frame."""
     visitor.expected += [REFUSED, "asked a stranger: http://127", "status of 400"]
     tab = visitor.tab()
-    with tab.expect_console_message(lambda message: REFUSED in message.text):
-        tab.goto(stranger + path)
-    tab.wait_for_load_state("networkidle")
-    framed = tab.frames[1]
-    assert not framed.url.startswith(site.url)
-    assert framed.locator("a, button").count() == 0
+    for path in (*PAGES, "/auth/entra/logout?sid=abc"):
+        with tab.expect_console_message(lambda message: REFUSED in message.text):
+            tab.goto(stranger + path)
+        tab.wait_for_load_state("networkidle")
+        framed = tab.frames[1]
+        assert not framed.url.startswith(site.url), path
+        assert framed.locator("a, button").count() == 0, path
 
 
 def test_a35_an_applications_page_is_not_framed_either(site: Site, visitor: Visitor, stranger: str) -> None:
@@ -68,12 +66,13 @@ def test_a35_an_applications_page_is_not_framed_either(site: Site, visitor: Visi
     assert heading(tab) == "Hello, Ada Lovelace"
 
 
-@pytest.mark.parametrize("path", ["/auth/login", "/auth/signed-out", "/auth/entra/callback?state=x&code=y"])
-def test_a35_pages_are_not_kept_and_name_nobody(path: str, site: Site, visitor: Visitor) -> None:
+def test_a35_pages_are_not_kept_and_name_nobody(site: Site, visitor: Visitor) -> None:
     """A35: no cache keeps them, no referrer leaves them, and no script may run in them."""
-    answer = visitor.tab().goto(site.url + path)
-    assert answer is not None
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert "script-src" not in answer.headers["content-security-policy"]
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    tab = visitor.tab()
+    for path in PAGES:
+        answer = tab.goto(site.url + path)
+        assert answer is not None
+        assert answer.headers["cache-control"] == "no-store", path
+        assert answer.headers["referrer-policy"] == "no-referrer", path
+        assert "script-src" not in answer.headers["content-security-policy"], path
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'"), path
