@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra.tokens import NOW, OTHER_TENANT, TENANT
@@ -122,6 +122,7 @@ KEYS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     mapping=st.dictionaries(KEYS, st.sampled_from(["Admin", "Editor"]), max_size=8),
     said=st.sets(KEYS, max_size=8),
@@ -130,12 +131,3 @@ def test_no_role_appears_that_was_not_said(mapping: Mapping[str, str], said: set
     """Whatever the mapping and the claims, a role is given only for an app role value that is its key."""
     given_roles = roles(role_mapping(mapping), *said)
     assert set(given_roles) <= {role for key, role in mapping.items() if key in said}
-
-
-@given(mapping=st.dictionaries(KEYS, st.just("Admin"), max_size=8))
-def test_every_key_of_a_mapping_means_exactly_one_thing(mapping: Mapping[str, str]) -> None:
-    """Sorting a mapping neither loses a key nor counts one twice, unless two spell the same group."""
-    sorted_out = role_mapping(mapping)
-    meanings = len(sorted_out.app_roles) + len(sorted_out.groups) + len(sorted_out.group_names)
-    spelt_alike = {key.lower() for key in mapping if key.count("-") >= 4}
-    assert len(mapping) - len(spelt_alike) <= meanings <= len(mapping)

@@ -102,6 +102,7 @@ def test_J1_a_password_is_masked_wherever_it_stands_in_a_url(url: str) -> None:
     assert "h" in shown
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r\n"), min_size=1, max_size=30).map("hush-{}-hush".format))
 def test_J1_no_password_of_a_url_is_shown(password: str) -> None:
     """Whatever characters a password has, it is masked."""
@@ -172,7 +173,7 @@ def test_the_reference_page_is_what_the_code_says(project_root: Path) -> None:
     assert reference() in (project_root / "docs/reference/settings.md").read_text("utf-8")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(1, 999_999), unit=st.sampled_from("smhd"))
 def test_a_duration_is_shown_as_it_could_be_written(count: int, unit: str) -> None:
     """What is shown for a duration, written into the variable, means the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entra.tokens import OTHER_TENANT, TENANT
@@ -145,6 +145,7 @@ def test_an_emulator_may_not_send_browsers_elsewhere(name: str) -> None:
     assert name in refused(emulated(**{name: "http://evil.test/x"}), EMULATOR).sentence
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["issuer", *ENDPOINTS]), st.text(max_size=40) | st.none() | st.integers())
 )
@@ -159,8 +160,8 @@ def test_no_document_makes_anything_but_metadata_or_a_refusal(document: dict[str
 
 @pytest.mark.parametrize(
     "text",
-    ["", TENANT + "x", "{" + TENANT + "}", TENANT.replace("-", ""), TENANT[:-1], f" {TENANT}", f"{TENANT}\n", None, 5,
-     "ａaaabbbb-0000-cccc-1111-dddd2222eeee", "aaaabbbb-0000-cccc-1111-dddd2222eee\u0663"],
+    ["", TENANT + "x", "{" + TENANT + "}", TENANT.replace("-", ""), TENANT[:-1], f" {TENANT}", f"{TENANT}\n",
+     None, 5, "ａaaabbbb-0000-cccc-1111-dddd2222eeee", "aaaabbbb-0000-cccc-1111-dddd2222eee\u0663"],
 )  # fmt: skip
 def test_what_is_no_guid_is_none(text: object) -> None:
     """Only the hyphenated form in ASCII is a GUID."""

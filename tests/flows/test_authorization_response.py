@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.errors import ResponseRefused, StateMissing
@@ -132,6 +132,7 @@ NAMES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, st.text(max_size=20)), max_size=8))
 def test_any_pairs_are_one_answer_or_refused(pairs: list[tuple[str, str]]) -> None:
     """Whatever a visitor sends is an answer with exactly one of code and error, or `ResponseRefused`."""

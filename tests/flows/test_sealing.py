@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.errors import ConfigurationError
@@ -17,6 +17,7 @@ SEALER = Sealer([KEY], purpose="pending sign-in")
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
+@settings(deadline=None)
 @given(plain=st.binary(max_size=3000), context=st.text(max_size=30))
 def test_what_was_sealed_opens_with_the_same_context(plain: bytes, context: str) -> None:
     """Any bytes come out as they went in."""
@@ -69,6 +70,7 @@ def test_F7_a_seal_of_another_purpose_is_refused() -> None:
     assert SEALER.unseal(other.seal(b"x", context="a"), context="a") is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_makes_unsealing_raise(text: str) -> None:
     """Any text that is not a seal of ours is None."""

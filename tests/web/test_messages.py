@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.errors import RequestRefused
@@ -100,6 +100,7 @@ def test_F4_two_hundred_cookies_are_read() -> None:
     assert with_cookies(header).cookie(NAME) == "a"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_F4_no_cookie_header_makes_reading_raise(header: str) -> None:
     """Any text is some cookies or none."""
@@ -164,6 +165,7 @@ def test_too_many_parameters_are_refused() -> None:
     assert len(request(query="&".join(["a=b"] * 50)).query_pairs()) == 50
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100), st.binary(max_size=100))
 def test_no_query_and_no_body_makes_reading_raise(query: str, body: bytes) -> None:
     """Any bytes are some parameters or none."""

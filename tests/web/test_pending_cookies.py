@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.flows.pending import MOST_PENDING, MOST_PENDING_CHARACTERS
@@ -179,6 +179,7 @@ def test_A17_the_count_survives_in_a_sealed_cookie() -> None:
     assert COOKIES.refusals(request(line.partition(";")[0]), RULES) == refusals
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_A17_a_forged_count_is_none(value: str) -> None:
     """Any other value of the cookie is a count of nothing."""

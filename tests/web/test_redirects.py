@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.web.messages import WebRequest, WebResponse
@@ -246,6 +246,7 @@ def test_our_own_pages_are_no_landing_page(target: str) -> None:
     assert safe_next_path(target, own_prefix="/auth") == FRONT_PAGE
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_what_is_allowed_is_a_plain_path(text: str) -> None:
     """Any text becomes ASCII that begins with one slash and holds nothing a header could break on."""
@@ -258,6 +259,7 @@ def test_what_is_allowed_is_a_plain_path(text: str) -> None:
     assert safe_next_path(landing, own_prefix="/auth") == landing
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_A24_any_path_of_the_application_survives_the_way_over_the_sign_in_page(path: str) -> None:
     """A page whose path holds spaces, percent signs, question marks or letters is where the person lands."""
