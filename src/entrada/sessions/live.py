@@ -55,4 +55,6 @@ class LiveSessions:
         self._entries.clear()
 
     def _hash(self, cookie_value: str) -> bytes:
-        return hashlib.blake2b(cookie_value.encode("utf-8", "replace"), key=self._key, digest_size=16).digest()
+        return hashlib.blake2b(
+            cookie_value.encode("utf-8", "replace"), key=self._key, digest_size=16
+        ).digest()
