@@ -33,6 +33,8 @@ StartServers 1
 ServerLimit 1
 ThreadsPerChild 25
 MaxRequestWorkers 25
+MinSpareThreads 1
+MaxSpareThreads 25
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 {user}
@@ -79,7 +81,7 @@ def start_apache(provider: Provider, folder: Path, port: int) -> Server:
             user=_user(folder),
             client_id=provider.client_id,
             client_secret=provider.client_secret,
-            ca_file=provider.ca_file,
+            ca_file=shutil.copy(provider.ca_file, folder / "ca.pem"),
             **_endpoints(provider),
         )
     )
@@ -91,11 +93,9 @@ def _endpoints(provider: Provider) -> dict[str, str]:
     url = f"{provider.authority}/v2.0/.well-known/openid-configuration"
     with urlopen(url, context=trust) as answer:
         metadata = json.load(answer)
-    found = {
-        name: metadata[name] for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
-    }
-    # The module takes https alone; the client then goes to the emulator's plain listener as with the others.
-    return {name: value.replace(provider.http_url, provider.https_url) for name, value in found.items()}
+    wanted = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+    # The module takes https alone; the client goes to the emulator's plain listener all the same.
+    return {name: metadata[name].replace(provider.http_url, provider.https_url) for name in wanted}
 
 
 def _user(folder: Path) -> str:

@@ -7,6 +7,7 @@ the walk is the server: parsing HTTP, the framework, and two hops to a thread an
 from __future__ import annotations
 
 import functools
+import logging
 import statistics
 import time
 from collections import defaultdict
@@ -48,13 +49,16 @@ def breakdown(provider: Provider, folder: Path, *, count: int) -> dict[str, floa
     """Microseconds of CPU for each step, medians over so many sign-ins after a few that do not count."""
     (folder / "breakdown").mkdir()
     settings, found = load_settings(entrada_environment(provider, folder / "breakdown", 8000))
+    logging.getLogger("entrada").setLevel(logging.ERROR)
     auth = build_auth_routes(settings, found)
     spent: dict[str, list[float]] = defaultdict(list)
+    browser = Browser((provider.https_url, provider.http_url))
     try:
         with timed_steps(spent):
             for number in range(count + 10):
-                walk(auth, f"person{number % 20}@contoso.test")
+                walk(auth, f"person{number % 20}@contoso.test", browser)
     finally:
+        browser.close()
         auth.relying_party.close()
     warm = {name: times[-count * (len(times) // (count + 10)) :] for name, times in spent.items()}
     result = {name: statistics.median(warm[name]) * 1e6 for name, _, _ in STEPS}
@@ -63,7 +67,7 @@ def breakdown(provider: Provider, folder: Path, *, count: int) -> dict[str, floa
     return result
 
 
-def walk(auth: AuthRoutes, person: str, browser: Browser = Browser()) -> None:
+def walk(auth: AuthRoutes, person: str, browser: Browser) -> None:
     """One sign-in by calls: no server, only the provider is asked over the network."""
     headers = {"host": HOST, **PAGE_VISIT}
     begun = auth.handle(WebRequest(method="GET", path="/auth/entra/start", query="next=/", headers=headers))

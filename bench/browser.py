@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
 PAGE_VISIT = {
-    "user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Safari/537.36",
     "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "accept-language": "en-GB,en;q=0.9",
     "sec-fetch-mode": "navigate",
@@ -40,7 +41,7 @@ class Browser:
     _jar: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def sign_in(self, start_url: str, person: str) -> str:
-        """Signs the person in at the application that begins at this address; the Cookie header they end with.
+        """Signs the person in at the application that begins here; the Cookie header they end with.
 
         Raises:
             SignInFailed: a step did not lead on.

@@ -35,7 +35,8 @@ def peer_python() -> Path:
         return python
     print("Installing the peers' packages into bench/.cache/venv ...", file=sys.stderr, flush=True)
     venv.create(_VENV, with_pip=True, clear=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", _REQUIREMENTS]
+    install: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
+    install += ["--require-hashes", "--requirement", _REQUIREMENTS]
     try:
         subprocess.run(install, check=True, capture_output=True, text=True, timeout=300)
     except subprocess.CalledProcessError as failure:

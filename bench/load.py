@@ -19,9 +19,15 @@ _REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
+    """`per_second`: as the clock on the wall has it. `cpu_us`: of the server, for one request."""
+
     per_second: float
     cpu_us: float
-    """CPU of the server for one request, in microseconds."""
+
+    @property
+    def per_cpu_second(self) -> float:
+        """What the server would answer with a core to itself, whatever else ran on it."""
+        return 1e6 / self.cpu_us
 
 
 def load(

@@ -1,4 +1,4 @@
-"""Who signs people in: Entrada, and what one would use instead. Each is a server and the address it begins at."""
+"""Who signs people in: Entrada, and what one would use instead."""
 
 from __future__ import annotations
 

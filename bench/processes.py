@@ -117,7 +117,7 @@ def start(
     core: int = SERVER_CORE,
     talks: bool = False,
 ) -> Server:
-    """Starts a process on one core, its output in a file of the folder. `talks` lets `Server.ask` speak to it.
+    """Starts a process on one core, its output in a file of the folder. `talks`: see `Server.ask`.
 
     Raises:
         CannotRun: the program is not there.

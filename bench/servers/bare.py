@@ -32,7 +32,7 @@ sessions: dict[str, dict[str, Any]] = {}
 idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
+async def app(scope: Any, _: Any, send: Any) -> None:
     if scope["path"] == "/start":
         await begin(send)
     else:

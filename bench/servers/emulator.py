@@ -21,7 +21,7 @@ def count_connections() -> None:
     """A protocol's `connection_made` is called once for each TLS handshake that succeeded."""
     original = HttpToolsProtocol.connection_made
 
-    def counted(self: HttpToolsProtocol, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def counted(self: HttpToolsProtocol, transport: asyncio.Transport) -> None:
         global made
         if transport.get_extra_info("sslcontext") is not None:
             made += 1

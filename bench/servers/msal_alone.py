@@ -32,7 +32,7 @@ shared = None if os.environ.get("BENCH_PER_SIGN_IN") else make_application()
 flows: dict[str, dict[str, Any]] = {}
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
+async def app(scope: Any, _: Any, send: Any) -> None:
     client = shared or make_application()
     if scope["path"] == "/start":
         flow = client.initiate_auth_code_flow(SCOPES, redirect_uri=REDIRECT_URI)
