@@ -36,8 +36,7 @@ def test_the_python_examples_run(guide: str) -> None:
 def test_the_test_example_passes(guide: str, pytester: pytest.Pytester) -> None:
     """The example test file passes as it stands."""
     example = next(block for block in _blocks(guide, "python") if "def test_" in block)
-    pytester.makepyfile(example.replace("pytest_plugins =", "plugins ="))
-    pytester.makeconftest("pytest_plugins = ['entrada.emulator.pytest_plugin']")
+    pytester.makepyfile(example)
     pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
 
 

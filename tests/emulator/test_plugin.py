@@ -128,8 +128,7 @@ SIGN_IN = """
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with the plug-in switched on."""
-    pytester.makeconftest("pytest_plugins = ['entrada.emulator.pytest_plugin']")
+    """A project in whose environment entrada is installed: nothing has to be switched on."""
     return pytester
 
 
