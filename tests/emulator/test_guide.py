@@ -37,7 +37,7 @@ def test_the_test_example_passes(guide: str, pytester: pytest.Pytester) -> None:
     """The example test file passes as it stands."""
     example = next(block for block in _blocks(guide, "python") if "def test_" in block)
     pytester.makepyfile(example)
-    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=2)
 
 
 def test_the_directory_example_loads(guide: str, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_a_projects_tests(project: pytest.Pytester, options: list[str]) -> None:
     """The fixtures work with the emulator in this process and in one of its own."""
     project.makepyfile(PROJECT)
-    result = project.runpytest_inprocess("-q", "-p", "no:cacheprovider", *options)
+    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider", *options)
     result.assert_outcomes(passed=3)
 
 
