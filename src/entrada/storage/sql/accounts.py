@@ -43,6 +43,7 @@ from entrada.storage.keeping import (
     without_grant,
 )
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.prepared import run
 from entrada.storage.sql.revocation import note_change
 from entrada.storage.sql.sessions import END_OF_USER, end
 from entrada.storage.sql.tables import identities, role_grants, users
@@ -138,7 +139,7 @@ class SqlAccountStore(AccountStore):
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         with self._database.reading() as connection:
-            return users_of(connection.execute(FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
+            return users_of(run(connection, FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
 
     def create(
         self,
@@ -152,7 +153,7 @@ class SqlAccountStore(AccountStore):
         user = new_user(user_id, identity, profile, entra_grants, now)
         try:
             with self._database.writing() as connection:
-                connection.execute(ADD_USER, {"id": user_id, "created_at": now, **row_of(user.profile)})
+                run(connection, ADD_USER, {"id": user_id, "created_at": now, **row_of(user.profile)})
                 add_identity(connection, user_id, user.identities[0])
                 add_grants(connection, user_id, user.grants)
         except IntegrityError:
@@ -185,9 +186,9 @@ class SqlAccountStore(AccountStore):
         with self._database.writing() as connection:
             before = self._held(connection, user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
-            connection.execute(SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
+            run(connection, SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
             if after.profile != before.profile:
-                connection.execute(SET_PROFILE, {"user_id": user_id, **row_of(after.profile)})
+                run(connection, SET_PROFILE, {"user_id": user_id, **row_of(after.profile)})
             if after.grants != before.grants:
                 drop_grants(
                     connection, user_id, [grant for grant in before.grants if grant not in after.grants]
@@ -209,7 +210,7 @@ class SqlAccountStore(AccountStore):
                 end(connection, END_OF_USER, user_id)
             if disabled != user.is_enabled:
                 return user
-            connection.execute(SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
+            run(connection, SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
             note_change(connection)
         return replace(user, disabled_at=disabled_at)
 
@@ -235,7 +236,7 @@ class SqlAccountStore(AccountStore):
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:
-            return users_of(connection.execute(LIST, {"after": after or "", "at_most": limit}))
+            return users_of(run(connection, LIST, {"after": after or "", "at_most": limit}))
 
     def _held(self, connection: Connection, user_id: UserId) -> User:
         user = self._held_or_none(connection, user_id)
@@ -249,7 +250,7 @@ class SqlAccountStore(AccountStore):
 
 
 def only_user(connection: Connection, statement: Select[Any], names: dict[str, str]) -> User | None:
-    found = users_of(connection.execute(statement, names))
+    found = users_of(run(connection, statement, names))
     return found[0] if found else None
 
 
@@ -310,7 +311,8 @@ def row_of(profile: Profile) -> dict[str, object]:
 
 
 def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity) -> None:
-    connection.execute(
+    run(
+        connection,
         ADD_IDENTITY,
         {
             "tenant_id": linked.identity.tenant_id,
@@ -324,7 +326,8 @@ def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity
 
 def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
     if grants:
-        connection.execute(
+        run(
+            connection,
             ADD_GRANT,
             [
                 {
@@ -341,7 +344,8 @@ def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGra
 
 def drop_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
     if grants:
-        connection.execute(
+        run(
+            connection,
             DROP_GRANT,
             [{"user_id": user_id, "role": grant.role, "source": grant.source.value} for grant in grants],
         )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, update
 
+from entrada.storage.sql.prepared import run
 from entrada.storage.sql.tables import revocation
 
 GROW = update(revocation).values(epoch=revocation.c.epoch + 1)
 
 
 def note_change(connection: Connection) -> None:
-    connection.execute(GROW)
+    run(connection, GROW, {})

@@ -28,6 +28,7 @@ from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.sql.prepared import run
 from entrada.storage.sql.revocation import note_change
 from entrada.storage.sql.tables import sessions, spent_sign_ins
 
@@ -66,7 +67,7 @@ class SqlSessionStore(SessionStore):
     def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
         try:
             with self._database.writing() as connection:
-                connection.execute(OPEN, row_of(session))
+                run(connection, OPEN, row_of(session))
                 if replaces is not None:
                     end(connection, END, replaces)
         except IntegrityError:
@@ -76,14 +77,15 @@ class SqlSessionStore(SessionStore):
         # A row that `open` cannot have written is no session; other sessions go on.
         with self._database.reading() as connection:
             try:
-                row = connection.execute(FIND, {"session_id": session_id}).one_or_none()
+                row = next(iter(run(connection, FIND, {"session_id": session_id})), None)
             except DamagedRow:
                 return None
         return None if row is None else session_of(row)
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> None:
         with self._database.writing() as connection:
-            connection.execute(
+            run(
+                connection,
                 TOUCH,
                 {"session_id": session_id, "last_seen_at": last_seen_at, "idle_expires_at": idle_expires_at},
             )
@@ -103,7 +105,7 @@ class SqlSessionStore(SessionStore):
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
         try:
             with self._database.writing() as connection:
-                connection.execute(SPEND, {"id": sign_in_id, "expires_at": expires_at})
+                run(connection, SPEND, {"id": sign_in_id, "expires_at": expires_at})
         except IntegrityError:
             return False
         return True
@@ -117,13 +119,13 @@ class SqlSessionStore(SessionStore):
 
     def prune(self, *, now: datetime) -> int:
         with self._database.writing() as connection:
-            pruned = connection.execute(PRUNE_SESSIONS, {"now": now}).rowcount
-            return pruned + connection.execute(PRUNE_SPENT, {"now": now}).rowcount
+            pruned = run(connection, PRUNE_SESSIONS, {"now": now}).rowcount
+            return pruned + run(connection, PRUNE_SPENT, {"now": now}).rowcount
 
 
 def end(connection: Connection, statement: Delete, value: str) -> int:
     """How many sessions ended; the epoch grows if any did."""
-    ended = connection.execute(statement, {"value": value}).rowcount
+    ended = run(connection, statement, {"value": value}).rowcount
     if ended:
         note_change(connection)
     return ended
