@@ -115,7 +115,7 @@ def prepare(statement: Select[Any] | UpdateBase, names: tuple[str, ...]) -> Prep
     return Prepared(
         sql=str(compiled),
         places=[place_of(compiled, name) for name in compiled.positiontup or ()],
-        row=row_maker([column.key for column in columns]) if columns else None,
+        row=row_maker([str(column.key) for column in columns]) if columns else None,
         columns=[column.type.dialect_impl(SQLITE).result_processor(SQLITE, None) for column in columns],
     )
 
