@@ -1,0 +1,69 @@
+"""Real products that the tests start, each in a virtual environment of its own under .venvs.
+
+They are not the project's dependencies, and pin what it must not: so they live beside .venv. Each is
+installed once; a stamp says of what and where, and a lock keeps two runs from installing together.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from house import tools
+
+ENVIRONMENTS = tools.ROOT / ".venvs"
+_INSTALL_SECONDS = 150
+
+
+def installed(requirement: str, *, python: str = "3.11") -> Path:
+    """The folder of the commands of a product, such as `mage-ai==0.9.80`, installed if need be.
+
+    `python` is the version the product is known to run on; without it this run's own is tried.
+    Ends the test when it cannot be installed.
+    """
+    folder = ENVIRONMENTS / requirement.partition("==")[0]
+    stamp, made_of = folder / ".installed", f"{folder}\n{requirement}\n"
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    (ENVIRONMENTS / ".gitignore").write_text("*\n", "utf-8")
+    with (ENVIRONMENTS / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
+            _install(requirement, folder, python)
+            stamp.write_text(made_of, "utf-8")
+    return folder / "bin"
+
+
+def _install(requirement: str, folder: Path, python: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    if not _done([*uv, "python", "find", "--no-project", python]):
+        python = sys.executable
+    for command in (
+        [*uv, "venv", "--no-project", "--python", python, str(folder)],
+        [*uv, "pip", "install", "--python", str(folder / "bin/python"), requirement],
+    ):
+        problem = _problem(command)
+        if problem:
+            shutil.rmtree(folder, ignore_errors=True)
+            tools.could_not_run(f"{requirement} cannot be installed: {problem}")
+
+
+def _done(command: list[str]) -> bool:
+    return not _problem(command)
+
+
+def _problem(command: list[str]) -> str:
+    """Nothing when the command worked, else its last words."""
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    try:
+        answer = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done after {_INSTALL_SECONDS} s"
+    lines = (answer.stderr.strip() or f"status {answer.returncode}").splitlines()
+    return "" if answer.returncode == 0 else lines[-1].strip()
