@@ -111,10 +111,27 @@ def openid_configuration(world: World, request: Request, segment: str, *, versio
         "msgraph_host": host,
         "rbac_url": f"{base}/rbac",
     }
+    if version == 1:
+        _as_version_1(document, f"{base}/{name}")
     wrong = world.faults.take(("wrong_issuer",), "discovery")
     if wrong:
         document["issuer"] = wrong.parameters.get("issuer", f"{base}/somebody-else/v2.0")
     return _public(tamper_document(world, "discovery", document))
+
+
+def _as_version_1(document: dict[str, Any], tenant_url: str) -> None:
+    """What the older metadata says differently; its userinfo endpoint is the tenant's own."""
+    newer = ("preferred_username", "name", "tid", "ver", "at_hash", "c_hash")
+    older = ("amr", "given_name", "family_name", "nickname")
+    del document["request_uri_parameter_supported"]
+    document |= {
+        "response_types_supported": ["code", "id_token", "code id_token", "token id_token", "token"],
+        "scopes_supported": ["openid"],
+        "claims_supported": [*(c for c in document["claims_supported"] if c not in newer), *older],
+        "microsoft_multi_refresh_token": True,
+        "check_session_iframe": f"{tenant_url}/oauth2/checksession",
+        "userinfo_endpoint": f"{tenant_url}/openid/userinfo",
+    }
 
 
 def keys(world: World, request: Request, segment: str, *, version: int = 2) -> Response:

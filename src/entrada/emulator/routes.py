@@ -85,10 +85,10 @@ def _other(world: World, request: Request, first: str, rest: str) -> tuple[str, 
         from .control import control
 
         return "control", partial(control, world, request, rest)
-    if first in ("v1.0", "beta") or (first, rest) == ("oidc", "userinfo"):
+    if first in ("v1.0", "beta") or (first, rest) == ("oidc", "userinfo") or rest == "openid/userinfo":
         from .graph.routes import graph
 
-        return ("userinfo" if first == "oidc" else "graph"), partial(graph, world, request)
+        return ("graph" if first in ("v1.0", "beta") else "userinfo"), partial(graph, world, request)
     if rest.lower().startswith("userrealm/") and request.method == "GET":
         return "userrealm", partial(discovery.user_realm, world, rest.partition("/")[2])
     if first == "devicelogin" and not rest:

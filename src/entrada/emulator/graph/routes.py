@@ -76,7 +76,7 @@ def graph(world: World, request: Request) -> Response:
     path = "/" + request.path.partition("/")[2].partition("/")[2]
     try:
         who = caller(world, request)
-        if request.path == "/oidc/userinfo":
+        if request.path.endswith(("/oidc/userinfo", "/openid/userinfo")):
             return people.userinfo(world, request, who)
         fault = world.faults.take(("graph_error",), f"graph:{request.path}")
         if fault is not None:
