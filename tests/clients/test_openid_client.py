@@ -78,6 +78,20 @@ def test_plain_http_when_the_client_allows_it(
     assert answer["claims"]["iss"] == plain
 
 
+def test_the_older_endpoints(
+    emulator: RunningEmulator, running_script: JavaScriptClient, person: PlainBrowser
+) -> None:
+    """A client pointed at version 1 signs in there: older issuer, older claims, the tenant's userinfo."""
+    older = f"{emulator.https_url}/{CONTOSO_ID}/"
+    running_script.ask("open", issuer=older, clientId=CLIENT_ID, secret=CLIENT_SECRET)
+    address = running_script.ask("begin", redirectUri=CALLBACK, scope="openid")
+    answer = running_script.ask("complete", url=person.sign_in(address, "ed@contoso.test").url)
+    claims = answer["claims"]
+    assert (claims["iss"], claims["ver"], claims["upn"]) == (older, "1.0", "ed@contoso.test")
+    told = running_script.ask("userInfo", accessToken=answer["access_token"], subject=claims["sub"])
+    assert told["name"] == "Ed Codd"
+
+
 def test_the_answer_as_a_posted_form(relying_party: JavaScriptClient, person: PlainBrowser) -> None:
     """response_mode=form_post answers by a form that the client reads as it reads a query."""
     address = relying_party.ask("begin", redirectUri=CALLBACK, scope=SCOPE, response_mode="form_post")
