@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from entrada.build import open_stores
 from entrada.emulator import RunningEmulator, start
 from walks.refusals import Watch
 from walks.site import Site, served
@@ -21,6 +22,17 @@ from walks.visitor import Visitor, new_http
 
 NewVisitor = Callable[..., Visitor]
 Serve = Callable[..., Site]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_authorities_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """ENTRADA_CA_BUNDLE alone must do, whatever stands here; and reading the system's list takes a while."""
+    empty = tmp_path_factory.mktemp("authorities")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            patch.setenv(name, str(empty / "none.pem"))
+        patch.setenv("SSL_CERT_DIR", str(empty))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +61,23 @@ def site(emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) ->
         yield running
 
 
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An SQLite database with every table and nobody in it, as a file's content."""
+    file = tmp_path_factory.mktemp("new") / "entrada.db"
+    open_stores(f"sqlite:///{file}").close()
+    return file.read_bytes()
+
+
 @pytest.fixture
-def serve(emulator: RunningEmulator, tmp_path: Path) -> Iterator[Serve]:
+def serve(emulator: RunningEmulator, tmp_path: Path, new_database: bytes) -> Iterator[Serve]:
     """`serve(ENTRADA_GUESTS="allow")`: a site of its own, gone at the end of the test."""
     with ExitStack() as running:
 
         def serve_one(**settings: Any) -> Site:
-            settings.setdefault("database", tmp_path / "entrada.db")
+            database = settings.setdefault("database", tmp_path / "entrada.db")
+            if database is not None and not database.exists():
+                database.write_bytes(new_database)
             return running.enter_context(served(emulator, **settings))
 
         yield serve_one

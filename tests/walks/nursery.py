@@ -126,7 +126,13 @@ def nursery(environment: Mapping[str, str], directory: Path) -> Iterator[Nursery
 
 def plain_environment(home: Path) -> dict[str, str]:
     """What every program needs, and nothing of this machine's settings."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8"}
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "SSL_CERT_FILE": str(home / "none.pem"),
+        "SSL_CERT_DIR": str(home),
+    }
 
 
 def until(condition: Any, *, seconds: float = 20.0, pause: float = 0.01) -> None:

@@ -42,7 +42,7 @@ class Watch:
         token_requests: int | None = None,
     ) -> str:
         """The text of the page, after all that "refuse" means was checked."""
-        assert answer.status_code == status, f"{answer.status_code}: {text_of(answer)}"
+        assert answer.status_code == status, f"{answer.status_code}: {text_of(answer)}{self._tracebacks()}"
         assert answer.headers["content-type"].startswith("text/html")
         assert not any(_SESSION_SET.match(line) for line in answer.headers.get_list("set-cookie"))
         if self._visitor.site.database:
@@ -77,6 +77,9 @@ class Watch:
     @property
     def events(self) -> list[str]:
         return [record.getMessage() for record in self.records if record.name == EVENTS]
+
+    def _tracebacks(self) -> str:
+        return "\n".join(logging.Formatter().formatException(r.exc_info) for r in self.records if r.exc_info)
 
     def _one_event(self) -> str:
         refusals = [line for line in self.events if "_refused " in line]
