@@ -157,7 +157,7 @@ def shot(shots_directory: Path) -> Callable[[Page, str], Path]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that drive a browser, and lets them run last (see `browser`)."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if "chromium_path" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 

@@ -110,15 +110,9 @@ class StateMissing(ResponseRefused):
 
 
 class SignInExpired(ResponseRefused):
-    """`next_path` is where the person was going, so that the page can offer to start again there."""
-
     code = "sign_in_expired"
     default_sentence = "This sign-in took longer than ten minutes, so it was dropped."
     default_hint = "Start again; you will land on the same page."
-
-    def __init__(self, *, next_path: str) -> None:
-        self.next_path = next_path
-        super().__init__()
 
 
 class SignInAlreadyUsed(ResponseRefused):
@@ -148,13 +142,11 @@ class EntraRefused(SignInError):
         description: str = "",
         correlation_id: str | None = None,
         trace_id: str | None = None,
-        next_path: str = "/",
     ) -> None:
         self.error = error
         self.aadsts = aadsts
         self.description = description
         self.trace_id = trace_id
-        self.next_path = next_path
         super().__init__(sentence, hint=hint, fixer=fixer, correlation_id=correlation_id)
 
 

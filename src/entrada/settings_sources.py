@@ -123,19 +123,24 @@ def _read(environ: Mapping[str, str], name: str, *, secret: bool) -> str:
         raise ConfigurationError(
             f"{name} and {name}_FILE are both set.", hint="Keep the one you mean.", setting=name
         )
+    return _secret_in(path, f"{name}_FILE")
+
+
+def _secret_in(path: str, name: str) -> str:
+    """The content of a file that the setting `name` names."""
     try:
         value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{name}_FILE names {path!r}, which cannot be read ({type(error).__name__}).",
+            f"{name} names {path!r}, which cannot be read ({type(error).__name__}).",
             hint="Check the path, and that the user Entrada runs as may read it.",
-            setting=f"{name}_FILE",
+            setting=name,
         ) from None
     if not value:
         raise ConfigurationError(
-            f"{name}_FILE names {path!r}, which is empty.",
-            hint="Write the secret into it, or drop the variable.",
-            setting=f"{name}_FILE",
+            f"{name} names {path!r}, which is empty.",
+            hint="Write the secret into it, or drop the setting.",
+            setting=name,
         )
     return value
 
@@ -156,6 +161,16 @@ def _from_file(file: Path | None, declared: Mapping[str, FieldInfo]) -> Iterator
             hint='Each line is name = "value".',
         ) from None
     for name, value in entries.items():
+        base = name.removesuffix("_file")
+        if base != name and base in declared and is_secret(declared[base]) and isinstance(value, str):
+            if base in entries:
+                raise ConfigurationError(
+                    f"{base} and {name} are both set in {str(file)!r}.",
+                    hint="Keep the one you mean.",
+                    setting=native_name(base),
+                )
+            yield base, _secret_in(value, name)
+            continue
         if name not in declared:
             raise ConfigurationError(
                 f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",

@@ -129,10 +129,9 @@ def test_the_code_never_changes_the_error() -> None:
 
 def test_an_error_answer_is_read() -> None:
     """Code, trace and correlation id come out of the description; the rest is help."""
-    refusal = read_entra_error("access_denied", _as_entra_writes("65004"), next_path="/reports")
+    refusal = read_entra_error("access_denied", _as_entra_writes("65004"))
     assert (refusal.error, refusal.aadsts) == ("access_denied", "65004")
     assert (refusal.correlation_id, refusal.trace_id) == (CORRELATION_ID, TRACE_ID)
-    assert refusal.next_path == "/reports"
     assert refusal.sentence == help_for("access_denied", "65004").sentence
     assert refusal.fixer is Fixer.PERSON
 

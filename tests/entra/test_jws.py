@@ -152,10 +152,10 @@ def test_B11_an_encrypted_token_is_refused_quickly() -> None:
     head = b64(
         json.dumps({"alg": "PBES2-HS256+A128KW", "enc": "A128GCM", "p2c": 2**31, "p2s": "AA"}).encode()
     )
-    started = time.perf_counter()
+    started = time.thread_time()
     assert refused_check(f"{head}.AAAA.AAAA.AAAA.AAAA") == "form"
     assert refused_check(f"{head}.AAAA.AAAA") == "header"
-    assert time.perf_counter() - started < QUICK_SECONDS
+    assert time.thread_time() - started < QUICK_SECONDS
 
 
 def test_B11_a_token_within_a_token_is_refused() -> None:
@@ -166,9 +166,9 @@ def test_B11_a_token_within_a_token_is_refused() -> None:
 def test_B12_a_token_over_64_kB_is_refused_before_parsing() -> None:
     """Five megabytes of header cost no more than looking at their length."""
     huge = with_header(json.dumps(header(x="a" * 5_000_000)))
-    started = time.perf_counter()
+    started = time.thread_time()
     assert refused_check(huge) == "size"
-    assert time.perf_counter() - started < QUICK_SECONDS
+    assert time.thread_time() - started < QUICK_SECONDS
 
 
 def test_B12_the_limit_is_exact() -> None:
@@ -274,10 +274,10 @@ def test_a_surrogate_pair_is_one_character() -> None:
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_B33_deep_nesting_is_refused_without_a_recursion_error(opening: str, closing: str) -> None:
     """Five thousand levels are refused as such, quickly."""
-    deep = '{"a":' + opening * 5000 + "1" + closing * 5000 + "}"
-    started = time.perf_counter()
-    assert refused_check(with_payload(deep)) == "json"
-    assert time.perf_counter() - started < QUICK_SECONDS
+    deep = with_payload('{"a":' + opening * 5000 + "1" + closing * 5000 + "}")
+    started = time.thread_time()
+    assert refused_check(deep) == "json"
+    assert time.thread_time() - started < QUICK_SECONDS
 
 
 def test_B33_the_depth_limit_is_exact_and_brackets_in_text_do_not_count() -> None:
@@ -294,10 +294,10 @@ def test_B33_the_depth_limit_is_exact_and_brackets_in_text_do_not_count() -> Non
 )
 def test_B33_broken_json_of_any_shape_is_refused_quickly(text: str) -> None:
     """No text makes the depth scan slow: it runs once over the bytes."""
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(JsonRefused):
         read_json_object((text + "[" * (DEPTH_LIMIT + 1)).encode())
-    assert time.perf_counter() - started < 2 * QUICK_SECONDS
+    assert time.thread_time() - started < 2 * QUICK_SECONDS
 
 
 @pytest.mark.parametrize("typ", ["at+jwt", "logout+jwt", "JOSE", "", None, 5, ["JWT"], "application/at+jwt"])

@@ -195,9 +195,6 @@ def drips_chunked(handler: Handler) -> None:
     handler.close_connection = True
 
 
-@pytest.mark.xfail(
-    reason="the whole-answer limit is looked at only between reads of 64 kB, which a drip never ends"
-)
 @pytest.mark.parametrize("behaviour", [drips, drips_chunked])
 def test_an_answer_that_drips_is_cut_off(transport: PooledTransport, behaviour: Behaviour) -> None:
     """An answer that never stalls is given up when the limit for the whole of it has passed."""

@@ -818,6 +818,9 @@ def test_C7_a_member_is_no_guest(said: dict[str, Any]) -> None:
         f"https://sts.windows.net/{OTHER_TENANT}/x",
         f"https://mallory.test/?https://sts.windows.net/{OTHER_TENANT}/",
         f"https://sts.windows.net/{OTHER_TENANT}/\n",
+        f"https://sts.windows.net/{'-' * 36}/",
+        f"https://login.micr0softonline.com/{OTHER_TENANT}/v2.0",
+        f"https://login.microsoftonline.com/{OTHER_TENANT}/v3.0",
     ],
 )
 def test_C7_only_entras_own_addresses_name_a_home_tenant(idp: str) -> None:
@@ -825,6 +828,21 @@ def test_C7_only_entras_own_addresses_name_a_home_tenant(idp: str) -> None:
     found = verified(idp=idp)
     assert found.is_guest
     assert found.home_tenant is None
+
+
+def test_C7_the_home_tenant_is_known_also_at_a_login_host_of_ones_own() -> None:
+    """With another authority host in the settings, tenants of that host are recognised by its own address."""
+    template = "https://localhost:8443/{tenantid}/v2.0"
+
+    def home_of(idp: str) -> tuple[bool, str | None]:
+        raw = token(iss=template.replace("{tenantid}", TENANT), idp=idp)
+        found = verify(raw, issuer_template=template)
+        return found.is_guest, found.home_tenant
+
+    assert home_of(template.replace("{tenantid}", OTHER_TENANT)) == (True, OTHER_TENANT)
+    assert home_of(template.replace("{tenantid}", TENANT)) == (False, TENANT)
+    assert home_of(f"https://localhost:8444/{OTHER_TENANT}/v2.0") == (True, None)
+    assert home_of(f"https://localhost:8443/{OTHER_TENANT}/v3.0") == (True, None)
 
 
 # --- C17, C18: roles ---
@@ -945,6 +963,7 @@ def test_a_person_without_any_name_has_an_empty_one() -> None:
     found = verified(name=ABSENT, preferred_username=ABSENT)
     assert found.name == ""
     assert found.preferred_username is None
+    assert verified(preferred_username="\x00").preferred_username is None
 
 
 @pytest.mark.parametrize("claim", ["sid", "uti"])

@@ -77,7 +77,7 @@ SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
         "It is not set.", hint="Set it.", setting="ENTRADA_CLIENT_ID"
     ),
     DiscoveryRefused: lambda: DiscoveryRefused("The issuer differs.", hint="Check the tenant."),
-    SignInExpired: lambda: SignInExpired(next_path="/reports"),
+    SignInExpired: lambda: SignInExpired(),
     EntraRefused: refused,
     TooManyAttempts: lambda: TooManyAttempts(attempts=3, reason="You declined."),
     TokenRefused: lambda: TokenRefused("nonce", "it is another sign-in's"),

@@ -18,7 +18,6 @@ def refused(error: str) -> EntraRefused:
 SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
     errors.ConfigurationError: lambda: errors.ConfigurationError("x", hint="y"),
     errors.DiscoveryRefused: lambda: errors.DiscoveryRefused("x", hint="y"),
-    errors.SignInExpired: lambda: errors.SignInExpired(next_path="/"),
     errors.EntraRefused: lambda: refused("invalid_grant"),
     errors.TooManyAttempts: lambda: errors.TooManyAttempts(attempts=3, reason="x"),
     errors.TokenRefused: lambda: errors.TokenRefused("iss", "x"),

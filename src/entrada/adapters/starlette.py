@@ -128,7 +128,8 @@ def roles_required(*roles: str) -> Callable[[Endpoint], Endpoint]:
                     hint="Ask your administrator to assign it to you in Microsoft Entra ID, "
                     "then sign in again.",
                 )
-                return to_starlette(_auth(request).failure(refusal, web_request(request.scope)))
+                visit = web_request(request.scope)
+                return to_starlette(_auth(request).failure(refusal, visit, next_path=visit.path))
             return await endpoint(request)
 
         return guarded

@@ -75,5 +75,5 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_par
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for talkative in ("urllib3", "alembic"):
+    for talkative in ("urllib3", "alembic", "uvicorn"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -2,6 +2,8 @@
 
     for step in walk_through("http://localhost:8000", person="ada@contoso.test"):
         print(step)
+
+It signs in at the emulator, which lets a script answer for a person.
 """
 
 from __future__ import annotations

@@ -681,7 +681,6 @@ def read_entra_error(
     error_description: str | None,
     *,
     context: AadstsContext | None = None,
-    next_path: str = "/",
     error_codes: Sequence[object] = (),
     correlation_id: str | None = None,
     trace_id: str | None = None,
@@ -704,7 +703,6 @@ def read_entra_error(
         description=text if len(text) <= _KEEP_AT_MOST else text[: _KEEP_AT_MOST - 1] + "…",
         correlation_id=_guid(correlation_id) or _group(_CORRELATION.search(text)),
         trace_id=_guid(trace_id) or _group(_TRACE.search(text)),
-        next_path=next_path,
     )
 
 

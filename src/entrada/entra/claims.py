@@ -213,8 +213,6 @@ def read_home(claims: Mapping[str, Any], *, issuer: str, tenant_id: TenantId) ->
 
     Source: Microsoft, "ID token claims reference" (`idp`) and "Configure optional claims" (`acct`).
     """
-    if tenant_id == PERSONAL_ACCOUNTS:
-        return False, tenant_id
     home = _read_home_tenant(claims["idp"], issuer, tenant_id) if "idp" in claims else None
     is_guest = (
         claims.get("acct", 0) not in (0, "0")
@@ -227,21 +225,15 @@ def read_home(claims: Mapping[str, Any], *, issuer: str, tenant_id: TenantId) ->
 
 
 def _read_home_tenant(idp: object, issuer: str, tenant_id: TenantId) -> TenantId | None:
-    if idp == issuer:
-        return tenant_id
-    match = _ISSUER.fullmatch(idp) if isinstance(idp, str) else None
-    if match is None:
-        # The same login host as this token's issuer, whatever its address is.
-        if isinstance(idp, str) and (found := _tenant_by_shape_of(issuer, tenant_id, idp)):
-            return found
-        return PERSONAL_ACCOUNTS if idp == "live.com" else None
-    guid = parse_guid(match[2])
-    return TenantId(guid) if guid and match[1] in _ISSUER_HOSTS else None
-
-
-def _tenant_by_shape_of(issuer: str, tenant_id: TenantId, idp: str) -> TenantId | None:
-    before, _, after = issuer.partition(tenant_id)
-    if not (idp.startswith(before) and idp.endswith(after)):
+    if not isinstance(idp, str):
         return None
-    guid = parse_guid(idp[len(before) : len(idp) - len(after)])
+    if idp == "live.com":
+        return PERSONAL_ACCOUNTS
+    match = _ISSUER.fullmatch(idp)
+    # Another tenant of the login host that issued this token, whatever its address is, or of a known host.
+    before, _, after = issuer.partition(tenant_id)
+    if idp.startswith(before) and idp.endswith(after):
+        guid = parse_guid(idp[len(before) : len(idp) - len(after)])
+    else:
+        guid = parse_guid(match[2]) if match and match[1] in _ISSUER_HOSTS else None
     return TenantId(guid) if guid else None

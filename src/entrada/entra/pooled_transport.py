@@ -151,11 +151,14 @@ def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
 def _read_bounded(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := response.read(_CHUNK_BYTES):
+    # read1 gives what is there; read would wait for a full chunk, past any deadline. urllib3 1.26 lacks it.
+    read_some = getattr(response, "read1", response.read)
+    while chunk := read_some(_CHUNK_BYTES):
         size += len(chunk)
         if size > LARGEST_ANSWER_BYTES:
             response.close()
-            raise EntraUnavailable(reason=f"the answer was larger than {LARGEST_ANSWER_BYTES} bytes", answered=True)
+            reason = f"the answer was larger than {LARGEST_ANSWER_BYTES} bytes"
+            raise EntraUnavailable(reason=reason, answered=True)
         if time.monotonic() > deadline:
             response.close()
             raise EntraUnavailable(reason=f"the answer took longer than {WHOLE_ANSWER_SECONDS:g} s")

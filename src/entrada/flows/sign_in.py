@@ -139,7 +139,7 @@ class SignIn:
             raise ResponseRefused("This sign-in was begun with another tenant or application.")
         now = self.clock.now()
         if pending.is_expired(now):
-            raise SignInExpired(next_path=pending.next_path)
+            raise SignInExpired
         if not self.sessions.spend_sign_in(pending.state, expires_at=now + PENDING_LIFE):
             raise SignInAlreadyUsed
         self._check_issuer(response)
@@ -275,5 +275,4 @@ class SignIn:
                     client_id=self.application.client_id,
                 ),
             ),
-            next_path=pending.next_path,
         )

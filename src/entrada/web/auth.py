@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from entrada.errors import EntradaError, RequestRefused, TooManyAttempts
+from entrada.errors import AdmissionRefused, EntradaError, PageNotFound, TooManyAttempts
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.web.events import Event, record
@@ -60,10 +60,15 @@ class Auth:
         """What a form that posts to /auth/logout carries as `csrf_token`."""
         return form_token_of(self.session_cookie(request) or "", self.form_key)
 
-    def failure(self, error: EntradaError, request: WebRequest) -> WebResponse:
-        """The page, or for a script the JSON, of a refusal; logged once."""
+    def failure(
+        self, error: EntradaError, request: WebRequest, *, next_path: str | None = None
+    ) -> WebResponse:
+        """The page, or for a script the JSON, of a refusal; logged once.
+
+        `next_path` is where the person was going, and where trying again shall lead.
+        """
         correlation_id, status = secrets.token_hex(8), status_of(error)
-        _record_refusal(error, correlation_id, status)
+        _record_refusal(error, self._refusal_event(request), correlation_id, status)
         if not (request.wants_page or request.path in self.site.callback_paths):
             return json_response(
                 status,
@@ -74,17 +79,31 @@ class Auth:
                     "correlation_id": correlation_id,
                 },
             )
-        next_path = getattr(error, "next_path", None)
         page = self.pages.failure(
             error,
             login_path=self.site.login_path,
-            retry_path=None if isinstance(error, TooManyAttempts) else self.start_path(next_path),
+            retry_path=self._retry_path(error, next_path),
             correlation_id=correlation_id,
             when=self.relying_party.clock.now(),
         )
         retry_after = getattr(error, "retry_after_seconds", None)
         headers = [] if retry_after is None else [("retry-after", str(retry_after))]
         return page_response(page, status=status, headers=headers)
+
+    def _refusal_event(self, request: WebRequest) -> Event:
+        of_sign_in = (self.site.start_path, *self.site.callback_paths)
+        return Event.SIGN_IN_REFUSED if request.path in of_sign_in else Event.REQUEST_REFUSED
+
+    def _retry_path(self, error: EntradaError, next_path: str | None) -> str | None:
+        """Where trying again leads; a person who is not let in gets to choose another account."""
+        match error:
+            case TooManyAttempts() | PageNotFound():
+                return None
+            case AdmissionRefused():
+                start = self.start_path(next_path)
+                return f"{start}{'&' if '?' in start else '?'}prompt=select_account"
+            case _:
+                return self.start_path(next_path)
 
     def form_action_hosts(self) -> list[str]:
         """Where a sign-out form may end up: Chromium holds the redirects after a post to the policy too."""
@@ -137,9 +156,9 @@ def _with_next(path: str, next_path: str | None) -> str:
     return f"{path}?next={quote(next_path or '', safe='/')}"
 
 
-def _record_refusal(error: EntradaError, correlation_id: str, status: int) -> None:
+def _record_refusal(error: EntradaError, event: Event, correlation_id: str, status: int) -> None:
     record(
-        Event.REQUEST_REFUSED if isinstance(error, RequestRefused) else Event.SIGN_IN_REFUSED,
+        event,
         correlation_id=correlation_id,
         code=error.code,
         status=status,

@@ -59,6 +59,10 @@ def build_auth_routes(
 
 
 def _warn(settings: Settings) -> None:
+    if settings.redis_url is not None:
+        log.warning(
+            "ENTRADA_REDIS_URL is not used yet: sessions and their revocation are shared by the database."
+        )
     if settings.insecure_allow_emulator:
         log.warning(
             "ENTRADA_INSECURE_ALLOW_EMULATOR is on: a login host that is not Microsoft's is believed. "

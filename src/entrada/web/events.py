@@ -13,7 +13,7 @@ log = logging.getLogger("entrada.events")
 FIELDS = frozenset(
     {
         "correlation_id", "code", "check", "error", "aadsts", "entra_correlation_id", "reason", "user_id",
-        "tenant_id", "object_id", "session_id", "count", "path", "status",
+        "tenant_id", "object_id", "redirect_uri", "session_id", "count", "path", "status",
     }
 )  # fmt: skip
 _LONGEST_VALUE = 200

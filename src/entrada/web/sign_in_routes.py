@@ -69,6 +69,7 @@ def _begin(
         domain_hint=domain_hint,
         replaces=None if present is None else present.session.id,
     )
+    record(Event.SIGN_IN_BEGUN, redirect_uri=pending.redirect_uri)
     now = auth.relying_party.clock.now()
     return redirect(entra_url, cookies=auth.pending.keep(pending, request, rules, now=now))
 
@@ -81,7 +82,7 @@ def callback(auth: Auth, request: WebRequest) -> WebResponse:
     response = read_authorization_response(pairs)
     pending = auth.pending.find(response.state, request, rules)
     if pending is None:
-        raise StateMissing
+        raise _nothing_pending(auth, request)
     spent = auth.pending.drop(response.state, rules)
     session_cookie = auth.session_cookie(request)
     try:
@@ -123,11 +124,21 @@ def _refused(
         cookies = [spent, auth.pending.keep_refusals(refusals, rules)]
     else:
         cookies = [spent]
-    answer = auth.failure(error, request)
+    answer = auth.failure(error, request, next_path=pending.next_path)
     return WebResponse(
         status=answer.status,
         headers=[*answer.headers, *(("set-cookie", cookie) for cookie in cookies)],
         body=answer.body,
+    )
+
+
+def _nothing_pending(auth: Auth, request: WebRequest) -> StateMissing:
+    """For somebody who is signed in, most likely the Back button: then there is nothing to start again."""
+    if auth.session_of(request) is None:
+        return StateMissing()
+    return StateMissing(
+        "You are signed in already; this answer was for a sign-in that is over.",
+        hint="Go on to the application. If someone sent you this link, do not use it.",
     )
 
 
