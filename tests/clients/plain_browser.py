@@ -143,10 +143,6 @@ class PlainBrowser:
         assert "Pick an account" in page.text, page.text
         return self.press("Next", name=who)
 
-    def cookie_names(self) -> set[str]:
-        """The names of the cookies it holds."""
-        return {cookie.name for cookie in self._http.cookies.jar}
-
     def _submit(self, form: Form, fields: dict[str, str]) -> Page:
         if form.method == "get":
             return self._walk("GET", f"{form.action.partition('?')[0]}?{urlencode(fields)}", {})

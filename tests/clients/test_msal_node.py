@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
+import requests
 
 from clients.conftest import APPLICATION, ClientCertificate
 from clients.javascript import JavaScriptClient, JavaScriptRefusal, javascript_client
@@ -124,6 +125,27 @@ def test_a_certificate_with_its_sha_256_thumbprint(
     with pytest.raises(JavaScriptRefusal, match="AADSTS700027"):
         running_script.ask("inOwnName", scopes=GRAPH_DEFAULT)
     emulator.change_app(CLIENT_ID, certificates=[{"pem": client_certificate.certificate}])
+    running_script.ask("open", auth=settings, confidential=True)
+    assert running_script.ask("inOwnName", scopes=GRAPH_DEFAULT)["accessToken"]
+
+
+def test_the_cloud_is_described_by_the_emulator(
+    emulator: RunningEmulator,
+    running_script: JavaScriptClient,
+    settings: dict[str, Any],
+    trusting_session: requests.Session,
+) -> None:
+    """What the emulator answers to instance discovery is what MSAL takes as `cloudDiscoveryMetadata`."""
+    del settings["knownAuthorities"]
+    described = trusting_session.get(
+        f"{emulator.https_url}/common/discovery/instance",
+        params={
+            "api-version": "1.1",
+            "authorization_endpoint": f"{settings['authority']}/oauth2/v2.0/authorize",
+        },
+        timeout=10,
+    ).text
+    settings["cloudDiscoveryMetadata"] = described
     running_script.ask("open", auth=settings, confidential=True)
     assert running_script.ask("inOwnName", scopes=GRAPH_DEFAULT)["accessToken"]
 
