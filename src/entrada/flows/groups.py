@@ -59,9 +59,7 @@ class GroupFinder:
             )
         else:
             held = wanted & frozenset(ObjectId(group) for group in id_token.groups or ())
-        return Groups(
-            ids=held, names=frozenset(name for name, group_id in names.items() if group_id in held)
-        )
+        return Groups(ids=held, names=frozenset(name for name, group_id in names.items() if group_id in held))
 
     def _named(
         self,

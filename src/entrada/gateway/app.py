@@ -2,6 +2,8 @@
 
     /healthz   the process is up
     /readyz    it can sign people in: the database answers, and Entra's metadata has been read
+
+Everything under /auth belongs to `entrada.web`.
 """
 
 from __future__ import annotations
