@@ -229,6 +229,7 @@ def test_entra_fails_at_the_start(
     assert answer.status_code in (502, 503)
     assert said in page
     assert NOBODY in page
+    assert answer.headers.get("retry-after") == ("42" if parameters.get("retry_after") else None)
     visitor.site.clock.pass_by(seconds=5)
     assert visitor.sign_in_as(pat).status_code == 303
 
@@ -258,6 +259,28 @@ def test_asking_again_and_again_does_not_keep_it_down(
         statuses.append(visitor.open("/readyz").status_code)
         visitor.site.clock.pass_by(seconds=1)
     assert statuses == [503, 503, 503, 200, 200]
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang", "server_error", "html", "wrong_issuer"])
+def test_metadata_of_yesterday_still_works(
+    impatient: None,
+    fault: str,
+    serve: Serve,
+    new_visitor: NewVisitor,
+    emulator: RunningEmulator,
+    pat: Any,
+) -> None:
+    """After a day, metadata that cannot be read anew, or is wrong now, stops nobody: the old is used on."""
+    visitor = new_visitor(serve())
+    visitor.sign_in_as(pat)
+    emulator.fail(fault, endpoint="discovery", times=None)
+    visitor.site.clock.pass_by(hours=25)
+    emulator.clock(25 * 3600)
+    assert visitor.sign_in_as(pat).status_code == 303
+    asked = sum(request.endpoint == "discovery" for request in emulator.requests)
+    assert visitor.sign_in_as(pat).status_code == 303
+    assert sum(request.endpoint == "discovery" for request in emulator.requests) == asked
+    assert visitor.open("/readyz").status_code == 200
 
 
 def test_unknown_tenant(serve: Serve, new_visitor: NewVisitor, watch: NewWatch) -> None:

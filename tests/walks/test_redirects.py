@@ -12,8 +12,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from entrada.emulator import RunningEmulator
 from entrada.flows.pending import seal_pending, unseal_pending
-from walks.conftest import NewVisitor, NewWatch
+from entrada.web.redirects import LONGEST_PATH
+from walks.conftest import NewVisitor, NewWatch, Serve
 from walks.visitor import Cookie, Visitor
 
 OWN_PAYLOADS = [
@@ -180,6 +182,24 @@ def test_E4_odd_targets(target: str, landed: str, visitor: Visitor, pat: Any) ->
     answer = visitor.sign_in_as(pat, next=target)
     assert (answer.status_code, answer.headers["location"]) == (303, landed)
     assert not any(line.startswith("x=") for line in answer.headers.get_list("set-cookie"))
+
+
+def test_E4_longest_target(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """The longest target that is kept fits into a cookie of any browser, at a long address too."""
+    public_url = f"https://{'a-long-name.' * 10}contoso.test"
+    address = f"{public_url}/auth/entra/callback"
+    emulator.change_app("Entrada (emulated)", web_redirect_uris=[address])
+    visitor = new_visitor(serve(public_url=public_url))
+    target = "/" + "a" * (LONGEST_PATH - 1)
+    for _ in range(2):  # the second time with a session that will be replaced
+        assert visitor.sign_in_as(pat, next=target).headers.get("location") == target
+    for _ in range(5):
+        visitor.begin(next=target)
+    assert visitor.pending
+    visitor.approve_as(pat)
+    assert visitor.complete().headers.get("location") == target
 
 
 def test_E4_next_twice(visitor: Visitor) -> None:

@@ -39,6 +39,9 @@ SCRIPT = {
     "sec-fetch-dest": "empty",
     "sec-fetch-site": "same-origin",
 }
+LARGEST_COOKIE = 4_096
+"""Name and value together; browsers drop what is larger without a word."""
+
 _HIDDEN_FIELD = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"')
 _FORM = re.compile(r'<form[^>]*action="([^"]*)"')
 
@@ -69,6 +72,8 @@ class Jar:
             attributes = {
                 key.strip().lower(): text.strip() for key, _, text in (p.partition("=") for p in rest)
             }
+            if len(name) + len(value) > LARGEST_COOKIE:
+                continue
             if attributes.get("max-age") == "0":
                 self.cookies.pop((host, name), None)
             else:

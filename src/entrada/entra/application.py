@@ -23,7 +23,7 @@ from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken
 from entrada.entra.keys import KeyRing, KeySet
-from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, read_object
+from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, read_object, read_retry_after
 from entrada.entra.transport import HttpTransport
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
 
@@ -257,7 +257,10 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
             setting="ENTRADA_TENANT_ID",
         )
     if answer.status != 200:
-        raise EntraUnavailable(reason=f"discovery answered HTTP {answer.status}")
+        raise EntraUnavailable(
+            reason=f"discovery answered HTTP {answer.status}",
+            retry_after_seconds=read_retry_after(answer.headers.get("retry-after")),
+        )
     return read_object(answer.body, "discovery")
 
 

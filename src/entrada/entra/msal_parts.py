@@ -82,7 +82,7 @@ class MsalHttpClient:
         if answer.status == 429 or answer.status >= 500:
             raise EntraUnavailable(
                 reason=f"the token endpoint answered HTTP {answer.status}",
-                retry_after_seconds=_retry_after(answer.headers.get("retry-after")),
+                retry_after_seconds=read_retry_after(answer.headers.get("retry-after")),
             )
         if not (answer.status == 200 or 400 <= answer.status < 500):
             raise EntraUnavailable(reason=f"the token endpoint answered HTTP {answer.status}")
@@ -95,7 +95,8 @@ class MsalHttpClient:
         """The transport belongs to whoever made it."""
 
 
-def _retry_after(text: str | None) -> int | None:
+def read_retry_after(text: str | None) -> int | None:
+    """Seconds, at most an hour; None for a date or anything else."""
     return min(int(text), 3600) if text and text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
