@@ -28,7 +28,16 @@ from entra.tokens import (
 )
 from entra.tokens import token as signed_token
 from entrada.entra.authority import PERSONAL_ACCOUNTS
-from entrada.entra.keys import KEEP_FOR, REFRESH_AFTER, UNKNOWN_KID_PAUSE, KeyRing, KeySet, read_keys
+from entrada.entra.keys import (
+    DOCUMENT_LIMIT_BYTES,
+    KEEP_FOR,
+    KEY_COUNT_LIMIT,
+    REFRESH_AFTER,
+    UNKNOWN_KID_PAUSE,
+    KeyRing,
+    KeySet,
+    read_keys,
+)
 from entrada.entra.transport import HttpAnswer
 from entrada.errors import EntraUnavailable, TokenRefused
 
@@ -199,6 +208,18 @@ def test_an_unusable_document_raises(body: bytes) -> None:
         read_keys(body)
 
 
+def test_the_bounds_of_a_document_are_exact() -> None:
+    """512 kB and 100 keys are read, a byte or a key more is not."""
+    good = document(jwk())
+    assert read_keys(good + b" " * (DOCUMENT_LIMIT_BYTES - len(good)))
+    with pytest.raises(EntraUnavailable):
+        read_keys(good + b" " * (DOCUMENT_LIMIT_BYTES - len(good) + 1))
+    hundred = [jwk(), *({"kty": "oct"} for _ in range(KEY_COUNT_LIMIT - 1))]
+    assert read_keys(document(*hundred))
+    with pytest.raises(EntraUnavailable):
+        read_keys(document(*hundred, {"kty": "oct"}))
+
+
 def test_a_roca_modulus_is_recognised() -> None:
     """A modulus that is a power of 65537 modulo every small prime comes from the flawed generator."""
     from entrada.entra.keys import _has_roca_fingerprint
@@ -328,6 +349,39 @@ def test_a_set_older_than_an_hour_is_refreshed_in_the_background(
     later.run()
     assert kids(ring.keys_for(KID)) == [KID, "new"]
     assert len(entra.fetches) == 2
+
+
+def test_up_to_two_hours_the_refresh_stays_in_the_background(
+    ring: KeyRing, entra: Entra, clock: Clock, later: Later
+) -> None:
+    """A quiet hour and a half does not make the next person wait for a fetch."""
+    ring.keys_for(KID)
+    clock.advance(hours=2)
+    ring.keys_for(KID)
+    assert len(entra.fetches) == len(later.waiting) == 1
+
+
+def test_in_a_long_outage_nobody_waits_for_the_next_attempt(
+    ring: KeyRing, entra: Entra, clock: Clock, later: Later
+) -> None:
+    """After one attempt that somebody waited for, the further ones are made in the background."""
+    ring.keys_for(KID)
+    entra.failure = outage()
+    clock.advance(hours=3)
+    ring.keys_for(KID)
+    assert len(entra.fetches) == 2
+    clock.advance(hours=1)
+    ring.keys_for(KID)
+    assert len(entra.fetches) == 2
+    assert len(later.waiting) == 1
+
+
+def test_a_token_without_kid_never_causes_a_fetch(ring: KeyRing, entra: Entra) -> None:
+    """Where it names no key, there is none to look for."""
+    entra.body = document(jwk(), jwk("other"))
+    for _ in range(3):
+        assert ring.keys_for(None).find(None) is None
+    assert len(entra.fetches) == 1
 
 
 def test_refreshes_are_spread(entra: Entra, clock: Clock, later: Later) -> None:
@@ -644,6 +698,12 @@ def test_fault_32_a_forked_child_has_its_own_lock_and_no_fetch_under_way(
             os._exit(status)
     ring._lock.release()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_fault_32_a_ring_without_keys_survives_a_fork(ring: KeyRing) -> None:
+    """A process that forks before it ever fetched has nothing to carry over."""
+    ring._start_over_in_child()
+    assert kids(ring.keys_for(KID)) == [KID]
 
 
 def test_the_state_names_the_keys_and_the_last_failure(ring: KeyRing, entra: Entra, clock: Clock) -> None:
