@@ -120,14 +120,21 @@ CONTESTANTS = (
         version=peer_version("msal", "requests", "uvicorn"),
         start=_script("msal_alone"),
         path="/start",
-        does="one shared application; no verification, no storage, no threads",
+        does="one shared application; no verification, no storage; everybody waits while one redeems",
+    ),
+    Contestant(
+        name="MSAL in a thread",
+        version=peer_version("msal", "requests", "uvicorn"),
+        start=_script("msal_alone", BENCH_THREAD="1"),
+        path="/start",
+        does="the same, redeeming in a thread, so that nobody waits",
     ),
     Contestant(
         name="MSAL per sign-in",
         version=peer_version("msal", "requests", "uvicorn"),
         start=_script("msal_alone", BENCH_PER_SIGN_IN="1"),
         path="/start",
-        does="the same with an application made for each sign-in",
+        does="the first with an application made for each sign-in",
     ),
     Contestant(
         name="mod_auth_openidc",

@@ -1,11 +1,13 @@
-"""MSAL as it comes in a bare ASGI server: no verification, no storage, no thread hop.
+"""MSAL as it comes in a bare ASGI server: no verification, no storage.
 
 The flow MSAL hands out is kept in a dictionary until the answer comes; the cookie only names it.
+The token request blocks, and while it does nobody else is served; BENCH_THREAD=1 makes it in a thread.
 BENCH_PER_SIGN_IN=1 makes an application for each sign-in, as applications with a cache per session do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from typing import Any
@@ -17,6 +19,7 @@ import uvicorn
 PORT = int(os.environ["BENCH_PORT"])
 REDIRECT_URI = f"http://localhost:{PORT}/auth/entra/callback"
 SCOPES = ["email"]
+IN_A_THREAD = "BENCH_THREAD" in os.environ
 
 
 def make_application() -> msal.ConfidentialClientApplication:
@@ -40,7 +43,11 @@ async def app(scope: Any, _: Any, send: Any) -> None:
         await redirect(send, flow["auth_uri"], f"flow={flow['state']}; Path=/; HttpOnly")
         return
     query = dict(parse_qsl(scope["query_string"].decode()))
-    result = client.acquire_token_by_auth_code_flow(flows.pop(query["state"], {}), query)
+    flow = flows.pop(query["state"], {})
+    if IN_A_THREAD:
+        result = await asyncio.to_thread(client.acquire_token_by_auth_code_flow, flow, query)
+    else:
+        result = client.acquire_token_by_auth_code_flow(flow, query)
     if "id_token_claims" not in result:
         raise RuntimeError(str(result)[:300])
     await redirect(send, "/", f"session={secrets.token_urlsafe(32)}; Path=/; HttpOnly")
