@@ -24,9 +24,12 @@ NewVisitor = Callable[..., Visitor]
 Serve = Callable[..., Site]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _no_authorities_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """ENTRADA_CA_BUNDLE alone must do, whatever stands here; and reading the system's list takes a while."""
+    """ENTRADA_CA_BUNDLE alone must do, whatever stands here; and reading the system's list takes a while.
+
+    Not for the whole run: other tests install products, and need the authorities for that.
+    """
     empty = tmp_path_factory.mktemp("authorities")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
