@@ -80,6 +80,8 @@ class EntradaMiddleware:
             headers=request.headers,
             body=body,
         )
+        if self._auth.answers_at_once(whole):
+            return self._auth.handle(whole)
         return await to_thread.run_sync(self._auth.handle, whole, limiter=self._bounded())
 
     def _bounded(self) -> CapacityLimiter:

@@ -99,6 +99,13 @@ class EntraApplication:
         """
         return self._ready().metadata
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `begin` and `sign_out_url` will answer from memory, now and for the next minute."""
+        discovered = self._discovered
+        soon = self._clock() + timedelta(minutes=1)
+        return discovered is not None and soon - discovered.at < METADATA_LIFE
+
     def keys_for(self, kid: str | None) -> KeySet:
         """The keys to verify a token that names `kid`; see `KeyRing.keys_for`."""
         return self._ready().key_ring.keys_for(kid)

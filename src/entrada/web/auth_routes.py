@@ -37,6 +37,14 @@ class AuthRoutes(Auth):
         except EntradaError as error:
             return self.failure(error, request)
 
+    def answers_at_once(self, request: WebRequest) -> bool:
+        """Whether the answer needs neither Entra nor the database, and is made before a thread is found."""
+        if request.method == "POST" or self.session_cookie(request) is not None:
+            return False
+        if request.path == self.site.start_path:
+            return self.relying_party.sign_in.application.is_ready
+        return request.path in (self.site.login_path, self.site.signed_out_path)
+
     def _answer(self, request: WebRequest) -> WebResponse:
         answers = self._routes().get(request.path)
         if answers is None:

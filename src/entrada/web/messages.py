@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -39,7 +40,16 @@ class WebRequest:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
-    def query_pairs(self) -> list[tuple[str, str]]:
+    def query_pairs(self) -> Sequence[tuple[str, str]]:
+        """The decoded query.
+
+        Raises:
+            RequestRefused: too many parameters.
+        """
+        return self._query_pairs
+
+    @cached_property
+    def _query_pairs(self) -> Sequence[tuple[str, str]]:
         return _pairs(self.query)
 
     def form_pairs(self) -> list[tuple[str, str]]:
