@@ -771,3 +771,30 @@ def test_a_refusal_and_its_log_line_share_an_incident_number(
         if "correlation_id" in part
     )
     assert number.encode() in got.body
+
+
+# --- what may be answered without a thread ---
+
+
+def at_once(browser: Browser, path: str, **headers: str) -> bool:
+    request = WebRequest(method="GET", path=path, headers={"host": urlsplit(PUBLIC_URL).netloc, **headers})
+    return browser.auth.answers_at_once(request)
+
+
+def test_nothing_that_may_ask_entra_or_the_database_is_answered_at_once(browser: Browser) -> None:
+    """The redirect URI, signing out and who is signed in always get a thread."""
+    for path in ("/auth/entra/callback", "/auth/logout", "/auth/entra/logout", "/auth/me", "/auth/account"):
+        assert not at_once(browser, path), path
+
+
+def test_a_start_is_answered_at_once_only_when_entra_need_not_be_asked(browser: Browser) -> None:
+    """Before discovery it waits in a thread; afterwards memory is enough."""
+    assert not at_once(browser, "/auth/entra/start")
+    browser.start()
+    assert at_once(browser, "/auth/entra/start")
+
+
+def test_a_session_cookie_means_the_database_may_be_asked(browser: Browser) -> None:
+    """The sign-in page looks for a live session first, so with a cookie it gets a thread."""
+    assert at_once(browser, "/auth/login")
+    assert not at_once(browser, "/auth/login", cookie=f"{SESSION}=anything")
