@@ -28,7 +28,8 @@ from entrada.errors import (
     TokenRefused,
     TooManyAttempts,
 )
-from entrada.web.pages import Action, Fact, Notice, Page, Pages, Tone, safe_path, stylesheet
+from entrada.web.page_parts import Action, Fact, Notice, Page, Tone
+from entrada.web.pages import Pages, safe_path, stylesheet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from entrada.adapters.starlette import (
     web_request,
 )
 from entrada.web.auth import page_response
-from entrada.web.pages import Action, Fact, Page
+from entrada.web.page_parts import Action, Fact, Page
 
 
 @login_required

@@ -11,7 +11,8 @@ from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.web.events import Event, record
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response, redirect
-from entrada.web.pages import Page, Pages
+from entrada.web.page_parts import Page
+from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
 from entrada.web.redirects import FRONT_PAGE, safe_next_path
 from entrada.web.refusals import status_of

@@ -17,38 +17,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from entrada.entra.aadsts import cause_of
-from entrada.errors import (
-    AccountDisabled,
-    AdmissionRefused,
-    ConfigurationError,
-    EntradaError,
-    EntraRefused,
-    EntraUnavailable,
-    Fixer,
-    IdentityAlreadyLinked,
-    PageNotFound,
-    PersonalAccountRefused,
-    RequestRefused,
-    RoleRequired,
-    SignInAlreadyUsed,
-    SignInError,
-    SignInExpired,
-    StateMissing,
-    StoreUnavailable,
-    TenantRefused,
-    TokenRefused,
-    TooManyAttempts,
-    Unavailable,
-)
+from entrada.errors import EntradaError
+from entrada.web.failure_words import FIXERS, evidence_of, heading_of
+from entrada.web.page_parts import Action, Fact, Notice, Page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -58,76 +35,6 @@ CSRF_FIELD: Final = "csrf_token"
 """The name under which a page's form posts the token it was given."""
 
 DEFAULT_LABEL: Final = "Sign in with Microsoft Entra ID"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """UTF-8 HTML and the `Content-Security-Policy` without which it must not be sent."""
-
-    html: bytes
-    content_security_policy: str
-
-
-class Tone(StrEnum):
-    """`CAUTION` asks for attention; `PLAIN` only tells."""
-
-    PLAIN = "plain"
-    CAUTION = "caution"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Notice:
-    text: str
-    tone: Tone = Tone.PLAIN
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """`exact` sets the text in a fixed-width face, for ids and codes that people compare or copy."""
-
-    label: str
-    text: str
-    exact: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Action:
-    """A link, or with `csrf_token` a form that posts. `first` marks the one most people want."""
-
-    label: str
-    path: str
-    csrf_token: str | None = None
-    first: bool = False
-
-
-_HEADINGS: Final[Mapping[type[EntradaError], str]] = {
-    ConfigurationError: "This application is not set up correctly",
-    SignInError: "You were not signed in",
-    StateMissing: "Please start again",
-    SignInExpired: "That took too long",
-    SignInAlreadyUsed: "This sign-in is over",
-    EntraRefused: "Microsoft did not sign you in",
-    TooManyAttempts: "Signing in keeps failing",
-    TokenRefused: "This sign-in could not be trusted",
-    AdmissionRefused: "You cannot sign in here",
-    AccountDisabled: "You cannot sign in here for now",
-    PersonalAccountRefused: "Please use another account",
-    TenantRefused: "Please use another account",
-    RoleRequired: "You have no access here yet",
-    RequestRefused: "That did not work",
-    PageNotFound: "There is no such page",
-    IdentityAlreadyLinked: "This account is taken",
-    Unavailable: "Not available right now",
-    EntraUnavailable: "Microsoft cannot be reached right now",
-    StoreUnavailable: "Not available right now",
-}
-_GENERAL_HEADING: Final = "Something went wrong"
-
-_FIXERS: Final[Mapping[Fixer, tuple[str, str]]] = {
-    Fixer.PERSON: ("person", "You can fix this"),
-    Fixer.ADMINISTRATOR: ("administrator", "Your administrator can fix this"),
-    Fixer.NOBODY: ("nobody", "Nothing to fix: waiting helps"),
-}
 
 
 class Pages:
@@ -165,17 +72,17 @@ class Pages:
 
         `correlation_id` is the request's own, as the log has it. `retry_path` None: trying again is no help.
         """
-        fixer, fixer_sentence = _FIXERS[error.fixer]
+        fixer, fixer_sentence = FIXERS[error.fixer]
         return self._page(
             "failure.html",
-            heading=_heading(error),
+            heading=heading_of(error),
             sentence=error.sentence,
             hint=error.hint,
             fixer=fixer,
             fixer_sentence=fixer_sentence,
             retry_path=retry_path,
             login_path=login_path,
-            evidence=_evidence(error, correlation_id, when),
+            evidence=evidence_of(error, correlation_id, when),
         )
 
     def signed_out(self, *, login_path: str, at_entra: bool) -> Page:
@@ -316,10 +223,6 @@ def safe_path(path: str) -> str:
 _LOCAL_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f-\x9f\ud800-\udfff]{0,4095}")
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Microsoft's descriptions end with ids that the page shows by themselves, ready to be copied.
-_TRAILER = re.compile(
-    r"\s*Trace ID: [0-9A-Fa-f-]{36}\s+Correlation ID: [0-9A-Fa-f-]{36}\s+Timestamp: [0-9: Z-]{19,21}\s*$"
-)
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`]+")
 
 
@@ -349,50 +252,6 @@ def _origin(url: str) -> str:
     if not _ORIGIN.fullmatch(origin):
         raise ValueError(f"not an http or https origin: {url!r}")
     return origin
-
-
-def _heading(error: EntradaError) -> str:
-    for kind in type(error).__mro__:
-        if kind in _HEADINGS:
-            return _HEADINGS[kind]
-    return _GENERAL_HEADING
-
-
-def _evidence(error: EntradaError, correlation_id: str, when: datetime) -> list[Fact]:
-    """What helps to find this in a log, and nothing that opens a door."""
-    facts = [
-        Fact(label="Incident", text=correlation_id, exact=True),
-        Fact(label="Time", text=f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
-        Fact(label="Reason", text=error.code, exact=True),
-    ]
-    if isinstance(error, EntraRefused):
-        facts += _evidence_of_entra(error)
-    elif isinstance(error, TokenRefused):
-        facts.append(Fact(label="Failed check", text=error.check, exact=True))
-    elif isinstance(error, TooManyAttempts):
-        facts.append(Fact(label="Attempts", text=str(error.attempts)))
-    elif isinstance(error, EntraUnavailable):
-        facts.append(Fact(label="What happened", text=error.reason))
-    elif isinstance(error, ConfigurationError) and error.setting:
-        facts.append(Fact(label="Setting", text=error.setting, exact=True))
-    if isinstance(error, Unavailable) and error.retry_after_seconds is not None:
-        facts.append(Fact(label="Try again after", text=f"{error.retry_after_seconds} seconds"))
-    if error.correlation_id:
-        facts.append(Fact(label="Correlation ID at Microsoft", text=error.correlation_id, exact=True))
-    return facts
-
-
-def _evidence_of_entra(error: EntraRefused) -> list[Fact]:
-    facts = [Fact(label="Error", text=error.error, exact=True)]
-    if error.aadsts:
-        facts.append(Fact(label="Code", text=f"AADSTS{error.aadsts}", exact=True))
-    if cause := cause_of(error.aadsts):
-        facts.append(Fact(label="Cause", text=cause))
-    if words := _TRAILER.sub("", error.description):
-        facts.append(Fact(label="Microsoft's words", text=words))
-    if error.trace_id:
-        facts.append(Fact(label="Trace ID at Microsoft", text=error.trace_id, exact=True))
-    return facts
 
 
 def _presentable(value: Any) -> Any:

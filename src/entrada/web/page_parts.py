@@ -1,0 +1,46 @@
+"""What pages are made of: plain values that a caller fills in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """UTF-8 HTML and the `Content-Security-Policy` without which it must not be sent."""
+
+    html: bytes
+    content_security_policy: str
+
+
+class Tone(StrEnum):
+    """`CAUTION` asks for attention; `PLAIN` only tells."""
+
+    PLAIN = "plain"
+    CAUTION = "caution"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """`exact` sets the text in a fixed-width face, for ids and codes that people compare or copy."""
+
+    label: str
+    text: str
+    exact: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """A link, or with `csrf_token` a form that posts. `first` marks the one most people want."""
+
+    label: str
+    path: str
+    csrf_token: str | None = None
+    first: bool = False
