@@ -798,3 +798,15 @@ def test_a_session_cookie_means_the_database_may_be_asked(browser: Browser) -> N
     """The sign-in page looks for a live session first, so with a cookie it gets a thread."""
     assert at_once(browser, "/auth/login")
     assert not at_once(browser, "/auth/login", cookie=f"{SESSION}=anything")
+
+
+def test_who_is_signed_in_is_answered_at_once_while_memory_knows(ada: Browser) -> None:
+    """A session checked a moment ago needs no store; one that was not, does."""
+    assert not at_once(ada, "/auth/me", cookie=ada.cookie_header)
+    ada.me()
+    assert at_once(ada, "/auth/me", cookie=ada.cookie_header)
+
+
+def test_E11_a_front_channel_call_with_too_many_parameters_is_no_error(browser: Browser) -> None:
+    """Whatever the frame is called with, it gets 200 and ends nothing."""
+    assert browser.visit("/auth/entra/logout?" + "a=1&" * 60).status == 200

@@ -39,7 +39,11 @@ class AuthRoutes(Auth):
 
     def answers_at_once(self, request: WebRequest) -> bool:
         """Whether the answer needs neither Entra nor the database, and is made before a thread is found."""
-        if request.method == "POST" or self.session_cookie(request) is not None:
+        if request.method == "POST":
+            return False
+        if request.path == self.site.me_path:
+            return self.session_in_memory(request) is not None
+        if self.session_cookie(request) is not None:
             return False
         if request.path == self.site.start_path:
             return self.relying_party.sign_in.application.is_ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from entrada.errors import RequestRefused
 from entrada.web.auth import SESSION_COOKIE, Auth, page_response
 from entrada.web.events import Event, record
 from entrada.web.messages import WebRequest, WebResponse, redirect
@@ -43,7 +44,10 @@ def signed_out(auth: Auth, request: WebRequest) -> WebResponse:
 
 def front_channel(auth: Auth, request: WebRequest) -> WebResponse:
     """Always 200 and never a cookie: a frame cannot act on an answer, and nobody learns what a sid is."""
-    session_ids = [value for name, value in request.query_pairs() if name == "sid"]
+    try:
+        session_ids = [value for name, value in request.query_pairs() if name == "sid"]
+    except RequestRefused:
+        session_ids = []  # more parameters than Entra ever sends
     if len(session_ids) == 1:
         count = auth.relying_party.sign_out.end_by_entra(session_ids[0])
         record(Event.ENTRA_ENDED_SESSIONS, count=count)
