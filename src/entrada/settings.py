@@ -144,7 +144,6 @@ def _domains(value: Any) -> Any:
     return items
 
 
-Items = Annotated[list[str], BeforeValidator(_items)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Origin = Annotated[str, BeforeValidator(_origin)]
 HostOrigin = Annotated[str, BeforeValidator(_host_origin)]

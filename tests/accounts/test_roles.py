@@ -80,7 +80,8 @@ def test_a_bare_name_is_never_a_group() -> None:
     """Anyone in a tenant may create a group called Admin: only an app role can match a bare name."""
     mapping = role_mapping({"Admin": "Admin"})
     assert roles(mapping, names=frozenset({"Admin"})) == {}
-    assert mapping.asks_for_groups is False
+    assert not mapping.groups
+    assert not mapping.group_names
 
 
 def test_one_role_for_several_reasons_is_one_grant() -> None:

@@ -117,8 +117,7 @@ def every_page() -> dict[str, Page]:
         ),
         "state-missing": failure(StateMissing(), retry_path="/"),
         "role-required": failure(RoleRequired()),
-        "signed-out": PAGES.signed_out(login_path="/auth/login", at_entra=True),
-        "signed-out-here": PAGES.signed_out(login_path="/auth/login", at_entra=False),
+        "signed-out": PAGES.signed_out(login_path="/auth/login"),
         "confirm": PAGES.confirm_sign_out(logout_path="/auth/logout", csrf_token="t", name="Ada Lovelace"),
         "signed-in": PAGES.signed_in(
             logout_path="/auth/logout",
@@ -289,11 +288,9 @@ def test_plain_http_is_said() -> None:
 
 def test_signed_out_does_not_sign_in_again_by_itself() -> None:
     """No refresh, no redirect: only a link."""
-    for at_entra in (True, False):
-        html = PAGES.signed_out(login_path="/auth/login", at_entra=at_entra).html.decode()
-        assert "http-equiv" not in html
-        assert re.findall(r"<a [^>]*href=\"([^\"]*)\"", html) == ["/auth/login"]
-    assert "still be signed in at Microsoft" in text_of(PAGES.signed_out(login_path="/", at_entra=False))
+    html = PAGES.signed_out(login_path="/auth/login").html.decode()
+    assert "http-equiv" not in html
+    assert re.findall(r"<a [^>]*href=\"([^\"]*)\"", html) == ["/auth/login"]
 
 
 def test_e7_signing_out_by_link_asks_first() -> None:
@@ -424,7 +421,7 @@ def pages_of(text: str) -> dict[str, Page]:
         "setting": pages.failure(
             ConfigurationError(text, hint=text, setting=text), correlation_id=text, when=WHEN, **paths
         ),
-        "signed-out": pages.signed_out(login_path=text, at_entra=True),
+        "signed-out": pages.signed_out(login_path=text),
         "confirm": pages.confirm_sign_out(logout_path=text, csrf_token=text, name=text, next_path=text),
         "signed-in": pages.signed_in(
             logout_path=text, csrf_token=text, name=text, email=text, roles=[text], application_path=text
@@ -495,7 +492,7 @@ def test_c24_a_huge_name_does_not_fill_the_page() -> None:
 def test_e4_a_link_never_leaves_the_origin(path: str) -> None:
     """E4, E13: a path that is none becomes the front page; the page still comes."""
     assert safe_path(path) == "/"
-    html = PAGES.signed_out(login_path=path, at_entra=True).html.decode()
+    html = PAGES.signed_out(login_path=path).html.decode()
     assert re.findall(r"<a [^>]*href=\"([^\"]*)\"", html) == ["/"]
 
 

@@ -37,10 +37,6 @@ class RoleMapping:
     required: bool = False
     sync: RolesSync = RolesSync.EVERY_SIGN_IN
 
-    @property
-    def asks_for_groups(self) -> bool:
-        return bool(self.groups or self.group_names)
-
     def group_ids_of(self, tenant_id: TenantId) -> frozenset[ObjectId]:
         """The groups worth asking about for a person of that tenant."""
         return frozenset(group for tenant, group in self.groups if tenant in (None, tenant_id))

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from entrada.sessions.session import SessionId
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
-LENGTH = 22 + 1 + 43
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,9 +85,9 @@ class Pages:
             evidence=evidence_of(error, correlation_id, when),
         )
 
-    def signed_out(self, *, login_path: str, at_entra: bool) -> Page:
+    def signed_out(self, *, login_path: str) -> Page:
         """The end of a sign-out. Leads to the sign-in page only when asked to."""
-        return self._page("signed_out.html", login_path=login_path, at_entra=at_entra)
+        return self._page("signed_out.html", login_path=login_path)
 
     def confirm_sign_out(
         self,

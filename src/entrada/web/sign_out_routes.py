@@ -39,7 +39,7 @@ def sign_out(auth: Auth, request: WebRequest) -> WebResponse:
 
 def signed_out(auth: Auth, request: WebRequest) -> WebResponse:
     del request  # whatever Entra sends along, nothing hangs on it
-    return page_response(auth.pages.signed_out(login_path=auth.site.login_path, at_entra=False))
+    return page_response(auth.pages.signed_out(login_path=auth.site.login_path))
 
 
 def front_channel(auth: Auth, request: WebRequest) -> WebResponse:
