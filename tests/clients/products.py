@@ -2,15 +2,24 @@
 
 They are not the project's dependencies, and pin what it must not: so they live beside .venv. Each is
 installed once; a stamp says of what and where, and a lock keeps two runs from installing together.
+
+    installed("mage-ai==0.9.80")                                                  # the product alone
+    installed("dstack[server]==0.22.5", name="dstack-0.22.5", with_project="dstack")
+
+The second holds this checkout beside the product, as `pip install "entrada[dstack]"` would, but editable:
+a change of the source is seen at the product's next start. `name` keeps several versions side by side.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from house import tools
@@ -19,32 +28,51 @@ ENVIRONMENTS = tools.ROOT / ".venvs"
 _INSTALL_SECONDS = 150
 
 
-def installed(requirement: str, *, python: str = "3.11") -> Path:
+def installed(requirement: str, *, name: str = "", with_project: str = "", python: str = "3.11") -> Path:
     """The folder of the commands of a product, such as `mage-ai==0.9.80`, installed if need be.
 
-    `python` is the version the product is known to run on; without it this run's own is tried.
-    Ends the test when it cannot be installed.
+    `name` is the environment's, by default the product's; `with_project` is the extra with which this
+    checkout is installed beside it. `python` is the version the product is known to run on; without it
+    this run's own is tried. Ends the test when it cannot be installed.
     """
-    folder = ENVIRONMENTS / requirement.partition("==")[0]
-    stamp, made_of = folder / ".installed", f"{folder}\n{requirement}\n"
+    folder = ENVIRONMENTS / (name or _product(requirement))
+    stamp, made_of = folder / ".installed", f"{folder}\n{requirement}\n{_project(with_project)}"
     ENVIRONMENTS.mkdir(exist_ok=True)
     (ENVIRONMENTS / ".gitignore").write_text("*\n", "utf-8")
     with (ENVIRONMENTS / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
-            _install(requirement, folder, python)
+            _install(requirement, with_project, folder, python)
             stamp.write_text(made_of, "utf-8")
     return folder / "bin"
 
 
-def _install(requirement: str, folder: Path, python: str) -> None:
+def _product(requirement: str) -> str:
+    return re.split(r"[\[=<>~!; ]", requirement, maxsplit=1)[0]
+
+
+def _project(extra: str) -> str:
+    """What of pyproject.toml an installation of this checkout holds; the source it reads afresh."""
+    if not extra:
+        return ""
+    declared = tomllib.loads((tools.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    held = {
+        "extra": extra,
+        "dependencies": [declared["dependencies"], declared["optional-dependencies"].get(extra)],
+        "commands": [declared.get("scripts"), declared.get("entry-points")],
+    }
+    return json.dumps(held, sort_keys=True) + "\n"
+
+
+def _install(requirement: str, extra: str, folder: Path, python: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     uv = [sys.executable, "-m", "uv", "--quiet"]
     if not _done([*uv, "python", "find", "--no-project", python]):
         python = sys.executable
+    wanted = [requirement, *(["--editable", f"{tools.ROOT}[{extra}]"] if extra else [])]
     for command in (
         [*uv, "venv", "--no-project", "--python", python, str(folder)],
-        [*uv, "pip", "install", "--python", str(folder / "bin/python"), requirement],
+        [*uv, "pip", "install", "--python", str(folder / "bin/python"), *wanted],
     ):
         problem = _problem(command)
         if problem:
