@@ -60,6 +60,8 @@ def test_run_env_and_stop(tmp_path: Path) -> None:
         by_port = _run("env", "mage", "--port", http_url.rpartition(":")[2]).stdout
         assert f"export AZURE_HOST={http_url}" in by_port
         assert "ACTIVE_DIRECTORY_ROLES_MAPPING=" in by_port
+        # Mage as it comes reads the plain address; entrada inside Mage reads its own names first.
+        assert f"export ENTRADA_AUTHORITY_HOST={values['ENTRADA_AUTHORITY_HOST']}" in by_port
         for product in ("dstack", "azure"):
             assert _run("env", product, "--state-dir", str(tmp_path)).returncode == 0
         process.send_signal(signal.SIGTERM)

@@ -163,6 +163,15 @@ def test_a_parameter_sent_twice_is_refused(entra: Entra) -> None:
     assert code_of(page) == 9000411
 
 
+def test_a_redirect_uri_with_a_query_is_another_one(entra: Entra) -> None:
+    """Mage's address with a query is registered as such and keeps it; no other query will do: 50011."""
+    mages = "http://localhost:6789/oauth?provider=active_directory"
+    response = entra.authorize(redirect_uri=mages, login_hint="ada@contoso.test", _emulator_approve="1")
+    assert response.headers["location"].startswith(f"{mages}&code=")
+    for other in ("?provider=okta", "?provider=active_directory&x=1", "?", "?PROVIDER=active_directory"):
+        assert code_of(entra.authorize(redirect_uri=f"http://localhost:6789/oauth{other}")) == 50011
+
+
 def test_any_port_of_localhost_is_the_registered_one(entra: Entra) -> None:
     """Entra ignores the port of localhost, and nothing else."""
     assert entra.authorize(redirect_uri="http://localhost:61234/oauth").status_code == 200

@@ -164,6 +164,37 @@ def test_refreshing_keeps_the_old_token_good(entra: Entra) -> None:
     }
 
 
+def test_without_offline_access_there_is_no_refresh_token(entra: Entra) -> None:
+    """A refresh token is given when the sign-in asked for `offline_access`, and only then."""
+    assert "refresh_token" in entra.tokens(scope="openid offline_access")
+    assert "refresh_token" not in entra.tokens(scope="openid profile")
+
+
+def test_a_refreshed_id_token_says_what_is_true_now(entra: Entra) -> None:
+    """Roles and groups given or taken since the sign-in, and a new name, are in the next ID token."""
+    first = entra.tokens("ed@contoso.test")
+    assert payload(first["id_token"])["roles"] == ["Editor"]
+
+    def refreshed() -> dict[str, object]:
+        answer = entra.token(grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+        return payload(answer["id_token"])
+
+    entra.emulator.change_person("ed@contoso.test", roles=["Viewer"], display_name="Edgar Codd")
+    assert (refreshed()["roles"], refreshed()["name"]) == (["Viewer"], "Edgar Codd")
+    entra.emulator.change_person("ed@contoso.test", roles=[], groups=[])
+    assert not {"roles", "groups"} & set(refreshed())
+
+
+def test_a_password_reset_ends_refresh_tokens(entra: Entra) -> None:
+    """After an administrator's reset the grant is 50173; any other change leaves it good."""
+    token = entra.tokens("ed@contoso.test")["refresh_token"]
+    entra.emulator.change_person("ed@contoso.test", job_title="Editor")
+    assert entra.token(grant_type="refresh_token", refresh_token=token).status_code == 200
+    entra.emulator.change_person("ed@contoso.test", password="Another-1")
+    body = entra.token(grant_type="refresh_token", refresh_token=token).json()
+    assert (body["error"], body["error_codes"]) == ("invalid_grant", [50173])
+
+
 def test_ends_of_a_refresh_token(entra: Entra) -> None:
     """Disabled 50057, revoked 50173, deleted 50034, unused for 90 days 700082, foreign client 70000."""
 

@@ -95,11 +95,17 @@ def add_person(world: World, _rest: str, body: dict[str, Any]) -> dict[str, Any]
 
 
 def change_person(world: World, rest: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Change some fields of a person; `roles` replaces the roles of the seeded application."""
+    """Change some fields of a person; `roles` replaces the roles of the seeded application.
+
+    A new password is an administrator's reset, which ends sessions and refresh tokens.
+    """
     fields = dict(body)
     roles = fields.pop("roles", None)
-    person = _read(Person, _group_ids(world, fields), "person", base=find_person(world, rest))
+    known = find_person(world, rest)
+    person = _read(Person, _group_ids(world, fields), "person", base=known)
     world.directory.put(person)
+    if person.password != known.password:
+        world.revoke_sessions(person)
     _set_roles(world, person, roles)
     return person_dict(world, person)
 

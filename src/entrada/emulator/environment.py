@@ -45,9 +45,11 @@ def environment(product: str, state: dict[str, Any]) -> dict[str, str]:
             "ACTIVE_DIRECTORY_CLIENT_ID": CLIENT_ID,
             "ACTIVE_DIRECTORY_CLIENT_SECRET": CLIENT_SECRET,
             "ACTIVE_DIRECTORY_ROLES_MAPPING": json.dumps(_ROLES),
-            # Mage as it comes knows no further authorities, so it gets the plain listener.
+            # Mage as it comes knows no further authorities, so it gets the plain listener; entrada inside
+            # Mage reads its own names first, and those say https.
             "AZURE_HOST": http,
             "MICROSOFT_GRAPH_API_HOST": http,
+            **trust,
         }
     if product == "azure":
         return {

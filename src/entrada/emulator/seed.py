@@ -25,6 +25,7 @@ _OLGA = tuple(_GROUP.format(n + 101) for n in range(OLGA_GROUPS))
 REDIRECT_PATHS = (
     "/auth/entra/callback",
     "/oauth",
+    "/oauth?provider=active_directory",
     "/oauth2/callback",
     "/signin-oidc",
     "/.auth/login/aad/callback",
