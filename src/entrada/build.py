@@ -6,10 +6,8 @@ visitor is. Entra itself is not asked: a start must not depend on it.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,18 +18,21 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from entrada.accounts.admission import AdmissionPolicy, GuestRule
-from entrada.accounts.roles import role_mapping
+from entrada.accounts.roles import RoleMapping, role_mapping
 from entrada.accounts.store import AccountStore
 from entrada.entra.application import EntraApplication
 from entrada.entra.authority import Authority
 from entrada.entra.clouds import PUBLIC, Cloud, cloud_named, cloud_of_graph_host, cloud_of_login_host
 from entrada.entra.credential import ClientCertificate, ClientCredential, ClientSecret, FederatedCredential
 from entrada.entra.pooled_transport import PooledTransport
+from entrada.entra.transport import HttpTransport
 from entrada.errors import ConfigurationError
 from entrada.flows.clock import Clock, SystemClock
 from entrada.flows.groups import GroupFinder
+from entrada.flows.identification import Identification, SpentSignIns
+from entrada.flows.key_file import kept_key
 from entrada.flows.relying_party import RelyingParty
-from entrada.flows.sealing import SMALLEST_KEY_BYTES
+from entrada.flows.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
@@ -65,22 +66,11 @@ def build_relying_party(
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
     """
     clock = clock or SystemClock()
-    authority = authority_of(settings, found)
     transport = PooledTransport(ca_bundle=settings.ca_bundle)
+    roles = roles_of(settings)
     stores = stores or open_stores(settings.database_url)
-    roles = role_mapping(
-        settings.roles_mapping,
-        default_role=settings.default_role,
-        required=settings.roles_required,
-        sync=settings.roles_sync,
-    )
-    application = EntraApplication(
-        authority=authority,
-        client_id=_required(settings.client_id, "ENTRADA_CLIENT_ID", "the Application (client) ID"),
-        credentials=credentials_of(settings, found),
-        transport=transport,
-        clock=clock.now,
-        scopes=_graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names)),
+    identification = build_identification(
+        settings, found=found, roles=roles, spent=stores.sessions, transport=transport, clock=clock
     )
     policy = session_policy_of(settings)
     session_check = SessionCheck(
@@ -93,26 +83,70 @@ def build_relying_party(
 
     return RelyingParty(
         sign_in=SignIn(
-            application=application,
-            groups=GroupFinder(transport=transport, graph_url=authority.graph_url),
+            identification=identification,
             accounts=stores.accounts,
             sessions=stores.sessions,
-            admission=AdmissionPolicy(
-                roles=roles, guests=_guest_rule(settings), link_by_email=settings.link_by_email
-            ),
+            admission=admission_of(settings, roles),
             session_policy=policy,
-            clock=clock,
-            response_mode=settings.response_mode,
-            tenants=frozenset(settings.allowed_tenants) or None,
-            verified_domains=frozenset(settings.verified_domains),
         ),
         session_check=session_check,
-        sign_out=SignOut(application=application, sessions=stores.sessions, session_check=session_check),
+        sign_out=SignOut(
+            application=identification.application, sessions=stores.sessions, session_check=session_check
+        ),
         accounts=stores.accounts,
         sessions=stores.sessions,
         clock=clock,
         close=close,
     )
+
+
+def build_identification(
+    settings: Settings,
+    *,
+    found: FoundValues | None,
+    roles: RoleMapping,
+    spent: SpentSignIns,
+    transport: HttpTransport,
+    clock: Clock,
+) -> Identification:
+    """The walk to Entra and back these settings describe, for whoever keeps accounts of their own.
+
+    Raises:
+        ConfigurationError: a needed setting is missing, or one cannot be carried out.
+    """
+    authority = authority_of(settings, found)
+    application = EntraApplication(
+        authority=authority,
+        client_id=_required(settings.client_id, "ENTRADA_CLIENT_ID", "the Application (client) ID"),
+        credentials=credentials_of(settings, found),
+        transport=transport,
+        clock=clock.now,
+        scopes=_graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names)),
+    )
+    return Identification(
+        application=application,
+        groups=GroupFinder(transport=transport, graph_url=authority.graph_url),
+        roles=roles,
+        spent=spent,
+        clock=clock,
+        response_mode=settings.response_mode,
+        tenants=frozenset(settings.allowed_tenants) or None,
+        verified_domains=frozenset(settings.verified_domains),
+    )
+
+
+def roles_of(settings: Settings) -> RoleMapping:
+    return role_mapping(
+        settings.roles_mapping,
+        default_role=settings.default_role,
+        required=settings.roles_required,
+        sync=settings.roles_sync,
+    )
+
+
+def admission_of(settings: Settings, roles: RoleMapping) -> AdmissionPolicy:
+    """Who is let in, beside what `roles` says."""
+    return AdmissionPolicy(roles=roles, guests=_guest_rule(settings), link_by_email=settings.link_by_email)
 
 
 def session_policy_of(settings: Settings) -> SessionPolicy:
@@ -255,8 +289,8 @@ def open_stores(database_url: str) -> Stores:
     )
 
 
-def secret_keys_of(settings: Settings) -> list[bytes]:
-    """The keys that seal cookies: as set, or made and kept beside an SQLite database.
+def secret_keys_of(settings: Settings, *, key_file: Path | None = None) -> list[bytes]:
+    """The keys that seal cookies: as set, or made and kept in `key_file` or beside an SQLite database.
 
     Raises:
         ConfigurationError: too short, or not set where several servers must share them.
@@ -266,10 +300,12 @@ def secret_keys_of(settings: Settings) -> list[bytes]:
         if any(len(set(key)) < 8 for key in keys):
             raise ConfigurationError(
                 "ENTRADA_SECRET_KEYS holds a key that can be guessed.",
-                hint="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
+                hint=f"Make one with: {MAKE_KEY_COMMAND}",
                 setting="ENTRADA_SECRET_KEYS",
             )
         return keys
+    if key_file is not None:
+        return [kept_key(key_file)]
     url = settings.database_url
     path = Path(url.removeprefix("sqlite:///").partition("?")[0]) if url.startswith("sqlite:///") else Path()
     if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
@@ -277,11 +313,10 @@ def secret_keys_of(settings: Settings) -> list[bytes]:
     if not path.name:
         raise ConfigurationError(
             "ENTRADA_SECRET_KEYS is not set, but several servers may share this database.",
-            hint="Give every server the same key: "
-            "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
+            hint=f"Give every server the same key: {MAKE_KEY_COMMAND}",
             setting="ENTRADA_SECRET_KEYS",
         )
-    return [_kept_key(path.with_suffix(".keys"))]
+    return [kept_key(path.with_suffix(".keys"))]
 
 
 def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:
@@ -293,42 +328,6 @@ def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:
     if not paths and found.origins.get("client_id") == "ACTIVE_DIRECTORY_CLIENT_ID":
         paths = [MAGE_CALLBACK_PATH]
     return [*paths, *([] if DEFAULT_CALLBACK_PATH in paths else [DEFAULT_CALLBACK_PATH])]
-
-
-def _kept_key(path: Path) -> bytes:
-    """A key of this machine's own, made once. Processes that start together agree on one.
-
-    It appears whole or not at all: a process that is killed meanwhile leaves no half of one behind.
-    """
-    try:
-        if not path.exists():
-            _write_new_key(path)
-        key = path.read_text(encoding="utf-8").strip().encode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _key_file_unusable(path, type(error).__name__) from None
-    if len(key) < SMALLEST_KEY_BYTES:
-        raise _key_file_unusable(path, "too short")
-    return key
-
-
-def _write_new_key(path: Path) -> None:
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
-        with suppress(FileExistsError):  # another process was faster; its key counts
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _key_file_unusable(path: Path, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"The key file {str(path)!r} beside the database cannot be used ({why}).",
-        hint="Let the user Entrada runs as read and write it, delete it to have a new one made, "
-        "or set ENTRADA_SECRET_KEYS.",
-        setting="ENTRADA_SECRET_KEYS",
-    )
 
 
 def _required(value: str | None, name: str, what: str) -> str:

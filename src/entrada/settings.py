@@ -7,8 +7,6 @@ An error names the variable and the fix, never the value of a secret.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -20,133 +18,31 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from entrada.accounts.admission import LinkByEmail
 from entrada.accounts.roles import RolesSync, role_mapping
-from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId, parse_guid
+from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId
 from entrada.errors import ConfigurationError
 from entrada.settings_sources import FoundValues, find_values
+from entrada.settings_values import (
+    read_client_id,
+    read_domains,
+    read_duration,
+    read_guests,
+    read_host_origin,
+    read_items,
+    read_json_object,
+    read_origin,
+    read_paths,
+    read_projects,
+    read_tenant,
+    read_tenant_ids,
+)
 
 DEFAULT_CALLBACK_PATH = "/auth/entra/callback"
 MAGE_CALLBACK_PATH = "/oauth"
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
-_DURATION = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.ASCII)
-_PATH = re.compile(r"/(?![/\\])[A-Za-z0-9._~/-]*", re.ASCII)
-_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\]", re.ASCII)
-
-
-def _items(value: Any) -> list[Any]:
-    """A comma-separated text as a list; empty items are dropped."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    if not isinstance(value, list):
-        raise ValueError("write a comma-separated text, or a list of texts")  # noqa: TRY004  # what pydantic reports
-    return value
-
-
-def _duration(value: Any) -> Any:
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("write a number and a unit, such as 30m, 8h or 7d")
-    if not int(match[1]):
-        raise ValueError("it must be longer than nothing; write something such as 30m, 8h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def _origin(value: Any) -> Any:
-    """`https://host[:port]`, lower case, without a trailing slash."""
-    if not isinstance(value, str):
-        return value
-    try:
-        parts = urlsplit(value := value.strip())
-        port = parts.port
-    except ValueError:
-        raise ValueError("this is not a URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write it as https://host, with the scheme")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("only scheme, host and port belong here, no path and no user")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    # urlsplit drops tabs and line ends without a word, and takes any other character for part of a host.
-    if not (_HOST.fullmatch(host) and value.isprintable()) or port == 0:
-        raise ValueError("this is not a host name; write one outside ASCII in its xn-- form")
-    usual = {"https": 443, "http": 80}[parts.scheme]
-    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
-
-
-def _host_origin(value: Any) -> Any:
-    """As `_origin`, and a bare host means https, as the azure-identity libraries have it."""
-    if isinstance(value, str) and "://" not in value:
-        value = f"https://{value}"
-    return _origin(value)
-
-
-def _json_object(value: Any) -> Any:
-    """A JSON object of text to text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ValueError('this is not JSON; write an object such as {"Mage.Edit": "Editor"}') from None
-    if not isinstance(value, Mapping) or not all(
-        isinstance(part, str) and part for pair in value.items() for part in pair
-    ):
-        raise ValueError('write a JSON object of text to text, such as {"Mage.Edit": "Editor"}')
-    return dict(value)
-
-
-def _tenant(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = value.strip().lower()
-    if parse_guid(text) or text in MULTI_TENANT_SEGMENTS or _DOMAIN.fullmatch(text):
-        return text
-    if text == "consumers":
-        raise ValueError("it holds personal accounts only; use 'common' with ENTRADA_ALLOWED_TENANTS")
-    raise ValueError("this is neither a GUID nor a domain name; copy the Directory (tenant) ID")
-
-
-def _client_id(value: Any) -> Any:
-    """In lower case, as it stands in the `aud` of a token; Entra itself takes it in either."""
-    return parse_guid(value.strip()) or value.strip() if isinstance(value, str) else value
-
-
-def _tenant_ids(value: Any) -> Any:
-    return [_tenant_id(item) for item in _items(value)]
-
-
-def _tenant_id(item: Any) -> TenantId:
-    guid = parse_guid(item)
-    if guid is None:
-        raise ValueError("each entry must be a tenant's GUID")
-    return TenantId(guid)
-
-
-def _guests(value: Any) -> Any:
-    """'allow', 'deny', or a list of home tenants."""
-    if value in ("allow", "deny"):
-        return value
-    return _tenant_ids(value)
-
-
-def _paths(value: Any) -> Any:
-    items = _items(value)
-    if not all(isinstance(item, str) and _PATH.fullmatch(item) for item in items):
-        raise ValueError("each entry must be a path beginning with one slash, such as /oauth")
-    return items
-
-
-def _domains(value: Any) -> Any:
-    items = [item.lower() if isinstance(item, str) else item for item in _items(value)]
-    if not all(isinstance(item, str) and _DOMAIN.fullmatch(item) for item in items):
-        raise ValueError("each entry must be a domain name such as contoso.com")
-    return items
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Origin = Annotated[str, BeforeValidator(_origin)]
-HostOrigin = Annotated[str, BeforeValidator(_host_origin)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
+Origin = Annotated[str, BeforeValidator(read_origin)]
+HostOrigin = Annotated[str, BeforeValidator(read_host_origin)]
 
 
 def _declare(default: Any, help_text: str, *aliases: str, secret: bool = False, unit: str = "") -> Any:
@@ -169,20 +65,20 @@ class Settings(BaseSettings):
         "The one URL people use; redirect URIs and cookies derive from it, never from request headers.",
         "DSTACK_SERVER_URL",
     )
-    extra_urls: Annotated[list[Origin], BeforeValidator(_items)] = _declare(
+    extra_urls: Annotated[list[Origin], BeforeValidator(read_items)] = _declare(
         [], "Further URLs, comma-separated, each with a redirect URI of its own.", "DSTACK_ENTRA_EXTRA_URLS"
     )
-    tenant_id: Annotated[str, BeforeValidator(_tenant)] | None = _declare(
+    tenant_id: Annotated[str, BeforeValidator(read_tenant)] | None = _declare(
         None,
         "The tenant's GUID or domain; 'organizations' or 'common' only with ENTRADA_ALLOWED_TENANTS.",
         "ACTIVE_DIRECTORY_DIRECTORY_ID",
         "DSTACK_ENTRA_TENANT_ID",
         "AZURE_TENANT_ID",
     )
-    allowed_tenants: Annotated[list[TenantId], BeforeValidator(_tenant_ids)] = _declare(
+    allowed_tenants: Annotated[list[TenantId], BeforeValidator(read_tenant_ids)] = _declare(
         [], "GUIDs of the tenants that may sign in, comma-separated."
     )
-    client_id: Annotated[str, BeforeValidator(_client_id)] | None = _declare(
+    client_id: Annotated[str, BeforeValidator(read_client_id)] | None = _declare(
         None,
         "The application (client) ID of the registration.",
         "ACTIVE_DIRECTORY_CLIENT_ID",
@@ -217,11 +113,11 @@ class Settings(BaseSettings):
     response_mode: Literal["query", "form_post"] = _declare(
         "query", "How Entra answers: query, or form_post (https only)."
     )
-    callback_paths: Annotated[list[str], BeforeValidator(_paths)] = _declare(
+    callback_paths: Annotated[list[str], BeforeValidator(read_paths)] = _declare(
         [],
         f"Paths of the redirect URI; the first is the one sent to Entra (default {DEFAULT_CALLBACK_PATH}).",
     )
-    roles_mapping: Annotated[dict[str, str], BeforeValidator(_json_object)] = _declare(
+    roles_mapping: Annotated[dict[str, str], BeforeValidator(read_json_object)] = _declare(
         {},
         "JSON object: app role value, group object id or group:NAME → the application's role.",
         "ACTIVE_DIRECTORY_ROLES_MAPPING",
@@ -231,13 +127,13 @@ class Settings(BaseSettings):
     roles_sync: RolesSync = _declare(
         RolesSync.EVERY_SIGN_IN, "When roles follow Entra: every_sign_in or first_sign_in."
     )
-    guests: Annotated[Literal["allow", "deny"] | list[TenantId], BeforeValidator(_guests)] = _declare(
+    guests: Annotated[Literal["allow", "deny"] | list[TenantId], BeforeValidator(read_guests)] = _declare(
         "deny", "Guests: allow, deny, or the GUIDs of their home tenants, comma-separated."
     )
     link_by_email: LinkByEmail = _declare(
         LinkByEmail.NEVER, "Link to an existing account by e-mail: never, or verified."
     )
-    verified_domains: Annotated[list[str], BeforeValidator(_domains)] = _declare(
+    verified_domains: Annotated[list[str], BeforeValidator(read_domains)] = _declare(
         [], "E-mail domains that the single configured tenant owns, comma-separated."
     )
     database_url: str = _declare("sqlite:///entrada.db", "Where accounts and sessions are kept.", secret=True)
@@ -254,6 +150,20 @@ class Settings(BaseSettings):
     )
     session_absolute: Duration = _declare(
         timedelta(hours=24), "How long a session lives at most.", unit="duration (30m, 8h, 7d)"
+    )
+    recheck_every: Duration = _declare(
+        timedelta(minutes=15),
+        "How often Entra is asked again about people who signed in to Mage or dstack.",
+        unit="duration (30m, 8h, 7d)",
+    )
+    entra_only: bool = _declare(
+        False, "Mage and dstack: no other way to sign in, but for ENTRADA_BREAK_GLASS_USERS and admins."
+    )
+    break_glass_users: Annotated[list[str], BeforeValidator(read_items)] = _declare(
+        [], "Mage: e-mail addresses of owners whose password still works when ENTRADA_ENTRA_ONLY is true."
+    )
+    dstack_projects: Annotated[dict[str, dict[str, str]], BeforeValidator(read_projects)] = _declare(
+        {}, "JSON object: app role, group object id or group:NAME → {dstack project: admin, manager or user}."
     )
     sign_in_label: str = _declare("Sign in with Microsoft Entra ID", "The text on the button.")
 

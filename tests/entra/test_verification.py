@@ -650,7 +650,7 @@ def test_B29_odd_acrs_are_refused(acrs: Any) -> None:
 
 def refreshed(previous: IdToken, **changes: Any) -> IdToken:
     return verify_refreshed_id_token(
-        token(**changes), keys=key_set(), expected=ANY_TENANT, previous=previous, now=NOW
+        token(**changes), keys=key_set(), expected=ANY_TENANT, previous=previous.remembered, now=NOW
     )
 
 

@@ -28,6 +28,7 @@ from entrada.entra.credential import ClientSecret
 from entrada.entra.transport import HttpAnswer
 from entrada.errors import EntraUnavailable
 from entrada.flows.groups import GroupFinder
+from entrada.flows.identification import Identification
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.sealing import Sealer
 from entrada.flows.session_check import SessionCheck
@@ -205,7 +206,7 @@ def relying_party(
     tenant: str = TENANT,
     response_mode: str = "query",
     admission: AdmissionPolicy | None = None,
-    **sign_in: Any,
+    **identification: Any,
 ) -> RelyingParty:
     """Real walks over memory stores, with Entra made up."""
     sessions = sessions or MemorySessionStore()
@@ -214,17 +215,22 @@ def relying_party(
     app = application(entra, tenant=tenant)
     check = SessionCheck(accounts=accounts, sessions=sessions, policy=policy, clock=entra.clock)
     roles = role_mapping({"Admin": "Admin", "Editor": "Editor"} if mapping is None else mapping)
+    admission = admission or AdmissionPolicy(roles=roles, guests=guests or GuestRule())
     return RelyingParty(
         sign_in=SignIn(
-            application=app,
-            groups=GroupFinder(transport=entra, graph_url=GRAPH),
+            identification=Identification(
+                application=app,
+                groups=GroupFinder(transport=entra, graph_url=GRAPH),
+                roles=admission.roles,
+                spent=sessions,
+                clock=entra.clock,
+                response_mode=response_mode,
+                **identification,
+            ),
             accounts=accounts,
             sessions=sessions,
-            admission=admission or AdmissionPolicy(roles=roles, guests=guests or GuestRule()),
+            admission=admission,
             session_policy=policy,
-            clock=entra.clock,
-            response_mode=response_mode,
-            **sign_in,
         ),
         session_check=check,
         sign_out=SignOut(application=app, sessions=sessions, session_check=check),
@@ -237,7 +243,7 @@ def relying_party(
 def auth_routes(
     party: RelyingParty, *, urls: list[str] | None = None, keys: list[bytes] | None = None
 ) -> AuthRoutes:
-    by_post = party.sign_in.response_mode == "form_post"
+    by_post = party.sign_in.identification.response_mode == "form_post"
     return AuthRoutes(
         relying_party=party,
         site=Site(urls=urls or [PUBLIC_URL], callback_paths=["/auth/entra/callback"]),

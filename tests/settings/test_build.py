@@ -291,9 +291,9 @@ def test_settings_reach_the_walks() -> None:
     assert sign_in.admission.link_by_email == "verified"
     assert sign_in.admission.roles.required is True
     assert sign_in.admission.roles.sync == "first_sign_in"
-    assert sign_in.verified_domains == {"contoso.com"}
-    assert sign_in.response_mode == "form_post"
-    assert sign_in.tenants is None
+    assert sign_in.identification.verified_domains == {"contoso.com"}
+    assert sign_in.identification.response_mode == "form_post"
+    assert sign_in.identification.tenants is None
     assert built.session_check.policy.idle == timedelta(hours=1)
     built.close()
 
@@ -562,7 +562,7 @@ def test_mages_page_to_the_letter_gives_mages_redirect_uri() -> None:
     auth = routes({**MAGE, "ENTRADA_PUBLIC_URL": "http://localhost:6789"})
     assert auth.site.callback_paths == ["/oauth", "/auth/entra/callback"]
     roles = auth.relying_party.sign_in.admission.roles
-    assert roles.app_roles == {"Mage.Edit": "Editor", "Mage.Admin": "Admin"}
+    assert roles.app_roles == {"Mage.Edit": ["Editor"], "Mage.Admin": ["Admin"]}
     auth.relying_party.close()
 
 

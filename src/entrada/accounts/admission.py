@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.accounts.roles import RoleMapping, RolesSync
-from entrada.accounts.store import AccountStore
+from entrada.accounts.store import AdmissionStore
 from entrada.entra.authority import TenantId
 from entrada.errors import AccountDisabled, GuestRefused, IdentityAlreadyLinked, RoleRequired
 
@@ -50,7 +50,7 @@ class Newcomer:
     grants: Sequence[RoleGrant]
 
 
-def admit(newcomer: Newcomer, *, policy: AdmissionPolicy, accounts: AccountStore, now: datetime) -> User:
+def admit(newcomer: Newcomer, *, policy: AdmissionPolicy, accounts: AdmissionStore, now: datetime) -> User:
     """The account this person uses from here on, with profile and roles brought up to date.
 
     Raises:
@@ -68,13 +68,23 @@ def admit(newcomer: Newcomer, *, policy: AdmissionPolicy, accounts: AccountStore
     return _welcome_back(user, newcomer, policy, accounts, now)
 
 
+def check_still_welcome(user: User, newcomer: Newcomer, *, policy: AdmissionPolicy) -> None:
+    """Passes if this person, as Entra sees them today, would be let into that account again.
+
+    Raises:
+        GuestRefused, RoleRequired, AccountDisabled: they would not be.
+    """
+    _refuse_unwanted(newcomer, policy)
+    _refuse_unwelcome(user, newcomer, policy)
+
+
 def _refuse_unwanted(newcomer: Newcomer, policy: AdmissionPolicy) -> None:
     homes = policy.guests.homes
     if newcomer.profile.is_guest and homes is not None and newcomer.home_tenant not in homes:
         raise GuestRefused
 
 
-def _create(newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore, now: datetime) -> User:
+def _create(newcomer: Newcomer, policy: AdmissionPolicy, accounts: AdmissionStore, now: datetime) -> User:
     _require_role(newcomer.grants, policy)
     try:
         return accounts.create(
@@ -93,7 +103,7 @@ def _create(newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore,
 
 
 def _welcome_back(
-    user: User, newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore, now: datetime
+    user: User, newcomer: Newcomer, policy: AdmissionPolicy, accounts: AdmissionStore, now: datetime
 ) -> User:
     _refuse_unwelcome(user, newcomer, policy)
     sync = policy.roles.sync is RolesSync.EVERY_SIGN_IN
@@ -121,7 +131,7 @@ def _require_role(grants: Sequence[RoleGrant], policy: AdmissionPolicy) -> None:
 
 
 def _find_by_verified_email(
-    newcomer: Newcomer, policy: AdmissionPolicy, accounts: AccountStore
+    newcomer: Newcomer, policy: AdmissionPolicy, accounts: AdmissionStore
 ) -> User | None:
     """The one enabled account with this verified address; none, or more than one, is no match."""
     profile = newcomer.profile

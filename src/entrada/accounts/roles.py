@@ -29,10 +29,10 @@ class RolesSync(StrEnum):
 class RoleMapping:
     """The mapping, sorted by what its keys mean. Made by `role_mapping`."""
 
-    app_roles: Mapping[str, str] = field(default_factory=dict)
-    groups: Mapping[tuple[TenantId | None, ObjectId], str] = field(default_factory=dict)
+    app_roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Mapping[tuple[TenantId | None, ObjectId], Sequence[str]] = field(default_factory=dict)
     """Keyed by tenant too where several tenants sign in; None stands for the only tenant."""
-    group_names: Mapping[str, str] = field(default_factory=dict)
+    group_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     default_role: str | None = None
     required: bool = False
     sync: RolesSync = RolesSync.EVERY_SIGN_IN
@@ -54,16 +54,19 @@ class RoleMapping:
 
         One grant a role: app roles come before groups, and either in the mapping's order.
         """
+        reasons: list[tuple[Sequence[str], str]] = [
+            *((roles, f"app role {value}") for value, roles in self.app_roles.items() if value in app_roles),
+            *(
+                (roles, f"group {group_id}")
+                for (tenant, group_id), roles in self.groups.items()
+                if tenant in (None, tenant_id) and group_id in group_ids
+            ),
+            *((roles, f"group {name}") for name, roles in self.group_names.items() if name in group_names),
+        ]
         given: dict[str, str] = {}
-        for value, role in self.app_roles.items():
-            if value in app_roles:
-                given.setdefault(role, f"app role {value}")
-        for (tenant, group_id), role in self.groups.items():
-            if tenant in (None, tenant_id) and group_id in group_ids:
-                given.setdefault(role, f"group {group_id}")
-        for name, role in self.group_names.items():
-            if name in group_names:
-                given.setdefault(role, f"group {name}")
+        for roles, reason in reasons:
+            for role in roles:
+                given.setdefault(role, reason)
         if not given and self.default_role is not None:
             given[self.default_role] = DEFAULT_ROLE_GRANTED_BY
         return [
@@ -73,32 +76,33 @@ class RoleMapping:
 
 
 def role_mapping(
-    mapping: Mapping[str, str],
+    mapping: Mapping[str, str | Sequence[str]],
     *,
     default_role: str | None = None,
     required: bool = False,
     sync: RolesSync = RolesSync.EVERY_SIGN_IN,
 ) -> RoleMapping:
-    """Sorts a mapping by what its keys mean.
+    """Sorts a mapping by what its keys mean; a key may give one role or several.
 
     A GUID is a group; `tenant-id/group-id` is a group of that tenant; `group:NAME`, or a name with a space in
     it (which no app role can have), is a group by name; anything else is an app role value.
     """
-    app_roles: dict[str, str] = {}
-    groups: dict[tuple[TenantId | None, ObjectId], str] = {}
-    group_names: dict[str, str] = {}
-    for key, role in mapping.items():
+    app_roles: dict[str, Sequence[str]] = {}
+    groups: dict[tuple[TenantId | None, ObjectId], Sequence[str]] = {}
+    group_names: dict[str, Sequence[str]] = {}
+    for key, given in mapping.items():
+        roles = [given] if isinstance(given, str) else given
         tenant, slash, group = key.partition("/")
         if (guid := parse_guid(key)) is not None:
-            groups[None, ObjectId(guid)] = role
+            groups[None, ObjectId(guid)] = roles
         elif slash and (tenant_guid := parse_guid(tenant)) and (group_guid := parse_guid(group)):
-            groups[TenantId(tenant_guid), ObjectId(group_guid)] = role
+            groups[TenantId(tenant_guid), ObjectId(group_guid)] = roles
         elif key.startswith("group:"):
-            group_names[key.removeprefix("group:")] = role
+            group_names[key.removeprefix("group:")] = roles
         elif " " in key:
-            group_names[key] = role
+            group_names[key] = roles
         else:
-            app_roles[key] = role
+            app_roles[key] = roles
     return RoleMapping(
         app_roles=app_roles,
         groups=groups,

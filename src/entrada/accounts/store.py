@@ -13,8 +13,8 @@ from typing import Protocol
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
 
 
-class AccountStore(Protocol):
-    """Keeps users, linked identities and role grants.
+class AdmissionStore(Protocol):
+    """What `admit` needs: enough to stand before another product's own users (`entrada.integrations`).
 
     Raises:
         StoreUnavailable: from any method, when the database does not answer in time.
@@ -22,8 +22,6 @@ class AccountStore(Protocol):
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         """The user this identity signs in as."""
-
-    def get(self, user_id: UserId) -> User | None: ...
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         """Every user whose verified e-mail equals this one, letters compared without case."""
@@ -69,6 +67,12 @@ class AccountStore(Protocol):
         Raises:
             LookupError: no such user, or the identity is not linked to them.
         """
+
+
+class AccountStore(AdmissionStore, Protocol):
+    """Keeps users, linked identities and role grants of our own."""
+
+    def get(self, user_id: UserId) -> User | None: ...
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         """The user, disabled or enabled; None if there is no such user."""

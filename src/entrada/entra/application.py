@@ -1,10 +1,10 @@
 """One registered application at one authority, spoken for by MSAL.
 
-Owns building the authorization request, redeeming the code, and the sign-out address.
+Owns building the authorization request, redeeming the code, refreshing, and the sign-out address.
 MSAL runs over our kept-alive transport and keeps no tokens: its cache grows with every person who signs in.
 What MSAL gives back is not verified; `entrada.entra.verification` does that (MSAL 1.39 checks no ID token).
 
-Source: RFC 6749 sections 4.1.1-4.1.4; RFC 7636; Microsoft, "OAuth 2.0 authorization code flow".
+Source: RFC 6749 sections 4.1.1-4.1.4 and 6; RFC 7636; Microsoft, "OAuth 2.0 authorization code flow".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msal
 
 from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
-from entrada.entra.jws import RawAccessToken, RawIdToken
+from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
 from entrada.entra.keys import KeyRing, KeySet
 from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, read_object, read_retry_after
 from entrada.entra.transport import HttpTransport
@@ -53,6 +53,7 @@ class TokenResponse:
 
     id_token: RawIdToken = field(repr=False)
     access_token: RawAccessToken | None = field(repr=False)
+    refresh_token: RawRefreshToken | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,9 +153,8 @@ class EntraApplication:
             EntraUnavailable: no usable answer.
             TokenRefused: an answer whose ID token MSAL could not even take apart.
         """
-        discovered = self._ready()
-        answer: TokenResponse | TokenError = TokenError(error="invalid_client", description="")
-        for client in tuple(discovered.clients):
+
+        def redeem_through(client: Any) -> Mapping[str, Any]:
             flow = {
                 "state": state,
                 "redirect_uri": redirect_uri,
@@ -163,11 +163,24 @@ class EntraApplication:
                 "nonce": nonce,
             }
             # Only code and state: MSAL would decode whatever else the visitor put into the query.
-            answer = _token_answer(_redeem_through(client, flow, {"code": code, "state": state}))
-            if not (isinstance(answer, TokenError) and answer.error == "invalid_client"):
-                discovered.prefer(client)
-                break
-        return answer
+            answer: Mapping[str, Any] = client.acquire_token_by_auth_code_flow(
+                flow, {"code": code, "state": state}
+            )
+            return answer
+
+        return self._ask(redeem_through)
+
+    def refresh(self, refresh_token: RawRefreshToken) -> TokenResponse | TokenError:
+        """New tokens for the person who signed in earlier, or Entra's refusal.
+
+        Entra may answer with a new refresh token; the old one stays good for its own time.
+
+        Raises:
+            EntraUnavailable: no usable answer.
+            TokenRefused: an answer whose ID token MSAL could not even take apart.
+        Source: RFC 6749, section 6; Microsoft, "Refresh tokens in the Microsoft identity platform".
+        """
+        return self._ask(lambda client: client.acquire_token_by_refresh_token(refresh_token, self._scopes))
 
     def sign_out_url(self, *, post_logout_redirect_uri: str, logout_hint: str | None) -> str | None:
         """Where Entra ends its own session; None if it names no such place.
@@ -181,6 +194,17 @@ class EntraApplication:
         if logout_hint is not None:
             query["logout_hint"] = logout_hint
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def _ask(self, question: Callable[[Any], Mapping[str, Any]]) -> TokenResponse | TokenError:
+        """The answer to the first credential that Entra accepts, or what it said to the last."""
+        discovered = self._ready()
+        answer: TokenResponse | TokenError = TokenError(error="invalid_client", description="")
+        for client in tuple(discovered.clients):
+            answer = _token_answer(_asked(question, client))
+            if not (isinstance(answer, TokenError) and answer.error == "invalid_client"):
+                discovered.prefer(client)
+                break
+        return answer
 
     def _ready(self) -> _Discovered:
         discovered, now = self._discovered, self._clock()
@@ -271,16 +295,15 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
     return read_object(answer.body, "discovery")
 
 
-def _redeem_through(client: Any, flow: dict[str, Any], response: dict[str, str]) -> Mapping[str, Any]:
+def _asked(question: Callable[[Any], Mapping[str, Any]], client: Any) -> Mapping[str, Any]:
     try:
-        result: Mapping[str, Any] = client.acquire_token_by_auth_code_flow(flow, response)
+        return question(client)
     except EntradaError:
         raise
     except Exception as error:
         # MSAL takes the unverified ID token apart to compare its nonce, and raises what the bytes provoke.
         check = "nonce" if "nonce" in str(error) else "form"
         raise TokenRefused(check, "MSAL could not accept the ID token") from None
-    return result
 
 
 def _token_answer(result: Mapping[str, Any]) -> TokenResponse | TokenError:
@@ -293,9 +316,11 @@ def _token_answer(result: Mapping[str, Any]) -> TokenResponse | TokenError:
             reason="the token endpoint answered a token type other than Bearer", answered=True
         )
     id_token, access_token = result.get("id_token"), result.get("access_token")
+    refresh_token = result.get("refresh_token")
     if not isinstance(id_token, str):
         raise EntraUnavailable(reason="the token endpoint answered without an ID token", answered=True)
     return TokenResponse(
         id_token=RawIdToken(id_token),
         access_token=RawAccessToken(access_token) if isinstance(access_token, str) else None,
+        refresh_token=RawRefreshToken(refresh_token) if isinstance(refresh_token, str) else None,
     )

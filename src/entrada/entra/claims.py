@@ -96,6 +96,35 @@ class IdToken:
         if verified is not _MADE_BY_VERIFICATION:
             raise TypeError("an IdToken is made by verify_id_token, and nowhere else")
 
+    @property
+    def remembered(self) -> RememberedSignIn:
+        """What to keep of this sign-in for the day it is refreshed."""
+        return RememberedSignIn(
+            issuer=self.issuer,
+            tenant_id=self.tenant_id,
+            object_id=self.object_id,
+            subject=self.subject,
+            audience=self.audience,
+            nonce=self.nonce or "",
+            auth_time=self.auth_time,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RememberedSignIn:
+    """What the token of a refresh is compared with: the same person, application and sign-in.
+
+    Source: OpenID Connect Core 1.0, section 12.2.
+    """
+
+    issuer: str
+    tenant_id: TenantId
+    object_id: ObjectId
+    subject: str
+    audience: str
+    nonce: str = field(repr=False)
+    auth_time: datetime | None
+
 
 def required_moment(claims: Mapping[str, Any], name: str) -> datetime:
     """The moment that a claim in seconds since 1970 names.

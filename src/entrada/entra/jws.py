@@ -28,6 +28,9 @@ RawIdToken = NewType("RawIdToken", str)
 RawAccessToken = NewType("RawAccessToken", str)
 """An access token as it came over the wire: nothing about it has been checked."""
 
+RawRefreshToken = NewType("RawRefreshToken", str)
+"""A refresh token: opaque to everyone but Entra, and as good as the person's word for months."""
+
 TOKEN_LIMIT_BYTES = 64 * 1024
 DEPTH_LIMIT = 32
 INTEGER_DIGITS_LIMIT = 20

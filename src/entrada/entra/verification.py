@@ -39,7 +39,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from entrada.entra import claims as read
 from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
-from entrada.entra.claims import _MADE_BY_VERIFICATION, IdToken
+from entrada.entra.claims import _MADE_BY_VERIFICATION, IdToken, RememberedSignIn
 from entrada.entra.jws import (
     PLAIN_JWT,
     RS256_ONLY,
@@ -128,7 +128,7 @@ def verify_refreshed_id_token(
     *,
     keys: KeySet,
     expected: IdTokenExpectations,
-    previous: IdToken,
+    previous: RememberedSignIn,
     now: datetime,
     access_token: RawAccessToken | None = None,
 ) -> IdToken:
@@ -137,7 +137,7 @@ def verify_refreshed_id_token(
     A refreshed token need not repeat the nonce; if it does, it is the one of the sign-in.
 
     Raises:
-        TokenRefused: as `verify_id_token`, or check "refresh": the session that refreshed must end.
+        TokenRefused: as `verify_id_token`, or check "refresh": whatever stands on that sign-in must end.
     Source: OpenID Connect Core 1.0, section 12.2.
     """
     claims, issuer, tenant_id = _believe(raw, keys, expected, now)

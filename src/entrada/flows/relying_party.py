@@ -51,8 +51,8 @@ class RelyingParty:
         domain_hint: str | None = None,
         replaces: SessionId | None = None,
     ) -> tuple[PendingSignIn, str]:
-        """See `SignIn.begin`."""
-        return self.sign_in.begin(
+        """See `Identification.begin`."""
+        return self.sign_in.identification.begin(
             redirect_uri=redirect_uri,
             next_path=next_path,
             prompt=prompt,

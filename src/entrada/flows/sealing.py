@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from entrada.errors import ConfigurationError
 
 SMALLEST_KEY_BYTES = 32
+MAKE_KEY_COMMAND = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 _NONCE_BYTES = 12
 
 
@@ -36,7 +37,7 @@ class Sealer:
         if not keys or any(len(key) < SMALLEST_KEY_BYTES for key in keys):
             raise ConfigurationError(
                 f"ENTRADA_SECRET_KEYS needs keys of at least {SMALLEST_KEY_BYTES} bytes each.",
-                hint="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
+                hint=f"Make one with: {MAKE_KEY_COMMAND}",
                 setting="ENTRADA_SECRET_KEYS",
             )
         self._purpose = purpose.encode()
