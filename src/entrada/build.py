@@ -290,7 +290,7 @@ def open_stores(database_url: str) -> Stores:
 
 
 def secret_keys_of(settings: Settings, *, key_file: Path | None = None) -> list[bytes]:
-    """The keys that seal cookies: as set, or made and kept in `key_file` or beside an SQLite database.
+    """The keys that seal cookies: as set, or made and kept in `key_file`, or beside an SQLite database.
 
     Raises:
         ConfigurationError: too short, or not set where several servers must share them.
@@ -311,12 +311,16 @@ def secret_keys_of(settings: Settings, *, key_file: Path | None = None) -> list[
     if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
         return [secrets.token_bytes(SMALLEST_KEY_BYTES)]
     if not path.name:
-        raise ConfigurationError(
-            "ENTRADA_SECRET_KEYS is not set, but several servers may share this database.",
-            hint=f"Give every server the same key: {MAKE_KEY_COMMAND}",
-            setting="ENTRADA_SECRET_KEYS",
-        )
+        raise shared_key_missing()
     return [kept_key(path.with_suffix(".keys"))]
+
+
+def shared_key_missing() -> ConfigurationError:
+    return ConfigurationError(
+        "ENTRADA_SECRET_KEYS is not set, but several servers may share this database.",
+        hint=f"Give every server the same key: {MAKE_KEY_COMMAND}",
+        setting="ENTRADA_SECRET_KEYS",
+    )
 
 
 def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:

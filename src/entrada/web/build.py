@@ -43,7 +43,7 @@ def build_auth_routes(
         )
     keys = secret_keys_of(settings)
     sealer = Sealer(keys, purpose="pending sign-in")
-    _warn(settings)
+    warn_of(settings)
     return AuthRoutes(
         relying_party=build_relying_party(settings, found=found, stores=stores, clock=clock),
         site=Site(
@@ -58,7 +58,8 @@ def build_auth_routes(
     )
 
 
-def _warn(settings: Settings) -> None:
+def warn_of(settings: Settings) -> None:
+    """Warnings for settings that are not used, or that open a door."""
     if settings.redis_url is not None:
         log.warning(
             "ENTRADA_REDIS_URL is not used yet: sessions and their revocation are shared by the database."

@@ -1,6 +1,7 @@
 """Named log events with allow-listed fields: one line each, nothing secret, nothing a visitor can break.
 
-sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, request_refused
+sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, access_ended,
+recheck_failed, request_refused
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ class Event(StrEnum):
     SIGN_IN_REFUSED = "sign_in_refused"
     SIGNED_OUT = "signed_out"
     ENTRA_ENDED_SESSIONS = "entra_ended_sessions"
+    ACCESS_ENDED = "access_ended"
+    RECHECK_FAILED = "recheck_failed"
     REQUEST_REFUSED = "request_refused"
+
+
+_WARNINGS = frozenset(
+    {Event.SIGN_IN_REFUSED, Event.ACCESS_ENDED, Event.RECHECK_FAILED, Event.REQUEST_REFUSED}
+)
 
 
 def record(event: Event, **fields: object) -> None:
@@ -34,7 +42,7 @@ def record(event: Event, **fields: object) -> None:
     if unknown:
         raise ValueError(f"event fields not on the list: {sorted(unknown)}")
     shown = " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if value is not None)
-    level = logging.WARNING if event in (Event.SIGN_IN_REFUSED, Event.REQUEST_REFUSED) else logging.INFO
+    level = logging.WARNING if event in _WARNINGS else logging.INFO
     log.log(level, "%s %s", event.value, shown)
 
 

@@ -1,0 +1,98 @@
+"""From settings to the parts of the walk that a product needs: the only place that chooses them.
+
+A product brings its own users (`AdmissionStore`), its own database for `SpentSignIns`, and its own address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from entrada.accounts.admission import AdmissionPolicy
+from entrada.accounts.roles import RoleMapping
+from entrada.build import admission_of, build_identification, roles_of, secret_keys_of, shared_key_missing
+from entrada.entra.pooled_transport import PooledTransport
+from entrada.flows.clock import Clock, SystemClock
+from entrada.flows.identification import Identification, SpentSignIns
+from entrada.flows.sealing import Sealer
+from entrada.integrations.recheck import KEPT_SIGN_IN, Recheck, RecheckStore
+from entrada.settings import Settings
+from entrada.settings_sources import FoundValues
+from entrada.web.build import warn_of
+from entrada.web.pages import Pages
+from entrada.web.pending_cookies import PendingCookies
+from entrada.web.site import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductParts:
+    """Everything the walk needs in front of a product's own users."""
+
+    identification: Identification
+    admission: AdmissionPolicy
+    site: Site
+    pages: Pages
+    pending: PendingCookies
+    kept_sealer: Sealer = field(repr=False)
+    secret_keys: Sequence[bytes] = field(repr=False)
+    """For sealers of the product's own; the first seals, all open."""
+    recheck_every: timedelta
+    clock: Clock
+    close: Callable[[], None]
+
+    def recheck(self, store: RecheckStore) -> Recheck:
+        return Recheck(
+            identification=self.identification,
+            admission=self.admission,
+            store=store,
+            sealer=self.kept_sealer,
+            every=self.recheck_every,
+        )
+
+
+def build_parts(
+    settings: Settings,
+    found: FoundValues,
+    *,
+    application_name: str,
+    urls: Sequence[str],
+    callback_paths: Sequence[str],
+    spent: SpentSignIns,
+    key_file: Path | None,
+    roles: RoleMapping | None = None,
+    clock: Clock | None = None,
+) -> ProductParts:
+    """The parts these settings describe. Warns of everything that begins with `insecure`.
+
+    `urls` are the product's own addresses, the public one first; `key_file` is where a key is kept if none is
+    set, None where several servers must be given the same one.
+
+    Raises:
+        ConfigurationError: a needed setting is missing, or one cannot be carried out.
+    """
+    if key_file is None and settings.secret_keys is None:
+        raise shared_key_missing()
+    roles = roles or roles_of(settings)
+    clock = clock or SystemClock()
+    transport = PooledTransport(ca_bundle=settings.ca_bundle)
+    keys = secret_keys_of(settings, key_file=key_file)
+    identification = build_identification(
+        settings, found=found, roles=roles, spent=spent, transport=transport, clock=clock
+    )
+    warn_of(settings)
+    return ProductParts(
+        identification=identification,
+        admission=admission_of(settings, roles),
+        site=Site(urls=urls, callback_paths=callback_paths),
+        pages=Pages(application_name=application_name),
+        pending=PendingCookies(
+            sealer=Sealer(keys, purpose="pending sign-in"), cross_site=settings.response_mode == "form_post"
+        ),
+        kept_sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
+        secret_keys=keys,
+        recheck_every=settings.recheck_every,
+        clock=clock,
+        close=transport.close,
+    )
