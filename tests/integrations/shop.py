@@ -140,15 +140,15 @@ class ShopStore:
         next_check_at: datetime,
     ) -> None:
         with self.engine.begin() as connection:
-            self._apply(connection, link.user_id, entra_grants)
-            links.keep_sign_in(
-                connection, link.identity, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at
-            )
+            if links.renew_link(connection, link, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at):
+                self._apply(connection, link.user_id, entra_grants)
 
-    def end_access(self, link: Link, *, because: str, now: datetime) -> None:
+    def end_access(self, link: Link, *, because: str, now: datetime) -> bool:
         with self.engine.begin() as connection:
-            links.end_link(connection, link.identity, because=because, now=now)
-        self.ended.append(because)
+            ended = links.end_link(connection, link, because=because, now=now)
+        if ended:
+            self.ended.append(because)
+        return ended
 
     def give_by_hand(self, user_id: UserId, role: str) -> None:
         with self.engine.begin() as connection:

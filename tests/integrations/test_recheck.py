@@ -206,6 +206,17 @@ def test_neither_database_nor_key_shows_a_refresh_token(shop: Shop, emulator: Ru
     assert ada.refresh_token.encode() not in database.read_bytes()
 
 
+def test_a_verdict_older_than_the_newest_sign_in_takes_nothing(shop: Shop, emulator: RunningEmulator) -> None:
+    """Somebody whose sessions were revoked signs in while their old sign-in is being looked at: they stay."""
+    ada = shop.sign_in("ada@contoso.test")
+    now = shop.clock.now() + shop.parts.recheck_every
+    claimed = shop.store.claim_due(now=now, next_check_at=now + shop.parts.recheck_every)
+    assert claimed is not None
+    shop.sign_in("ada@contoso.test")
+    assert shop.store.end_access(claimed, because="AADSTS50173", now=now) is False
+    assert shop.store.link_of(ada.newcomer.identity).ended_at is None
+
+
 def test_a_link_is_claimed_by_one_server_only(shop: Shop) -> None:
     """Two servers on one database do not look at the same person twice."""
     shop.sign_in("ada@contoso.test")

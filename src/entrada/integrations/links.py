@@ -201,13 +201,28 @@ def claim_due(connection: Connection, *, now: datetime, next_check_at: datetime)
             return link
 
 
-def end_link(connection: Connection, identity: EntraIdentity, *, because: str, now: datetime) -> None:
-    """Entra no longer answers for this person. The link stays, so that the next sign-in finds the user."""
-    connection.execute(
+def end_link(connection: Connection, link: Link, *, because: str, now: datetime) -> bool:
+    """Entra no longer answers for this person. The link stays, so that the next sign-in finds the user.
+
+    False, and nothing changed, if they signed in again since `link` was read: that sign-in is newer than
+    what was found out.
+    """
+    ended = connection.execute(
         update(links)
-        .where(_is(identity))
+        .where(_is(link.identity), links.c.sealed_sign_in == link.sealed_sign_in)
         .values(sealed_sign_in=None, next_check_at=None, ended_at=now, ended_because=because)
     )
+    return ended.rowcount == 1
+
+
+def renew_link(connection: Connection, link: Link, *, sealed_sign_in: str, next_check_at: datetime) -> bool:
+    """Keep what the next re-check needs; False if the person signed in again since `link` was read."""
+    renewed = connection.execute(
+        update(links)
+        .where(_is(link.identity), links.c.sealed_sign_in == link.sealed_sign_in)
+        .values(sealed_sign_in=sealed_sign_in, next_check_at=next_check_at)
+    )
+    return renewed.rowcount == 1
 
 
 def grants_of(connection: Connection, user_id: UserId) -> Sequence[RoleGrant]:

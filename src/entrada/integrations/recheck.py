@@ -83,10 +83,16 @@ class RecheckStore(Protocol):
         sealed_sign_in: str,
         next_check_at: datetime,
     ) -> None:
-        """Bring roles up to date (None: leave them) and keep what the next re-check needs."""
+        """`links.renew_link`, and if that was still the newest sign-in, roles brought up to date.
 
-    def end_access(self, link: Link, *, because: str, now: datetime) -> None:
-        """Take from the user every way in that a sign-in gave, until the next sign-in."""
+        None as grants leaves them as they are.
+        """
+
+    def end_access(self, link: Link, *, because: str, now: datetime) -> bool:
+        """`links.end_link`, and if that was still the newest sign-in, every way in that it gave is taken.
+
+        False if the person has signed in again since `link` was claimed: then nothing is taken.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +157,8 @@ class Recheck:
         )
 
     def _end(self, link: Link, *, because: str) -> None:
-        self.store.end_access(link, because=because, now=self._now())
-        record(Event.ACCESS_ENDED, reason=because, user_id=link.user_id, **asdict(link.identity))
+        if self.store.end_access(link, because=because, now=self._now()):
+            record(Event.ACCESS_ENDED, reason=because, user_id=link.user_id, **asdict(link.identity))
 
     def _note_unknown(self, link: Link, error: EntradaError) -> None:
         record(Event.RECHECK_FAILED, reason=_because(error), user_id=link.user_id, **asdict(link.identity))

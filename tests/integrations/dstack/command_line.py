@@ -84,3 +84,17 @@ def command_line(dstack: Dstack, home: Path, *arguments: str) -> Iterator[Comman
             yield CommandLine(process)
         finally:
             process.kill()
+
+
+def projects_in(home: Path) -> list[dict[str, str]]:
+    """The projects that dstack's configuration in this home names, each as the lines say it."""
+    lines = (home / ".dstack/config.yml").read_text("utf-8").partition("projects:\n")[2].splitlines()
+    projects: list[dict[str, str]] = []
+    for line in lines:
+        found = re.fullmatch(r"(- |  )(\w+): (.*)", line)
+        if found is None:
+            break
+        if found[1] == "- ":
+            projects.append({})
+        projects[-1][found[2]] = found[3].strip("'")
+    return projects
