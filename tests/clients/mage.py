@@ -1,4 +1,12 @@
-"""The real Mage 0.9.80 as PyPI has it, started for the tests as its users start it, and stopped after."""
+"""The real Mage 0.9.80 as PyPI has it, started for the tests as its users start it, and stopped after.
+
+    with running_mage(emulator) as mage: ...                     # as it comes
+    with running_mage(emulator, with_entrada=True) as mage: ...  # `entrada mage start`, from this checkout
+
+Both are told of the emulator by the environment alone; `settings` are further variables.
+Mage's own pages call port 6789 when they are opened at the name `localhost`, wherever they came from:
+browsers visit `site`, which says 127.0.0.1.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +16,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +28,7 @@ from entrada.emulator import RunningEmulator
 from house import tools
 
 REQUIREMENT = "mage-ai==0.9.80"
+DATABASE_VARIABLE = "MAGE_DATABASE_CONNECTION_URL"
 _START_SECONDS = 120
 _STOP_SECONDS = 15
 _LOG_LINES = 30
@@ -27,58 +36,105 @@ _LOG_LINES = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Mage:
-    """Where it answers, and the public id its own pages send along as `api_key`."""
+    """Where it answers, the public id its own pages send along as `api_key`, its log, home and database."""
 
     address: str
     api_key: str
+    home: Path
+    with_entrada: bool = False
+    database_url: str = ""
+
+    @property
+    def site(self) -> str:
+        """The same at a name under which its pages find their own port."""
+        return self.address.replace("//localhost", "//127.0.0.1")
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return (self.home / "mage.log").read_text("utf-8", "replace")
+
+
+def mage_commands(*, with_entrada: bool) -> Path:
+    """The folder of the commands `mage` and, beside it, `entrada`."""
+    if with_entrada:
+        return installed(REQUIREMENT, name="mage-ai-entrada", with_project="mage")
+    return installed(REQUIREMENT)
+
+
+def mage_environment(emulator: RunningEmulator, home: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a Mage of the tests: nothing of this machine's own, the emulator, the settings."""
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "MAGE_DATA_DIR": str(home / "data"),
+        "ENV": "prod",
+        "DISABLE_AUTO_BROWSER_OPEN": "1",
+        "DISABLE_AUTORELOAD": "1",
+        **emulator.env("mage"),
+        **settings,
+    }
 
 
 @contextmanager
-def running_mage(emulator: RunningEmulator) -> Iterator[Mage]:
-    """A started Mage with an empty project, told of the emulator by the environment alone."""
-    commands = installed(REQUIREMENT)
-    with tempfile.TemporaryDirectory(prefix="entrada-mage-", ignore_cleanup_errors=True) as name:
-        home, port = Path(name), tools.free_port()
-        environment = {
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "HOME": str(home),
-            "MAGE_DATA_DIR": str(home / "data"),
-            "ENV": "prod",
-            "DISABLE_AUTO_BROWSER_OPEN": "1",
-            "DISABLE_AUTORELOAD": "1",
-            **emulator.env("mage"),
-        }
-        log = home / "mage.log"
-        with (
-            log.open("w") as output,
-            subprocess.Popen(
-                [commands / "mage", "start", home / "project", "--host", "127.0.0.1", "--port", str(port)],
-                cwd=home,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ) as process,
-        ):
+def running_mage(
+    emulator: RunningEmulator,
+    *,
+    with_entrada: bool = False,
+    home: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Mage]:
+    """A started Mage with an empty project, or with what an earlier one left in `home`.
+
+    In a value of `settings`, `{site}` is the address browsers use.
+    """
+    commands = mage_commands(with_entrada=with_entrada)
+    with ExitStack() as stack:
+        if home is None:
+            home = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="entrada-mage-", ignore_cleanup_errors=True)
+                )
+            )
+        port = tools.free_port()
+        mage = Mage(
+            address=f"http://localhost:{port}",
+            api_key=_api_key(commands),
+            home=home,
+            with_entrada=with_entrada,
+            database_url=(settings or {}).get(DATABASE_VARIABLE, f"sqlite:///{home}/data/project/mage-ai.db"),
+        )
+        told = {name: value.replace("{site}", mage.site) for name, value in (settings or {}).items()}
+        start: list[str | Path] = [commands / "entrada", "mage", "start"]
+        if not with_entrada:
+            start = [commands / "mage", "start"]
+        output = stack.enter_context((home / "mage.log").open("w"))
+        with subprocess.Popen(
+            [*start, home / "project", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=home,
+            env=mage_environment(emulator, home, told),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
             try:
-                address = f"http://localhost:{port}"
-                _wait_until_it_answers(process, address, log)
-                yield Mage(address=address, api_key=_api_key(commands))
+                _wait_until_it_answers(process, mage)
+                yield mage
             finally:
                 _stop(process)
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], mage: Mage) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{address}/api/status", timeout=5, trust_env=False).status_code == 200:
+            if httpx.get(f"{mage.address}/api/status", timeout=5, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.2)
-    tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:])
+    tail = "\n".join(mage.log.splitlines()[-_LOG_LINES:])
     happened = "did not answer in time" if process.poll() is None else f"ended with {process.returncode}"
     raise AssertionError(f"Mage {happened}; its last words:\n{tail}")
 
