@@ -37,7 +37,10 @@ def running_postgres(*databases: str) -> Iterator[str]:
         folder, port = Path(name), tools.free_port()
         if _is_root():
             os.chown(folder, _NOBODY, _NOBODY)
-        _run([commands / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust", "-N"], folder)
+        _run(
+            [commands / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-N"],
+            folder,
+        )
         options = ["-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
         with (
             (folder / "postgres.log").open("w") as log,

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from conformance.stores import MAKERS, Stores
+from clients.postgres import running_postgres
+from conformance.stores import ALL, MAKERS, Server, Stores
 from entrada.accounts.store import AccountStore
 from entrada.sessions.store import SessionStore
 
 
-@pytest.fixture(params=MAKERS)
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    with MAKERS[request.param](tmp_path) as made:
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """One server for the run; a test that wants none starts none."""
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> str:
+            return f"postgresql://postgres@{stack.enter_context(running_postgres('entrada'))}/entrada"
+
+        yield started
+
+
+@pytest.fixture(params=ALL)
+def stores(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -> Iterator[Stores]:
+    with MAKERS[request.param](tmp_path, postgresql) as made:
         yield made
 
 

@@ -5,13 +5,13 @@ A new store is one more maker here: it yields how to open a further pair of stor
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, make_url
 
 from entrada.accounts.store import AccountStore
@@ -32,22 +32,26 @@ class Stores:
     """Where another process finds the same data; None if none can."""
 
 
+Server = Callable[[], str]
+"""Where a PostgreSQL is, started at the first call."""
+
+
 @contextmanager
-def in_memory(_: Path) -> Iterator[Stores]:
+def in_memory(_: Path, __: Server) -> Iterator[Stores]:
     sessions = MemorySessionStore()
     stores = Stores(MemoryAccountStore(sessions=sessions), sessions, lambda: stores)
     yield stores
 
 
 @contextmanager
-def in_sqlite(folder: Path) -> Iterator[Stores]:
+def in_sqlite(folder: Path, _: Server) -> Iterator[Stores]:
     with in_sql(prepared_copy(folder / "entrada.db")) as stores:
         yield stores
 
 
 @contextmanager
-def in_postgresql(_: Path) -> Iterator[Stores]:
-    server = make_url(os.environ["ENTRADA_TEST_POSTGRESQL_URL"]).set(drivername="postgresql+psycopg")
+def in_postgresql(_: Path, started: Server) -> Iterator[Stores]:
+    server = make_url(started()).set(drivername="postgresql+psycopg")
     schema = f"t{secrets.token_hex(8)}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -74,9 +78,9 @@ def in_sql(url: str) -> Iterator[Stores]:
         database.close()
 
 
-MAKERS = {"memory": in_memory, "sqlite": in_sqlite}
-if "ENTRADA_TEST_POSTGRESQL_URL" in os.environ:
-    MAKERS["postgresql"] = in_postgresql
+MAKERS = {"memory": in_memory, "sqlite": in_sqlite, "postgresql": in_postgresql}
 
-SHARED = [name for name in MAKERS if name != "memory"]
+_HEAVY = {"postgresql": pytest.mark.heavy}
+ALL = [pytest.param(name, marks=_HEAVY.get(name, ())) for name in MAKERS]
+SHARED = [store for store in ALL if store.values != ("memory",)]
 """Those that another process can open."""
