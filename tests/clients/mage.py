@@ -28,6 +28,8 @@ from entrada.emulator import RunningEmulator
 from house import tools
 
 REQUIREMENT = "mage-ai==0.9.80"
+POSTGRES_DRIVER = "psycopg2-binary==2.9.10"
+"""Mage's own extra pins a release that has no wheel for this Python."""
 DATABASE_VARIABLE = "MAGE_DATABASE_CONNECTION_URL"
 _START_SECONDS = 120
 _STOP_SECONDS = 15
@@ -58,7 +60,7 @@ class Mage:
 def mage_commands(*, with_entrada: bool) -> Path:
     """The folder of the commands `mage` and, beside it, `entrada`."""
     if with_entrada:
-        return installed(REQUIREMENT, name="mage-ai-entrada", with_project="mage")
+        return installed(REQUIREMENT, name="mage-ai-entrada", with_project="mage", beside=(POSTGRES_DRIVER,))
     return installed(REQUIREMENT)
 
 

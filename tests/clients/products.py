@@ -28,21 +28,29 @@ ENVIRONMENTS = tools.ROOT / ".venvs"
 _INSTALL_SECONDS = 150
 
 
-def installed(requirement: str, *, name: str = "", with_project: str = "", python: str = "3.11") -> Path:
+def installed(
+    requirement: str,
+    *,
+    name: str = "",
+    with_project: str = "",
+    beside: tuple[str, ...] = (),
+    python: str = "3.11",
+) -> Path:
     """The folder of the commands of a product, such as `mage-ai==0.9.80`, installed if need be.
 
     `name` is the environment's, by default the product's; `with_project` is the extra with which this
-    checkout is installed beside it. `python` is the version the product is known to run on; without it
-    this run's own is tried. Ends the test when it cannot be installed.
+    checkout is installed beside it, `beside` what else is. `python` is the version the product is known to
+    run on; without it this run's own is tried. Ends the test when it cannot be installed.
     """
     folder = ENVIRONMENTS / (name or _product(requirement))
-    stamp, made_of = folder / ".installed", f"{folder}\n{requirement}\n{_project(with_project)}"
+    lines = [str(folder), requirement, *beside]
+    stamp, made_of = folder / ".installed", "\n".join(lines) + f"\n{_project(with_project)}"
     ENVIRONMENTS.mkdir(exist_ok=True)
     (ENVIRONMENTS / ".gitignore").write_text("*\n", "utf-8")
     with (ENVIRONMENTS / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
-            _install(requirement, with_project, folder, python)
+            _install([requirement, *beside], with_project, folder, python)
             stamp.write_text(made_of, "utf-8")
     return folder / "bin"
 
@@ -64,12 +72,12 @@ def _project(extra: str) -> str:
     return json.dumps(held, sort_keys=True) + "\n"
 
 
-def _install(requirement: str, extra: str, folder: Path, python: str) -> None:
+def _install(requirements: list[str], extra: str, folder: Path, python: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     uv = [sys.executable, "-m", "uv", "--quiet"]
     if not _done([*uv, "python", "find", "--no-project", python]):
         python = sys.executable
-    wanted = [requirement, *(["--editable", f"{tools.ROOT}[{extra}]"] if extra else [])]
+    wanted = [*requirements, *(["--editable", f"{tools.ROOT}[{extra}]"] if extra else [])]
     for command in (
         [*uv, "venv", "--no-project", "--python", python, str(folder)],
         [*uv, "pip", "install", "--python", str(folder / "bin/python"), *wanted],
@@ -77,7 +85,7 @@ def _install(requirement: str, extra: str, folder: Path, python: str) -> None:
         problem = _problem(command)
         if problem:
             shutil.rmtree(folder, ignore_errors=True)
-            tools.could_not_run(f"{requirement} cannot be installed: {problem}")
+            tools.could_not_run(f"{requirements[0]} cannot be installed: {problem}")
 
 
 def _done(command: list[str]) -> bool:
