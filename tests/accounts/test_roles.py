@@ -37,6 +37,15 @@ def test_an_app_role_gives_the_role_it_is_mapped_to() -> None:
     assert roles(role_mapping({"Mage.Edit": "Editor"}), "Mage.Edit") == {"Editor": "app role Mage.Edit"}
 
 
+def test_one_key_may_give_several_roles() -> None:
+    """Each comes with the same reason; a role that two keys give is held once."""
+    mapping = role_mapping({"Dev": ["main/user", "lab/admin"], EDITORS: ["main/user"]})
+    assert roles(mapping, "Dev", groups=frozenset({EDITORS})) == {
+        "main/user": "app role Dev",
+        "lab/admin": "app role Dev",
+    }
+
+
 @pytest.mark.parametrize(
     "value", ["admin", "ADMIN", "Admin ", " Admin", "Admin\u200b", "Ａdmin", "Adm", "Admin2"]
 )
