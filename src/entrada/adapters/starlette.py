@@ -70,7 +70,7 @@ class EntradaMiddleware:
 
     async def _walk(self, request: WebRequest, receive: Receive) -> WebResponse:
         try:
-            body = await _read_body(receive) if request.method == "POST" else b""
+            body = await read_body(receive) if request.method == "POST" else b""
         except RequestRefused as error:
             return self._auth.failure(error, request)
         whole = WebRequest(
@@ -169,7 +169,12 @@ def to_starlette(answer: WebResponse, *, head: bool = False) -> Response:
     return response
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        RequestRefused: too large, or cut off.
+    """
     chunks: list[bytes] = []
     size = 0
     while True:

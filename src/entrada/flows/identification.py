@@ -161,7 +161,7 @@ class Identification:
         """
         tokens = self.application.refresh(refresh_token)
         if isinstance(tokens, TokenError):
-            raise self._refusal(tokens.error, tokens.description)
+            raise self.refusal(tokens.error, tokens.description)
         id_token = self._verify_refreshed(tokens, remembered)
         return self._identify(id_token, tokens)
 
@@ -181,7 +181,7 @@ class Identification:
             raise SignInAlreadyUsed
         self._check_issuer(response)
         if response.error is not None:
-            raise self._refusal(response.error, response.error_description, pending.redirect_uri)
+            raise self.refusal(response.error, response.error_description, pending.redirect_uri)
         assert response.code is not None
         return response.code
 
@@ -205,7 +205,7 @@ class Identification:
             nonce=pending.nonce,
         )
         if isinstance(answer, TokenError):
-            raise self._refusal(answer.error, answer.description, pending.redirect_uri)
+            raise self.refusal(answer.error, answer.description, pending.redirect_uri)
         return answer
 
     def _verify(self, tokens: TokenResponse, pending: PendingSignIn, code: str) -> IdToken:
@@ -281,7 +281,8 @@ class Identification:
             raise EntraUnavailable(reason="the metadata names no tenant")
         return frozenset({own})
 
-    def _refusal(self, error: str, description: str, redirect_uri: str | None = None) -> EntraRefused:
+    def refusal(self, error: str, description: str, redirect_uri: str | None = None) -> EntraRefused:
+        """What an OAuth error of Entra's means here, in words."""
         authority = self.application.authority
         return read_entra_error(
             error,

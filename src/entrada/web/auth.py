@@ -69,7 +69,7 @@ class Auth:
         `next_path` is where the person was going, and where trying again shall lead.
         """
         correlation_id, status = secrets.token_hex(8), status_of(error)
-        _record_refusal(error, self._refusal_event(request), correlation_id, status)
+        record_refusal(error, self._refusal_event(request), correlation_id, status)
         if not (request.wants_page or request.path in self.site.callback_paths):
             return json_response(
                 status,
@@ -157,7 +157,8 @@ def _with_next(path: str, next_path: str | None) -> str:
     return f"{path}?next={quote(next_path or '', safe='/')}"
 
 
-def _record_refusal(error: EntradaError, event: Event, correlation_id: str, status: int) -> None:
+def record_refusal(error: EntradaError, event: Event, correlation_id: str, status: int) -> None:
+    """One line in the log about a refusal, with its evidence."""
     record(
         event,
         correlation_id=correlation_id,
