@@ -1,0 +1,69 @@
+"""From a thread of ours to dstack's event loop and back: its database is spoken to there only.
+
+The walks are synchronous and run in threads; dstack's sessions belong to its loop. Each call is one
+transaction on the loop, waited for in the thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.orm import Session
+
+from entrada.errors import StoreUnavailable
+from entrada.integrations.dstack.hooks import Hooks
+
+LONGEST_WAIT_SECONDS = 30
+
+T = TypeVar("T")
+
+
+class Bridge:
+    """`attach` is called once, on the loop; before that nothing can be asked."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self.hooks = hooks
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which runs on dstack's loop. Never called on the loop itself.
+
+        Raises:
+            StoreUnavailable: the database did not answer, or not in time.
+        """
+        if self._loop is None or self._loop.is_closed():
+            work.close()
+            raise StoreUnavailable
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(LONGEST_WAIT_SECONDS)
+        except IntegrityError:
+            raise
+        except (DBAPIError, PoolExhausted, OSError, concurrent.futures.CancelledError) as error:
+            future.cancel()  # for a time-out, which is an OSError since Python 3.11
+            raise StoreUnavailable from error
+
+    async def transaction(self, work: Callable[[Session], T]) -> T:
+        """`work` with a session of dstack's database, kept as a whole or not at all."""
+        async with self.hooks.get_db().get_session() as session:
+            result: T = await session.run_sync(work)
+            await session.commit()
+        return result
+
+    async def change(self, user_id: Any, work: Callable[[Session], T]) -> T:
+        """As `transaction`, while nobody else changes that user: dstack's own locks are taken."""
+        db = self.hooks.get_db()
+        async with db.get_session() as session:
+            locker = self.hooks.get_locker(db.dialect_name)
+            async with locker.lock_ctx(self.hooks.UserModel.__tablename__, [user_id]):
+                result: T = await session.run_sync(work)
+                await session.commit()
+        return result

@@ -1,0 +1,155 @@
+"""Stands before dstack's application and answers our addresses; everything else goes on to dstack untouched.
+
+It wraps the application as it is served, instead of adding routes: dstack mounts its static files on `/`, in
+front of whatever is added later, and FastAPI keeps included routers in a shape of its own.
+Walks run in a bounded pool of threads; dstack's loop is never held up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from entrada.adapters.starlette import WALKS_AT_ONCE, read_body, to_starlette, web_request
+from entrada.errors import EntradaError, RequestRefused
+from entrada.integrations.dstack import answers
+from entrada.integrations.dstack.entra_only import is_user_interface
+from entrada.integrations.dstack.label import LabelledScript
+from entrada.integrations.dstack.routes import NEXT_REDIRECT_PATH, DstackRoutes
+from entrada.web.messages import WebRequest, WebResponse, json_response
+
+log = logging.getLogger("entrada")
+
+MY_USER_PATH = "/api/users/get_my_user"
+UPDATE_USER_PATH = "/api/users/update"
+
+
+@dataclass(kw_only=True)
+class Front:
+    inner: ASGIApp
+    routes: DstackRoutes
+    scripts: Mapping[str, LabelledScript] = field(repr=False)
+    limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WALKS_AT_ONCE))
+
+    def __post_init__(self) -> None:
+        self._handlers = self.routes.handlers()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.inner(scope, receive, send)
+            return
+        request = web_request(scope)
+        answer: WebResponse | None = None
+        handler = self._handlers.get((request.method, request.path))
+        if handler is not None:
+            answer = await self._walk(handler, request, receive)
+        elif request.method == "GET" and request.path in self.scripts:
+            answer = self.scripts[request.path].answer(request)
+        elif request.method == "POST" and request.path == NEXT_REDIRECT_PATH:
+            answer, receive = await self._next_redirect(request, receive)
+        elif request.method == "POST" and request.path == MY_USER_PATH:
+            answer = await self._refusal_of_token(request)
+        elif request.method == "POST" and request.path == UPDATE_USER_PATH:
+            await self._update_user(scope, receive, send)
+            return
+        await (self.inner if answer is None else to_starlette(answer))(scope, receive, send)
+
+    async def _walk(
+        self, handler: Callable[[WebRequest], WebResponse], request: WebRequest, receive: Receive
+    ) -> WebResponse:
+        try:
+            whole = await _with_body(request, receive)
+            return await to_thread.run_sync(partial(handler, whole), limiter=self.limiter)
+        except EntradaError as error:
+            return answers.failure_json(error)
+        except Exception:
+            log.exception("A mistake of Entrada's, at %s", request.path)
+            detail = {"msg": "Entrada made a mistake; dstack's log says more.", "code": "error"}
+            return json_response(500, {"detail": [detail]})
+
+    async def _next_redirect(
+        self, request: WebRequest, receive: Receive
+    ) -> tuple[WebResponse | None, Receive]:
+        """dstack's own answer only where another provider may have made the state."""
+        try:
+            whole = await _with_body(request, receive)
+            answer = self.routes.next_redirect(whole)
+        except EntradaError as error:
+            return answers.failure_json(error), receive
+        others = [p for p in self.routes.hooks.list_providers() if p.enabled and p.name != "entra"]
+        if answer is None and not others:
+            refused = RequestRefused("This server has not begun that sign-in.")
+            return answers.failure_json(refused), receive
+        return answer, _again(whole.body)
+
+    async def _refusal_of_token(self, request: WebRequest) -> WebResponse | None:
+        """What the user interface gets for a token alone, where ENTRADA_ENTRA_ONLY wants more."""
+        switch, hooks = self.routes.entra_only, self.routes.hooks
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if switch is None or not is_user_interface(request) or scheme.lower() != "bearer":
+            return None
+        async with hooks.get_db().get_session() as session:
+            user = await hooks.log_in_with_token(session=session, token=token)
+        if user is None:
+            return None
+        is_admin = user.global_role == hooks.GlobalRole.ADMIN
+        if switch.lets_in(request, self.routes.rules(request), user, is_admin=is_admin):
+            return None
+        words = "Sign in with Microsoft Entra ID: a token alone does not open this page here."
+        return json_response(403, {"detail": {"msg": words, "code": None}})
+
+    async def _update_user(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """dstack's own answer; if an administrator changed a user, that user is in their hands again."""
+        statuses: list[int] = []
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            await send(message)
+
+        try:
+            body = await read_body(receive)
+        except RequestRefused as error:
+            await to_starlette(answers.failure_json(error))(scope, receive, send)
+            return
+        await self.inner(scope, _again(body), watched)
+        name = _username_in(body)
+        if statuses == [200] and name is not None:
+            await self.routes.sign_in.store.note_changed_by_hand(name)
+
+
+async def _with_body(request: WebRequest, receive: Receive) -> WebRequest:
+    body = await read_body(receive) if request.method == "POST" else b""
+    return WebRequest(
+        method=request.method, path=request.path, query=request.query, headers=request.headers, body=body
+    )
+
+
+def _again(body: bytes) -> Receive:
+    """The same body once more, for dstack."""
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _username_in(body: bytes) -> str | None:
+    try:
+        document: Any = json.loads(body)
+    except ValueError:
+        return None
+    name = document.get("username") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else None

@@ -1,0 +1,197 @@
+"""Everything of dstack's inside that the plug-in touches, in one table.
+
+dstack has no public interface for a sign-in provider, so each thing used is listed here with what is expected
+of it, and all of it is looked at before any of it is used: a server is hooked wholly or not at all.
+`entrada dstack check` shows the same table.
+
+Source: dstack 0.22.5, 0.22.1 and 0.21.5, read and run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources
+from typing import Any
+
+from entrada.errors import ConfigurationError
+
+OLDEST_VERSION = (0, 21, 0)
+_INSIDE = "dstack._internal"
+_SERVER = f"{_INSIDE}.server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """`has` are the parameters of a function, or the attributes of anything else."""
+
+    name: str
+    module: str
+    has: Sequence[str] = ()
+
+
+HOOKS = (
+    # The way in.
+    Hook(name="Plugin", module="dstack.plugins", has=("get_apply_policies",)),
+    Hook(name="register_on_startup_hook", module=f"{_SERVER}.app", has=("func",)),
+    # Sign-in providers.
+    Hook(name="register_provider", module=f"{_SERVER}.services.auth", has=("provider_info",)),
+    Hook(name="list_providers", module=f"{_SERVER}.services.auth"),
+    Hook(name="get_next_redirect_url", module=f"{_SERVER}.services.auth", has=("code", "state")),
+    Hook(name="OAuthProviderInfo", module=f"{_INSIDE}.core.models.auth", has=("name", "enabled")),
+    Hook(name="OAuthState", module=f"{_INSIDE}.core.models.auth", has=("value", "local_port")),
+    # The database.
+    Hook(name="get_db", module=f"{_SERVER}.db"),
+    Hook(name="get_locker", module=f"{_SERVER}.services.locking", has=("dialect_name",)),
+    Hook(
+        name="UserModel",
+        module=f"{_SERVER}.models",
+        has=("id", "name", "created_at", "token", "token_hash", "global_role", "active", "deleted", "email"),
+    ),
+    Hook(name="MemberModel", module=f"{_SERVER}.models", has=("id", "project_id", "user_id", "project_role")),
+    Hook(name="ProjectModel", module=f"{_SERVER}.models", has=("id", "name", "deleted")),
+    Hook(name="DecryptedString", module=f"{_SERVER}.models", has=("plaintext",)),
+    # Users.
+    Hook(name="GlobalRole", module=f"{_INSIDE}.core.models.users", has=("ADMIN", "USER")),
+    Hook(name="ProjectRole", module=f"{_INSIDE}.core.models.users", has=("ADMIN", "MANAGER", "USER")),
+    Hook(name="ResourceExistsError", module=f"{_INSIDE}.core.errors"),
+    Hook(
+        name="create_user",
+        module=f"{_SERVER}.services.users",
+        has=("session", "username", "global_role", "email"),
+    ),
+    Hook(name="log_in_with_token", module=f"{_SERVER}.services.users", has=("session", "token")),
+    Hook(name="user_model_to_user_with_creds", module=f"{_SERVER}.services.users", has=("user_model",)),
+    Hook(name="get_token_hash", module=f"{_SERVER}.services.users", has=("token",)),
+    Hook(name="CustomJSONResponse", module=f"{_SERVER}.utils.routers"),
+    Hook(name="emit", module=f"{_SERVER}.services.events", has=("session", "message", "actor", "targets")),
+    Hook(name="SystemActor", module=f"{_SERVER}.services.events"),
+    Hook(name="Target", module=f"{_SERVER}.services.events", has=("from_model",)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One hook as it was found. `problem` None: as expected."""
+
+    hook: str
+    problem: str | None
+
+
+class Hooks:
+    """dstack's own parts by name, such as `hooks.create_user`. Made by `find_hooks`."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise AttributeError(f"{name} is not in the table of hooks") from None
+
+
+def installed_version() -> str | None:
+    """dstack's version, or None if it is not installed."""
+    try:
+        return metadata.version("dstack")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_supported(version: str) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    return numbers is not None and tuple(map(int, numbers.groups())) >= OLDEST_VERSION
+
+
+def findings() -> Sequence[Finding]:
+    """Every hook, looked at. Loads dstack's server, which takes seconds the first time."""
+    _set_up_process()
+    return [Finding(hook=f"{hook.module}.{hook.name}", problem=_look_at(hook)[1]) for hook in HOOKS]
+
+
+def find_hooks() -> Hooks:
+    """All hooks.
+
+    Raises:
+        ConfigurationError: dstack is not installed, too old, or one of them is not what it should be.
+    """
+    version = installed_version()
+    if version is None or not is_supported(version):
+        oldest = ".".join(map(str, OLDEST_VERSION))
+        raise ConfigurationError(
+            f"dstack {version} is older than this plug-in knows." if version else "dstack is not installed.",
+            hint=f'Install dstack {oldest} or newer: pip install -U "dstack[server]"',
+        )
+    _set_up_process()
+    found = {hook.name: _look_at(hook) for hook in HOOKS}
+    problems = [f"{name} {problem}" for name, (_, problem) in found.items() if problem]
+    if problems:
+        raise ConfigurationError(
+            f"dstack {version} is different inside from what this plug-in knows: {'; '.join(problems)}.",
+            hint="Install a newer entrada, or a dstack that it supports; `entrada dstack check` shows "
+            "every part.",
+        )
+    return Hooks({name: part for name, (part, _) in found.items()})
+
+
+def page_of_the_ui() -> bytes:
+    """dstack's own page, which every address of its user interface answers with."""
+    return resources.files(_SERVER).joinpath("statics", "index.html").read_bytes()
+
+
+def scripts_of_the_ui() -> Mapping[str, bytes]:
+    """The scripts of that page by file name; empty in a dstack without user interface."""
+    statics = resources.files(_SERVER).joinpath("statics")
+    if not statics.is_dir():
+        return {}
+    return {
+        entry.name: entry.read_bytes()
+        for entry in statics.iterdir()
+        if entry.name.startswith("main-") and entry.name.endswith(".js")
+    }
+
+
+def log_level() -> str:
+    """What DSTACK_SERVER_LOG_LEVEL says: our own events follow it."""
+    level: str = importlib.import_module(f"{_SERVER}.settings").LOG_LEVEL
+    return level
+
+
+def stock_application() -> Any:
+    """The application that `dstack server` runs, with all its routes."""
+    _set_up_process()
+    return importlib.import_module(f"{_SERVER}.main").app
+
+
+def _set_up_process() -> None:
+    """What dstack 0.22.4 and newer want done before anything else of theirs is imported."""
+    try:
+        bootstrap = importlib.import_module(f"{_SERVER}.bootstrap")
+    except ImportError:
+        return
+    if not bootstrap.is_process_set_up():
+        bootstrap.set_up_process()
+
+
+def _look_at(hook: Hook) -> tuple[Any, str | None]:
+    try:
+        part = getattr(importlib.import_module(hook.module), hook.name)
+    except ImportError as missing:
+        return None, f"cannot be imported ({missing})"
+    except AttributeError:
+        return None, "is not there"
+    present = _has(part)
+    lacking = [name for name in hook.has if name not in present]
+    return part, f"lacks {', '.join(lacking)}" if lacking else None
+
+
+def _has(part: Any) -> set[str]:
+    """Parameters of a function, fields and attributes of a class."""
+    if inspect.isclass(part):
+        fields = getattr(part, "model_fields", None) or getattr(part, "__fields__", None) or {}
+        return {*dir(part), *fields}
+    return set(inspect.signature(part).parameters)

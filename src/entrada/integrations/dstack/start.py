@@ -1,0 +1,178 @@
+"""From settings to a dstack server with sign-in: what the plug-in and the ASGI application share.
+
+`prepare` finds everything that can be wrong about settings and about dstack, before the server is up;
+`switch_on` runs at the end of dstack's own start-up, on its loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from entrada.errors import ConfigurationError, EntradaError
+from entrada.flows.clock import SystemClock
+from entrada.flows.sealing import Sealer
+from entrada.integrations import links
+from entrada.integrations.dstack import hooks as dstack_hooks
+from entrada.integrations.dstack import state
+from entrada.integrations.dstack.bridge import Bridge
+from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
+from entrada.integrations.dstack.front import Front
+from entrada.integrations.dstack.hooks import Hooks, find_hooks
+from entrada.integrations.dstack.label import labelled_scripts
+from entrada.integrations.dstack.recheck import start_rechecks
+from entrada.integrations.dstack.roles import roles_of
+from entrada.integrations.dstack.routes import DstackRoutes
+from entrada.integrations.dstack.stop import stop
+from entrada.integrations.dstack.store import DstackStore
+from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
+from entrada.integrations.parts import build_parts
+from entrada.settings import Settings, load_settings
+from entrada.settings_sources import FoundValues, default_file
+
+log = logging.getLogger("entrada")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    hooks: Hooks
+    bridge: Bridge
+    routes: DstackRoutes
+    sign_in_label: str
+
+    async def switch_on(self, app: Any) -> None:
+        """Called by dstack once, with its application, when everything else is ready."""
+        self.bridge.attach()
+        await self.bridge.transaction(lambda session: links.create_tables(session.connection()))
+        scripts = labelled_scripts(dstack_hooks.scripts_of_the_ui(), self.sign_in_label)
+        app.middleware_stack = Front(inner=app.middleware_stack, routes=self.routes, scripts=scripts)
+        self.hooks.register_provider(self.hooks.OAuthProviderInfo(name="entra", enabled=True))
+        parts = self.routes.sign_in.parts
+        app.state.entrada_rechecks = start_rechecks(parts.recheck(self.routes.sign_in.store))
+        for url in parts.site.urls:
+            log.info("Redirect URI to register in Entra, platform Web: %s", url + CALLBACK_PATH)
+
+
+_registered: list[Prepared] = []
+
+
+def register() -> None:
+    """Have dstack switch sign-in on at the end of its start-up; asked twice, once.
+
+    Raises:
+        StartRefused: the server must not start; the sentence says why.
+    """
+    if _registered:
+        return
+    try:
+        prepared = prepare()
+    except EntradaError as error:
+        raise stop(error) from None
+    prepared.hooks.register_on_startup_hook(prepared.switch_on)
+    _registered.append(prepared)
+
+
+def prepare() -> Prepared:
+    """Everything but the database.
+
+    Raises:
+        ConfigurationError: the settings are wrong, or dstack is not what this plug-in knows.
+    """
+    settings, found = load_settings(os.environ, file=default_file())
+    check_settings(settings, found)
+    roles = roles_of(settings, found)
+    hooks = find_hooks()
+    _let_events_through()
+    bridge, clock = Bridge(hooks), SystemClock()
+    store = DstackStore(bridge=bridge, clock=clock)
+    parts = build_parts(
+        settings,
+        found,
+        application_name="dstack",
+        urls=_urls(settings),
+        callback_paths=[CALLBACK_PATH],
+        spent=store,
+        key_file=_key_file(hooks),
+        roles=roles,
+        clock=clock,
+    )
+    entra_only = EntraOnly(
+        sealer=Sealer(parts.secret_keys, purpose=PURPOSE),
+        life=settings.session_absolute,
+        break_glass=frozenset(settings.break_glass_users),
+        clock=clock,
+    )
+    routes = DstackRoutes(
+        sign_in=DstackSignIn(
+            parts=parts, store=store, state_sealer=Sealer(parts.secret_keys, purpose=state.PURPOSE)
+        ),
+        hooks=hooks,
+        done_sealer=Sealer(parts.secret_keys, purpose="dstack outcome"),
+        entra_only=entra_only if settings.entra_only else None,
+        ui_page=dstack_hooks.page_of_the_ui(),
+    )
+    return Prepared(hooks=hooks, bridge=bridge, routes=routes, sign_in_label=settings.sign_in_label)
+
+
+def check_settings(settings: Settings, found: FoundValues) -> None:
+    """What only matters with dstack.
+
+    Raises:
+        ConfigurationError: an address Entra will not take, or a way of answering dstack's page cannot read.
+    """
+    if settings.public_url is None:
+        raise ConfigurationError(
+            "DSTACK_SERVER_URL is not set.",
+            hint="It is the one address people use, such as https://dstack.contoso.com; for trying things "
+            "out http://localhost:3000 will do. Register it in Entra with /auth/entra/callback behind it.",
+            setting="DSTACK_SERVER_URL",
+        )
+    for url in _urls(settings):
+        if url.startswith("http:") and urlsplit(url).hostname != "localhost":
+            name = found.name_of("public_url" if url == settings.public_url else "extra_urls")
+            raise ConfigurationError(
+                f"{name} holds {url}, which Entra takes no redirect URI for.",
+                hint=f"Entra allows plain http for localhost only: write {_as_localhost(url)}, or use https.",
+                setting=name,
+            )
+    if settings.response_mode != "query":
+        raise ConfigurationError(
+            f"{found.name_of('response_mode')} is form_post, which dstack's own page cannot read.",
+            hint="Leave it out; dstack's page takes Entra's answer from the address.",
+            setting=found.name_of("response_mode"),
+        )
+    if settings.callback_paths not in ([], [CALLBACK_PATH]):
+        raise ConfigurationError(
+            f"{found.name_of('callback_paths')} names another path than dstack's page has.",
+            hint=f"Leave it out; with dstack the redirect URI's path is {CALLBACK_PATH}.",
+            setting=found.name_of("callback_paths"),
+        )
+
+
+def _urls(settings: Settings) -> list[str]:
+    return [url for url in (settings.public_url, *settings.extra_urls) if url]
+
+
+def _as_localhost(url: str) -> str:
+    port = urlsplit(url).port
+    return "http://localhost" + (f":{port}" if port else "")
+
+
+def _key_file(hooks: Hooks) -> Path | None:
+    """Beside dstack's SQLite database, which belongs to one server; None for PostgreSQL."""
+    url = hooks.get_db().engine.url
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    folder = Path(url.database).parent
+    folder.mkdir(parents=True, exist_ok=True)  # on the very first start dstack makes it later
+    return folder / "entrada.keys"
+
+
+def _let_events_through() -> None:
+    """dstack shows errors only of whatever is not its own; our events follow its own level."""
+    if log.level == logging.NOTSET:
+        log.setLevel(dstack_hooks.log_level())

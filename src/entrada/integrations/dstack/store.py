@@ -1,0 +1,221 @@
+"""The people of dstack as the walks see them: dstack's own users, and our links beside them.
+
+One object for both walks, a sign-in (`AdmissionStore`, `SpentSignIns`) and a re-check (`RecheckStore`).
+Each method is called in a thread of ours and is one transaction of dstack's database: a user, the link and
+the roles change together. A user's id is dstack's own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from entrada.accounts.admission import Newcomer
+from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+from entrada.flows.clock import Clock
+from entrada.integrations import links
+from entrada.integrations.dstack import users
+from entrada.integrations.dstack.bridge import Bridge
+from entrada.integrations.dstack.members import give_roles
+from entrada.integrations.links import Link
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptForRecheck:
+    """What is kept of a sign-in for the next look, in the transaction that admits the person."""
+
+    sealed_sign_in: str | None = field(repr=False)
+    next_check_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class DstackStore:
+    bridge: Bridge
+    clock: Clock
+    kept: KeptForRecheck | None = None
+
+    # A sign-in
+
+    def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
+        """See `SpentSignIns`."""
+        now = self.clock.now()
+        return self.bridge.wait_for(
+            self.bridge.transaction(
+                lambda s: links.spend_sign_in(s.connection(), sign_in_id, expires_at=expires_at, now=now)
+            )
+        )
+
+    def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        """See `AdmissionStore`. Whom a re-check deactivated counts as enabled, a deleted user does not."""
+
+        def work(session: Session) -> User | None:
+            link = links.find_link(session.connection(), identity)
+            if link is None:
+                return None
+            user = users.user_of(session, self.bridge.hooks, link.user_id)
+            return None if user is None else users.as_user(session, self.bridge.hooks, user)
+
+        return self.bridge.wait_for(self.bridge.transaction(work))
+
+    def find_by_verified_email(self, email: str) -> Sequence[User]:
+        """See `AdmissionStore`: the active users with that address, none if one of them is linked already."""
+        return self.bridge.wait_for(
+            self.bridge.transaction(lambda s: users.unlinked_by_email(s, self.bridge.hooks, email))
+        )
+
+    def create(
+        self,
+        *,
+        user_id: UserId,  # noqa: ARG002  # dstack makes its own
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant],
+        now: datetime,
+    ) -> User:
+        """See `AdmissionStore`."""
+
+        def ride_along(session: Session, user: users.DstackUser) -> User:
+            connection, made_id = session.connection(), UserId(str(user.id))
+            links.put_link(connection, identity, user_id=made_id, linked_by="sign-in", now=now)
+            self._note_sign_in(session, user, identity, profile, entra_grants, now)
+            return users.as_user(session, self.bridge.hooks, user)
+
+        return self.bridge.wait_for(users.create(self.bridge, profile, identity, ride_along))
+
+    def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
+        """See `AdmissionStore`."""
+
+        def work(session: Session) -> User:
+            user = users.existing(session, self.bridge.hooks, user_id)
+            links.put_link(session.connection(), identity, user_id=user_id, linked_by="e-mail", now=now)
+            return users.as_user(session, self.bridge.hooks, user)
+
+        return self.bridge.wait_for(self.bridge.change(uuid.UUID(user_id), work))
+
+    def record_sign_in(
+        self,
+        *,
+        user_id: UserId,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant] | None,
+        now: datetime,
+    ) -> User:
+        """See `AdmissionStore`. Ends what a re-check began: the user is active again."""
+
+        def work(session: Session) -> User:
+            user = users.existing(session, self.bridge.hooks, user_id)
+            users.reactivate(session, self.bridge.hooks, user)
+            users.follow_email(session, identity, user, profile)
+            self._note_sign_in(session, user, identity, profile, entra_grants, now)
+            return users.as_user(session, self.bridge.hooks, user)
+
+        return self.bridge.wait_for(self.bridge.change(uuid.UUID(user_id), work))
+
+    def _note_sign_in(
+        self,
+        session: Session,
+        user: users.DstackUser,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant] | None,
+        now: datetime,
+    ) -> None:
+        links.note_sign_in(session.connection(), identity, profile=profile, now=now)
+        if entra_grants is not None:
+            give_roles(session, self.bridge.hooks, user, entra_grants)
+        if self.kept is not None:
+            links.keep_sign_in(
+                session.connection(),
+                identity,
+                sealed_sign_in=self.kept.sealed_sign_in,
+                next_check_at=self.kept.next_check_at,
+            )
+
+    # A re-check
+
+    def claim_due(self, *, now: datetime, next_check_at: datetime) -> Link | None:
+        """See `RecheckStore`. Nobody asks Entra about a user whom dstack's administrators deleted."""
+
+        def work(session: Session) -> Link | None:
+            while link := links.claim_due(session.connection(), now=now, next_check_at=next_check_at):
+                user = users.user_of(session, self.bridge.hooks, link.user_id)
+                if user is not None and not user.deleted:
+                    return link
+                links.end_link(session.connection(), link, because="deleted in dstack", now=now)
+            return None
+
+        return self.bridge.wait_for(self.bridge.transaction(work))
+
+    def renew(
+        self,
+        link: Link,
+        *,
+        newcomer: Newcomer,  # noqa: ARG002  # dstack shows nothing else of a person
+        entra_grants: Sequence[RoleGrant] | None,
+        sealed_sign_in: str,
+        next_check_at: datetime,
+    ) -> None:
+        """See `RecheckStore`."""
+
+        def work(session: Session) -> None:
+            user = users.user_of(session, self.bridge.hooks, link.user_id)
+            renewed = links.renew_link(
+                session.connection(), link, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at
+            )
+            if renewed and user is not None and not user.deleted and entra_grants is not None:
+                give_roles(session, self.bridge.hooks, user, entra_grants)
+
+        self.bridge.wait_for(self.bridge.change(uuid.UUID(link.user_id), work))
+
+    def end_access(self, link: Link, *, because: str, now: datetime) -> bool:
+        """See `RecheckStore`: the user is deactivated, and the token that UI, CLI and API share is another.
+
+        Whom an administrator deactivated before is not marked as ours: a sign-in must not undo that.
+        """
+
+        def work(session: Session) -> bool:
+            connection = session.connection()
+            user = users.user_of(session, self.bridge.hooks, link.user_id)
+            by_hand = user is not None and not user.active and not users.is_shut_out(session, user)
+            if not links.end_link(connection, link, because=because, now=now):
+                return False
+            if by_hand:
+                users.forget_ended(session, link.user_id)
+            elif user is not None and not user.deleted:
+                users.shut_out(session, self.bridge.hooks, user)
+            return True
+
+        return self.bridge.wait_for(self.bridge.change(uuid.UUID(link.user_id), work))
+
+    # dstack's own pages and administrators
+
+    def credentials_of(self, user_id: UserId) -> bytes | None:
+        """What dstack's own sign-in answers with, as JSON; None if that user may not enter (any more)."""
+
+        def work(session: Session) -> bytes | None:
+            hooks = self.bridge.hooks
+            user = users.user_of(session, hooks, user_id)
+            if user is None or user.deleted or not user.active:
+                return None
+            body: bytes = hooks.CustomJSONResponse(hooks.user_model_to_user_with_creds(user)).body
+            return body
+
+        return self.bridge.wait_for(self.bridge.transaction(work))
+
+    async def note_changed_by_hand(self, name: str) -> None:
+        """An administrator changed this user: from now on it is theirs to let in, not a sign-in's.
+
+        Called on dstack's loop.
+        """
+
+        def work(session: Session) -> None:
+            user_id = users.id_of(session, self.bridge.hooks, name)
+            if user_id is not None:
+                users.forget_ended(session, user_id)
+
+        await self.bridge.transaction(work)
