@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": "the sign-in server",
     "emulator": "an Entra ID of your own, to develop and test against",
     "settings": "every setting: value, where it came from, what it means",
+    "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",
 }
 
 

@@ -57,6 +57,10 @@ class Prepared:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + CALLBACK_PATH)
 
 
+_NAMES_ON_DSTACKS_PAGE = {
+    f"ENTRADA_{name}": f"DSTACK_ENTRA_{name}" for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
+}
+
 _registered: list[Prepared] = []
 
 
@@ -70,6 +74,8 @@ def register() -> None:
         return
     try:
         prepared = prepare()
+    except ConfigurationError as error:
+        raise stop(in_dstacks_words(error)) from None
     except EntradaError as error:
         raise stop(error) from None
     prepared.hooks.register_on_startup_hook(prepared.switch_on)
@@ -116,6 +122,14 @@ def prepare() -> Prepared:
         ui_page=dstack_hooks.page_of_the_ui(),
     )
     return Prepared(hooks=hooks, bridge=bridge, routes=routes, sign_in_label=settings.sign_in_label)
+
+
+def in_dstacks_words(error: ConfigurationError) -> ConfigurationError:
+    """The same error about the variable of dstack's own page, for who has used no other name."""
+    if error.setting not in _NAMES_ON_DSTACKS_PAGE or error.setting in os.environ:
+        return error
+    name = _NAMES_ON_DSTACKS_PAGE[error.setting]
+    return ConfigurationError(error.sentence.replace(error.setting, name), hint=error.hint, setting=name)
 
 
 def check_settings(settings: Settings, found: FoundValues) -> None:

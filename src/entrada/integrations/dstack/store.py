@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+from entrada.errors import AccountDisabled
 from entrada.flows.clock import Clock
 from entrada.integrations import links
 from entrada.integrations.dstack import users
@@ -50,14 +51,24 @@ class DstackStore:
         )
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
-        """See `AdmissionStore`. Whom a re-check deactivated counts as enabled, a deleted user does not."""
+        """See `AdmissionStore`. Whom a re-check deactivated counts as enabled.
+
+        Raises:
+            AccountDisabled: an administrator deleted that user. A sign-in does not bring anybody back.
+        """
 
         def work(session: Session) -> User | None:
             link = links.find_link(session.connection(), identity)
             if link is None:
                 return None
             user = users.user_of(session, self.bridge.hooks, link.user_id)
-            return None if user is None else users.as_user(session, self.bridge.hooks, user)
+            if user is None or user.deleted:
+                raise AccountDisabled(
+                    "Your account in dstack was deleted.",
+                    hint="An administrator of the server can let you in anew: "
+                    f"entrada dstack forget {link.username or link.email or link.identity.object_id}",
+                )
+            return users.as_user(session, self.bridge.hooks, user)
 
         return self.bridge.wait_for(self.bridge.transaction(work))
 
