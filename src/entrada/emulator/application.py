@@ -1,115 +1,82 @@
-"""The ASGI application: read the request, find its endpoint, apply faults, answer, write it down.
+"""One request to its answer: find the endpoint, write the request down, apply faults, answer.
 
-Raw ASGI, no framework: signing is the only expensive step of a token, and is to stay so.
-Both listeners serve this one application; which one was asked is told by the scheme.
+Both listeners serve this one application; which one was asked is told by the request's `base_url`.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from . import wire_faults
+from .clock import Clock
 from .faults import WIRE_FAULTS
-from .http import MAX_BODY_BYTES, Parameters, Request, Response
+from .http import MAX_BODY_BYTES, Request, Response
+from .request_log import Entry
 from .routes import find_endpoint
 from .world import World
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-ABORT = "entrada.abort"
-"""The scope member by which the listener lets the application cut a connection."""
+Answer = Callable[[], Response]
 
 
 class Application:
-    """One emulator as an ASGI application."""
+    """One emulator as whoever listens asks it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return
-        request = await self._read(scope, receive)
-        if request is None:
-            await _send(send, Response(status=413, body=b"The request is too large."), scope["method"])
-            return
-        endpoint, answer = find_endpoint(self._world, request)
-        try:
-            response = (
-                await self._faulty(endpoint, request, answer) if self._world.faults else _answer(answer)
-            )
-        except wire_faults.DropConnection:
-            self._world.log.add(request, endpoint, 0, self._world.clock.now())
-            abort = scope.get(ABORT)
-            if abort is not None:
-                abort()
-            return
-        self._world.log.add(request, endpoint, response.status, self._world.clock.now())
+    @property
+    def clock(self) -> Clock:
+        """The emulator's clock."""
+        return self._world.clock
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether faults are on, so that an answer may take its time."""
+        return bool(self._world.faults)
+
+    def answer(self, request: Request) -> Response:
+        """The answer, with no regard to faults of the wire."""
+        entry, answer = self._received(request)
+        return self._answered(entry, _made(answer))
+
+    async def answer_spoiled(self, request: Request) -> Response:
+        """The answer when faults are on; the control API itself is never spoiled.
+
+        Raises:
+            DropConnection: the connection is to be cut.
+        """
+        entry, answer = self._received(request)
+        name = f"graph:{unquote(request.path)}" if entry.endpoint == "graph" else entry.endpoint
+        fault = None if name == "control" else self._world.faults.take(WIRE_FAULTS, name)
+        if fault is None:
+            return self._answered(entry, _made(answer))
+        response = await wire_faults.before(fault, name)
+        return self._answered(entry, response or wire_faults.after(fault, _made(answer)))
+
+    def _received(self, request: Request) -> tuple[Entry, Answer]:
+        if len(request.body) > MAX_BODY_BYTES:
+            endpoint, answer = "unknown", _too_large
+        else:
+            endpoint, answer = find_endpoint(self._world, request)
+        return self._world.log.add(request, endpoint, self._world.clock.now()), answer
+
+    def _answered(self, entry: Entry, response: Response) -> Response:
+        entry.status = response.status
         if self._world.changed is not None:
             self._world.changed()
-        await _send(send, response, scope["method"])
-
-    async def _faulty(self, endpoint: str, request: Request, answer: Callable[[], Response]) -> Response:
-        """The answer when faults are on; the control API itself is never spoiled."""
-        if endpoint == "control":
-            return _answer(answer)
-        name = _fault_name(endpoint, request)
-        fault = self._world.faults.take(WIRE_FAULTS, name)
-        if fault is None:
-            return _answer(answer)
-        replacement = await wire_faults.before(fault, name)
-        return replacement or wire_faults.after(fault, _answer(answer))
-
-    async def _read(self, scope: Scope, receive: Receive) -> Request | None:
-        body = b""
-        if scope["method"] not in ("GET", "HEAD"):
-            more = True
-            while more:
-                message = await receive()
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > MAX_BODY_BYTES:
-                    return None
-        world = self._world
-        headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            key = name.decode("latin-1")
-            text = value.decode("latin-1")
-            headers[key] = f"{headers[key]}; {text}" if key == "cookie" and key in headers else text
-        return Request(
-            method=scope["method"],
-            path=scope["path"],
-            query=Parameters(scope["query_string"].decode("latin-1")),
-            headers=headers,
-            body=body,
-            base_url=world.https_url if scope["scheme"] == "https" else world.http_url,
-        )
+        return response
 
 
-def _fault_name(endpoint: str, request: Request) -> str:
-    return f"graph:{unquote(request.path)}" if endpoint == "graph" else endpoint
+def _too_large() -> Response:
+    return Response(status=413, body=b"The request is too large.")
 
 
-def _answer(answer: Callable[[], Response]) -> Response:
+def _made(answer: Answer) -> Response:
     try:
         return answer()
     except Exception:
         # A defect of the emulator itself: say so instead of looking like one of Entra's failures.
         traceback.print_exc()
         return Response(status=500, body=b"The emulator itself failed; its terminal shows where.")
-
-
-async def _send(send: Send, response: Response, method: str) -> None:
-    headers = [
-        (b"content-type", response.content_type.encode()),
-        (b"content-length", str(len(response.body)).encode()),
-    ]
-    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in response.headers]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Clock:
@@ -23,6 +27,18 @@ class Clock:
     def stamp(self) -> str:
         """The emulated time as Entra prints it in errors: `2026-07-01 10:00:00Z`."""
         return datetime.fromtimestamp(self.now(), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+    def http_date(self) -> str:
+        """The emulated time as the Date header has it: `Wed, 01 Jul 2026 10:00:00 GMT`."""
+        return _http_date(int(self.now()))
+
+
+@lru_cache(maxsize=1)
+def _http_date(seconds: int) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    # Not by strftime, whose names follow the locale.
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02} {month} {moment:%Y %H:%M:%S} GMT"
 
 
 def graph_time(seconds: float) -> str:

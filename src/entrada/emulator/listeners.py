@@ -10,45 +10,17 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from .application import Application
+from .connection import Connection
 
-from .application import ABORT, Application
-
-_CLOSE_SECONDS = 1
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also lets the application cut the connection."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a member of our own is added
-        scope[ABORT] = self.transport.abort
-
-
-class _Server(uvicorn.Server):
-    """A server that says when it accepts connections."""
-
-    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
-        super().__init__(config)
-        self._says_started = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self._says_started.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cut what is open: an idle or hanging client must not hold up the end of a test."""
-        for task in list(self.server_state.tasks):
-            task.cancel()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await super().shutdown(sockets=sockets)
+_BACKLOG = 1_024
+_STOP_SECONDS = 10
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -89,59 +61,81 @@ def is_loopback(host: str) -> bool:
 
 
 class Listeners:
-    """Both listeners of one application, running until `stop`."""
+    """Both listeners of one application, running until `stop`.
+
+    `http` and `https` are the bound sockets with the address that the application is to know each by.
+    """
 
     def __init__(
-        self, application: Application, http: list[socket.socket], https: list[socket.socket], tls_file: Path
+        self,
+        application: Application,
+        http: tuple[list[socket.socket], str],
+        https: tuple[list[socket.socket], str],
+        tls_file: Path,
     ) -> None:
-        self._sockets = (http, https)
-        self._started = (threading.Event(), threading.Event())
-        common: dict[str, Any] = {
-            "http": _Protocol,
-            "ws": "none",
-            "lifespan": "off",
-            "log_config": None,
-            "access_log": False,
-            "server_header": False,
-            "proxy_headers": False,
-            "timeout_graceful_shutdown": _CLOSE_SECONDS,
-        }
-        self._servers = (
-            _Server(uvicorn.Config(application, **common), self._started[0]),
-            _Server(
-                uvicorn.Config(application, ssl_certfile=tls_file, ssl_keyfile=tls_file, **common),
-                self._started[1],
-            ),
-        )
+        self._application = application
+        self._http, self._https = http, https
+        self._tls_file = tls_file
+        self._open: set[Connection] = set()
+        self._decided = threading.Event()
+        self._failure: OSError | None = None
+        self._stop: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="entra-emulator", daemon=True)
 
     def start(self) -> None:
-        """Run, and return when both listeners accept connections."""
+        """Run, and return when both listeners accept connections.
+
+        Raises:
+            OSError: they cannot; damaged certificates are the usual reason.
+        """
         self._thread.start()
-        for started in self._started:
-            started.wait()
-        if not all(server.started for server in self._servers):
-            raise OSError("the listeners did not start; are the certificates damaged?")
+        self._decided.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
-        """Stop accepting, let running answers end for a moment, and wait for the thread."""
-        for server in self._servers:
-            server.should_exit = True
-        self._thread.join(timeout=10)
+        """Stop accepting, cut what is open, and wait for the thread."""
+        self._stop()
+        self._thread.join(timeout=_STOP_SECONDS)
 
     def _run(self) -> None:
-        factory = self._servers[0].config.get_loop_factory()
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._serve())
+        except OSError as failure:
+            self._failure = failure
+        finally:
+            self._decided.set()
 
     async def _serve(self) -> None:
-        try:
-            await asyncio.gather(
-                *(
-                    server.serve(sockets=sockets)
-                    for server, sockets in zip(self._servers, self._sockets, strict=True)
-                )
-            )
-        finally:
-            for started in self._started:
-                started.set()
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        self._stop = partial(loop.call_soon_threadsafe, stopping.set)
+        servers = []
+        for (sockets, base_url), tls in ((self._http, None), (self._https, _tls(self._tls_file))):
+            accept = partial(Connection, self._application, base_url, self._open)
+            for bound in sockets:
+                servers.append(await loop.create_server(accept, sock=bound, ssl=tls, backlog=_BACKLOG))
+        self._decided.set()
+        await stopping.wait()
+        for server in servers:
+            server.close()
+        # An idle or hanging client must not hold up the end of a test.
+        for connection in list(self._open):
+            connection.cut()
+
+
+def _tls(file: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(file)
+    return context
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it can be had; None is asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +32,10 @@ MASK = "***"
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedRequest:
-    """One request as a test may look at it.  `endpoint` is the emulator's name of what was asked."""
+    """One request as a test may look at it.  `endpoint` is the emulator's name of what was asked.
+
+    `status` is 0 as long as there is no answer, and for ever when the connection was cut.
+    """
 
     method: str
     path: str
@@ -49,16 +51,29 @@ class ReceivedRequest:
         return dict(self.__dict__)
 
 
+class Entry:
+    """A request as it came, known from its arrival on; `status` follows with the answer."""
+
+    __slots__ = ("at", "endpoint", "request", "status")
+
+    def __init__(self, request: Request, endpoint: str, at: float) -> None:
+        self.request = request
+        self.endpoint = endpoint
+        self.at = at
+        self.status = 0
+
+
 class RequestLog:
     """The last thousand requests."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._entries: deque[tuple[Request, str, int, float]] = deque(maxlen=_KEPT)
+        self._entries: deque[Entry] = deque(maxlen=_KEPT)
 
-    def add(self, request: Request, endpoint: str, status: int, at: float) -> None:
-        """Remember a request and how it was answered; masking waits until somebody looks."""
-        self._entries.append((request, endpoint, status, at))
+    def add(self, request: Request, endpoint: str, at: float) -> Entry:
+        """Remember a request on its arrival; masking waits until somebody looks."""
+        entry = Entry(request, endpoint, at)
+        self._entries.append(entry)
+        return entry
 
     def clear(self) -> None:
         """Forget all."""
@@ -66,10 +81,11 @@ class RequestLog:
 
     def shown(self) -> list[ReceivedRequest]:
         """The requests, oldest first, without their secrets."""
-        return [_shown(*entry) for entry in list(self._entries)]
+        return [_shown(entry) for entry in list(self._entries)]
 
 
-def _shown(request: Request, endpoint: str, status: int, at: float) -> ReceivedRequest:
+def _shown(entry: Entry) -> ReceivedRequest:
+    request = entry.request
     headers = {
         name: (_masked_authorization(value) if name in _SECRET_HEADERS else value)
         for name, value in request.headers.items()
@@ -77,12 +93,12 @@ def _shown(request: Request, endpoint: str, status: int, at: float) -> ReceivedR
     return ReceivedRequest(
         method=request.method,
         path=request.path,
-        endpoint=endpoint,
+        endpoint=entry.endpoint,
         query=_masked(request.query),
         form=_masked(request.form()),
         headers=headers,
-        status=status,
-        at=at,
+        status=entry.status,
+        at=entry.at,
     )
 
 

@@ -26,7 +26,6 @@ from .http import Parameters, Request
 from .keys import KeyRing
 from .listeners import Listeners, bind, is_loopback
 from .request_log import ReceivedRequest
-from .routes import find_endpoint
 from .sealing import Sealer
 from .seed import seed
 from .state_file import StateFile
@@ -209,9 +208,7 @@ class RunningEmulator:
             body=b"",
             base_url=self.http_url,
         )
-        name, make = find_endpoint(self._world, request)
-        response = make()
-        self._world.log.add(request, name, response.status, self._world.clock.now())
+        response = Application(self._world).answer(request)
         location = dict(response.headers).get("location")
         if location is None:
             raise EmulatorError(
@@ -274,7 +271,8 @@ def start(
         if state is not None:
             state.load_into(world.directory)
             world.changed = partial(state.save, world.directory)
-        listeners = _listening(Listeners(Application(world), http, https, tls_file), folder)
+        listeners = Listeners(Application(world), (http, world.http_url), (https, world.https_url), tls_file)
+        _start_listening(listeners, folder)
         keys.open()
     except BaseException:
         for bound in (*(http or ()), *(https or ())):
@@ -289,15 +287,14 @@ def start(
     return running
 
 
-def _listening(listeners: Listeners, folder: Path) -> Listeners:
+def _start_listening(listeners: Listeners, folder: Path) -> None:
     try:
         listeners.start()
     except OSError as error:
-        listeners.stop()
         raise EmulatorError(
-            f"The emulator cannot start: {error}", hint=f"Remove {folder} to begin anew."
+            f"The emulator cannot start: {error}; are its certificates damaged?",
+            hint=f"Remove {folder} to begin anew.",
         ) from None
-    return listeners
 
 
 def _prepared(folder: Path) -> KeyRing:
