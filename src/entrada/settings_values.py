@@ -20,7 +20,9 @@ DSTACK_PROJECT_ROLES = frozenset({"admin", "manager", "user"})
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.ASCII)
-_PATH = re.compile(r"/(?![/\\])[A-Za-z0-9._~/-]*", re.ASCII)
+_PATH = re.compile(r"/(?![/\\])[A-Za-z0-9._~/-]*(\?[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]+)?", re.ASCII)
+"""With one parameter at most: Entra keeps the query of a redirect URI, and Mage once had people register
+`/oauth?provider=active_directory`."""
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\]", re.ASCII)
 

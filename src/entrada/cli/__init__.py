@@ -23,7 +23,10 @@ COMMANDS = {
     "emulator": "an Entra ID of your own, to develop and test against",
     "settings": "every setting: value, where it came from, what it means",
     "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",
+    "mage": "Mage, with this sign-in behind its Microsoft button",
 }
+EXTRAS = {"mage": "mage", "dstack": "dstack"}
+"""Of the commands that need another than `server`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +71,7 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_par
             raise
         print(
             f"entrada: `entrada {name}` needs {missing.name}, which is not installed.\n"
-            '  Install it with: pip install "entrada[server]"',
+            f'  Install it with: pip install "entrada[{EXTRAS.get(name, "server")}]"',
             file=sys.stderr,
         )
         raise SystemExit(1) from None

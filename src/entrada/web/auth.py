@@ -70,7 +70,7 @@ class Auth:
         """
         correlation_id, status = secrets.token_hex(8), status_of(error)
         record_refusal(error, self._refusal_event(request), correlation_id, status)
-        if not (request.wants_page or request.path in self.site.callback_paths):
+        if not (request.wants_page or request.path in self.site.callback_routes):
             return json_response(
                 status,
                 {
@@ -92,7 +92,7 @@ class Auth:
         return page_response(page, status=status, headers=headers)
 
     def _refusal_event(self, request: WebRequest) -> Event:
-        of_sign_in = (self.site.start_path, *self.site.callback_paths)
+        of_sign_in = (self.site.start_path, *self.site.callback_routes)
         return Event.SIGN_IN_REFUSED if request.path in of_sign_in else Event.REQUEST_REFUSED
 
     def _retry_path(self, error: EntradaError, next_path: str | None) -> str | None:

@@ -28,7 +28,7 @@ class AuthRoutes(Auth):
     """The sign-in pages of one application: `handle` answers every path that it `owns`."""
 
     def owns(self, path: str) -> bool:
-        return path == PREFIX or path.startswith(f"{PREFIX}/") or path in self.site.callback_paths
+        return path == PREFIX or path.startswith(f"{PREFIX}/") or path in self.site.callback_routes
 
     def handle(self, request: WebRequest) -> WebResponse:
         """The answer. May ask Entra and the database: run it where waiting harms nobody."""
@@ -54,7 +54,7 @@ class AuthRoutes(Auth):
         if answers is None:
             raise PageNotFound
         # HEAD is a GET without a body, but for the redirect URI: a code is not used up by looking.
-        has_head = request.path not in self.site.callback_paths
+        has_head = request.path not in self.site.callback_routes
         answer = answers.get("GET" if request.method == "HEAD" and has_head else request.method)
         if answer is None:
             allowed = ", ".join([*answers, *(["HEAD"] if has_head else [])])
@@ -66,7 +66,7 @@ class AuthRoutes(Auth):
         return {
             self.site.login_path: {"GET": sign_in_routes.login},
             self.site.start_path: {"GET": sign_in_routes.start},
-            **dict.fromkeys(self.site.callback_paths, callback),
+            **dict.fromkeys(self.site.callback_routes, callback),
             self.site.logout_path: {
                 "GET": sign_out_routes.confirm_sign_out,
                 "POST": sign_out_routes.sign_out,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from entrada.web.messages import CookieRules, WebRequest
@@ -28,6 +29,11 @@ class Site:
     front_channel_path = f"{PREFIX}/entra/logout"
     me_path = f"{PREFIX}/me"
     account_path = f"{PREFIX}/account"
+
+    @cached_property
+    def callback_routes(self) -> frozenset[str]:
+        """The callback paths as requests come to them: a redirect URI may have a query of its own."""
+        return frozenset(path.partition("?")[0] for path in self.callback_paths)
 
     def url_of(self, request: WebRequest) -> str:
         host = request.headers.get("host", "")

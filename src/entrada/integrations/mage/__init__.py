@@ -1,0 +1,19 @@
+"""Mage: its own "Sign in with Microsoft" button, with our walk behind it.
+
+    entrada mage start PROJECT          everything `mage start` takes
+
+    launcher            checks settings, hooks Mage when it is imported, runs Mage's own command
+    hooks               the only file that knows what Mage looks like inside
+    provider            what Mage's sign-in page is told, and why Mage redeems nothing any more
+    routes, pages       the addresses of the walk; answers without a framework
+    handlers            Tornado's requests to ours, and back
+    door                who may still come in with a password
+    tables, users, sessions, store
+                        Mage's users, roles and tokens, and our links, in Mage's own database
+    walk                one sign-in from Entra's answer to Mage's token
+    watch               the background look at everyone who signed in
+    adopt               moves people over who signed in with stock Mage before
+    checks              what `entrada mage check` says
+
+Importing this imports nothing of Mage: a wrong setting has to stop the start before Mage's seven seconds.
+"""

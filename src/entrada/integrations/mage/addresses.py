@@ -1,0 +1,89 @@
+"""Where everything is, as the browser sees it: under Mage's base path, if it has one.
+
+    /oauth                  the redirect URI, as Mage's page has people register it
+    /sign-in                Mage's own sign-in page
+    /auth/entra/start       303 to Entra
+    /auth/entra/logout      Entra's front channel
+    /auth/entra/mage.js     the few lines that bring a signing-out browser to Entra
+
+Mage's variables: `REQUESTS_BASE_PATH` is the prefix that browsers use, `ROUTES_BASE_PATH` the one that
+arrives at the server; a proxy in front may strip the first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlsplit
+
+from entrada.web.messages import WebRequest
+from entrada.web.redirects import FRONT_PAGE, safe_next_path
+from entrada.web.site import Site
+
+CALLBACK_PATH = "/oauth"
+SIGN_IN_PATH = "/sign-in"
+START_PATH = "/auth/entra/start"
+FRONT_CHANNEL_PATH = "/auth/entra/logout"
+SCRIPT_PATH = "/auth/entra/mage.js"
+SESSIONS_PATH = "/api/sessions"
+
+_BASE_PATH = re.compile(r"[A-Za-z0-9._~/-]*", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """`base_path` is empty or begins with a slash; `site.callback_paths` already stand under it."""
+
+    site: Site
+    base_path: str = ""
+
+    @property
+    def front_page(self) -> str:
+        return f"{self.base_path}/"
+
+    @property
+    def sign_in(self) -> str:
+        return self.base_path + SIGN_IN_PATH
+
+    @property
+    def script(self) -> str:
+        return self.base_path + SCRIPT_PATH
+
+    def start(self, next_path: str | None = None) -> str:
+        path = self.base_path + START_PATH
+        if next_path in (None, self.front_page):
+            return path
+        return f"{path}?next={quote(next_path or '', safe='/')}"
+
+    def next_path(self, text: str | None) -> str:
+        """`text` if it is one of Mage's pages; the front page for anything else, and for our own."""
+        path = safe_next_path(text, own_prefix=f"{self.base_path}/auth")
+        plain = path.partition("?")[0].partition("#")[0]
+        if path == FRONT_PAGE or plain in (self.sign_in, self.base_path + CALLBACK_PATH):
+            return self.front_page
+        inside = plain.startswith(self.front_page)
+        return path if inside else self.front_page
+
+    def start_url_for(self, sign_in_url: str | None) -> str:
+        """What Mage's button leads to, told the address of the page that shows it.
+
+        Only the place to return to is taken from there; the origin is one of those configured.
+        """
+        parts = urlsplit(unquote(sign_in_url or "")[:8_000])
+        page = WebRequest(method="GET", path=SIGN_IN_PATH, query=parts.query, headers={"host": parts.netloc})
+        return self.site.url_of(page) + self.start(self.next_path(page.first("redirect_url")))
+
+    def is_sign_in_page(self, url: str | None) -> bool:
+        return urlsplit(unquote(url or "")[:8_000]).path == self.sign_in
+
+
+def base_path_of(text: str | None) -> str:
+    """Mage's way to write a base path, such as `mage` or `team/mage`, as the beginning of a path.
+
+    Raises:
+        ValueError: it holds what a path does not.
+    """
+    inner = (text or "").strip("/")
+    if not _BASE_PATH.fullmatch(inner) or "//" in inner:
+        raise ValueError("a base path is made of letters, digits, slashes and . _ ~ -")
+    return f"/{inner}" if inner else ""

@@ -1,0 +1,374 @@
+"""Everything of Mage's inside that we touch: the only file that knows what Mage looks like.
+
+Mage has no public interface for a sign-in provider, so each thing used is listed in `HOOKS` with what is
+expected of it, and all of it is looked at before any of it is changed: a server is hooked wholly or not at
+all. `entrada mage check` shows the same table.
+
+What is changed, in the running process only:
+    NAME_TO_PROVIDER        Microsoft's two entries, in place: other modules hold the same dictionary
+    SessionResource.create  asks the door before and after
+    UserResource.create     with Entra only: gives out no session for a user just made
+    make_app                our addresses before Mage's
+    render_string           of Mage's pages: one script more
+    Application.listen      refuses an application that did not come from our make_app
+
+Source: Mage 0.9.80, read and run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from entrada.errors import ConfigurationError
+from entrada.integrations.mage.tables import MageTables
+
+TRIED_VERSIONS = ("0.9.80",)
+SERVER = "mage_ai.server.server"
+_MODELS = "mage_ai.orchestration.db.models.oauth"
+_RESOURCES = "mage_ai.api.resources"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """`has` are parameters of a function, or attributes of anything else; `uses` is what its code reads."""
+
+    name: str
+    module: str
+    has: Sequence[str] = ()
+    uses: Sequence[str] = ()
+
+
+HOOKS = (
+    # The way in.
+    Hook(
+        name="start", module="mage_ai.cli.main", has=("project_path", "host", "port"), uses=("start_server",)
+    ),
+    Hook(name="start_server", module=SERVER, uses=("main", "asyncio")),
+    Hook(name="main", module=SERVER, uses=("make_app", "listen")),
+    Hook(name="make_app", module=SERVER, has=("template_dir", "update_routes", "status_only")),
+    # Its pages and addresses.
+    Hook(name="MainPageHandler", module=SERVER, has=("get", "render_string")),
+    Hook(name="PipelineRunsPageHandler", module=SERVER, has=("get", "render_string")),
+    Hook(name="ManagePageHandler", module=SERVER, has=("get", "render_string")),
+    Hook(name="ApiResourceListHandler", module="mage_ai.server.api.v1", has=("post",)),
+    Hook(name="ApiResourceDetailHandler", module="mage_ai.server.api.v1", has=("put",)),
+    # Sign-in providers.
+    Hook(name="NAME_TO_PROVIDER", module="mage_ai.authentication.providers.constants", has=("get", "items")),
+    Hook(
+        name="AzureDevopsProvider",
+        module="mage_ai.authentication.providers.azure_devops",
+        has=("get_user_info",),
+    ),
+    # Sessions and users.
+    Hook(name="SessionResource", module=f"{_RESOURCES}.SessionResource", has=("create", "update")),
+    Hook(name="UserResource", module=f"{_RESOURCES}.UserResource", has=("create",)),
+    Hook(name="ApiError", module="mage_ai.api.errors", has=("UNAUTHORIZED_ACCESS",)),
+    Hook(name="encode_token", module="mage_ai.authentication.oauth2", has=("token", "expires")),
+    Hook(name="decode_token", module="mage_ai.authentication.oauth2", has=("encoded_token",)),
+    Hook(
+        name="verify_password",
+        module="mage_ai.authentication.passwords",
+        has=("password", "hash_from_database"),
+    ),
+    Hook(
+        name="authenticate_client_and_token",
+        module="mage_ai.api.utils",
+        has=("client_id", "token"),
+        uses=("Oauth2AccessToken", "query"),
+    ),
+    # The database.
+    Hook(name="db_connection", module="mage_ai.orchestration.db", has=("session", "start_session")),
+    Hook(name="engine", module="mage_ai.orchestration.db", has=("begin", "dispose")),
+    Hook(
+        name="User",
+        module=_MODELS,
+        has=(
+            "id",
+            "email",
+            "username",
+            "password_hash",
+            "password_salt",
+            "owner",
+            "project_access",
+            "created_at",
+        ),
+    ),
+    Hook(name="Role", module=_MODELS, has=("id", "name")),
+    Hook(name="UserRole", module=_MODELS, has=("user_id", "role_id")),
+    Hook(
+        name="Oauth2AccessToken", module=_MODELS, has=("token", "expires", "user_id", "oauth2_application_id")
+    ),
+    Hook(name="Oauth2Application", module=_MODELS, has=("id", "client_id")),
+    # Its settings.
+    Hook(name="REQUIRE_USER_AUTHENTICATION", module="mage_ai.settings"),
+    Hook(name="AUTHENTICATION_MODE", module="mage_ai.settings"),
+    Hook(name="OAUTH2_APPLICATION_CLIENT_ID", module="mage_ai.settings"),
+    Hook(name="OAUTH_DEFAULT_ACCESS", module="mage_ai.settings"),
+    Hook(name="MAGE_ACCESS_TOKEN_EXPIRY_TIME", module="mage_ai.settings"),
+    Hook(name="DEFAULT_OWNER_EMAIL", module="mage_ai.settings"),
+    Hook(name="REQUESTS_BASE_PATH", module="mage_ai.settings"),
+    Hook(name="ROUTES_BASE_PATH", module="mage_ai.settings"),
+    Hook(name="set_repo_path", module="mage_ai.settings.repo", has=("repo_path",)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One hook as it was found. `problem` None: as expected."""
+
+    hook: str
+    problem: str | None
+
+
+class Mage:
+    """Mage's own parts by name, such as `mage.make_app`. Made by `find_mage`."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise AttributeError(f"{name} is not in the table of hooks") from None
+
+    @property
+    def tables(self) -> MageTables:
+        return MageTables(
+            users=self.User.__table__,
+            roles=self.Role.__table__,
+            user_roles=self.UserRole.__table__,
+            access_tokens=self.Oauth2AccessToken.__table__,
+            applications=self.Oauth2Application.__table__,
+            application_client_id=self.OAUTH2_APPLICATION_CLIENT_ID,
+        )
+
+
+def installed_version() -> str | None:
+    """Mage's version, or None if it is not installed."""
+    try:
+        return metadata.version("mage-ai")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def set_project(project: Path) -> None:
+    """Tell Mage its project. Before anything else of it: its database's place depends on it."""
+    part, problem = _look(Hook(name="set_repo_path", module="mage_ai.settings.repo"))
+    if problem is not None:
+        raise does_not_fit([Finding(hook="set_repo_path", problem=problem)])
+    part(str(project.absolute()))
+
+
+def probe() -> tuple[Mapping[str, Any], Sequence[Finding]]:
+    """Every part by name, and how each hook was found. Imports Mage's server; changes nothing."""
+    parts, findings = {}, []
+    for hook in HOOKS:
+        part, problem = _look(hook)
+        parts[hook.name] = part
+        findings.append(Finding(hook=f"{hook.module}.{hook.name}", problem=problem))
+    if not any(finding.problem for finding in findings):
+        try:
+            Mage(parts).tables  # noqa: B018  # looks at the columns
+        except (AttributeError, ValueError) as error:
+            findings.append(Finding(hook=f"{_MODELS}", problem=str(error)))
+    return parts, findings
+
+
+def find_mage() -> Mage:
+    """Mage's parts, if every hook fits.
+
+    Raises:
+        ConfigurationError: one does not; names it.
+    """
+    parts, findings = probe()
+    if any(finding.problem for finding in findings):
+        raise does_not_fit(findings)
+    return Mage(parts)
+
+
+def does_not_fit(findings: Sequence[Finding]) -> ConfigurationError:
+    wrong = [finding for finding in findings if finding.problem is not None]
+    version = installed_version()
+    if version is None:
+        return ConfigurationError(
+            "Mage is not installed here.", hint='Install both in one environment: pip install "entrada[mage]"'
+        )
+    return ConfigurationError(
+        f"Mage {version} is not built as Entrada's hooks expect: {wrong[0].hook}: {wrong[0].problem}.",
+        hint=f"Mage was not started. Install a Mage that was tried ({', '.join(TRIED_VERSIONS)}), or a newer "
+        "Entrada; `entrada mage check` lists every hook.",
+    )
+
+
+def replace_providers(mage: Mage, replacements: Mapping[str, Any]) -> None:
+    """In place: Mage's API modules hold the same dictionary."""
+    for name, replacement in replacements.items():
+        mage.NAME_TO_PROVIDER[name] = replacement
+
+
+def other_providers(mage: Mage, *, ours: Sequence[str]) -> Sequence[str]:
+    """Mage's other providers that are configured: each says so by not refusing to be made."""
+    found = []
+    for name, provider in mage.NAME_TO_PROVIDER.items():
+        if str(name) in ours:
+            continue
+        try:
+            provider()
+        except Exception:  # noqa: S112  # what Mage itself takes for "not configured"
+            continue
+        found.append(str(name))
+    return found
+
+
+def guard_sessions(
+    mage: Mage,
+    *,
+    before: Callable[[Mapping[str, Any]], str | None],
+    after: Callable[[Any], str | None],
+) -> None:
+    """Ask before Mage opens a session for a request, and after, with the user it would be for."""
+    stock = mage.SessionResource.__dict__["create"].__func__
+
+    async def create(cls: Any, /, payload: Mapping[str, Any], user: Any, **kwargs: Any) -> Any:
+        reason = before(payload)
+        if reason is not None:
+            raise refusal(mage, reason)
+        resource = await stock(cls, payload, user, **kwargs)
+        token = resource.model
+        reason = after(token.user)
+        if reason is not None:
+            token.delete()
+            raise refusal(mage, reason)
+        return resource
+
+    mage.SessionResource.create = classmethod(create)
+
+
+def withhold_new_users_sessions(mage: Mage) -> None:
+    """Mage hands whoever makes a user a session of that user: a way in without Entra."""
+    stock = mage.UserResource.__dict__["create"].__func__
+
+    async def create(cls: Any, /, payload: Mapping[str, Any], user: Any, **kwargs: Any) -> Any:
+        resource = await stock(cls, payload, user, **kwargs)
+        token = resource.model_options.pop("oauth_token", None)
+        if token is not None:
+            token.delete()
+        return resource
+
+    mage.UserResource.create = classmethod(create)
+
+
+def refusal(mage: Mage, reason: str) -> Exception:
+    """What Mage's API answers as an error that its pages show."""
+    error: Exception = mage.ApiError({**mage.ApiError.UNAUTHORIZED_ACCESS, "message": reason})
+    return error
+
+
+def add_addresses(server: Any, rules: Callable[[bool], Sequence[Any]]) -> None:
+    """Our addresses before Mage's, in every application with pages; `rules(update_routes)` gives them.
+
+    An application that did not come this way does not get to listen.
+    """
+    stock_make_app = server.make_app
+
+    def make_app(template_dir: Any = None, update_routes: bool = False, status_only: bool = False) -> Any:
+        app = stock_make_app(template_dir=template_dir, update_routes=update_routes, status_only=status_only)
+        if not status_only:
+            app.add_handlers(".*", list(rules(update_routes)))
+        app.entrada = True
+        return app
+
+    server.make_app = make_app
+    application = importlib.import_module("tornado.web").Application
+    stock_listen = application.listen
+
+    def listen(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not getattr(self, "entrada", False):
+            raise does_not_fit(
+                [Finding(hook=f"{SERVER}.make_app", problem="the server listens without having called it")]
+            )
+        return stock_listen(self, *args, **kwargs)
+
+    application.listen = listen
+
+
+def add_script(mage: Mage, address: str) -> None:
+    """One script more on every page of Mage's."""
+    tag = f'<script src="{address}"></script></head>'.encode()
+    for handler in (mage.MainPageHandler, mage.PipelineRunsPageHandler, mage.ManagePageHandler):
+        stock = handler.render_string
+
+        def render_string(self: Any, template_name: str, *, _stock: Any = stock, **values: Any) -> bytes:
+            page: bytes = _stock(self, template_name, **values)
+            return page.replace(b"</head>", tag, 1)
+
+        handler.render_string = render_string
+
+
+def describe_user(mage: Mage, number: int) -> Mapping[str, Any]:
+    """What Mage's pages keep of who is signed in. Runs in a thread of ours, with a session of its own."""
+    session = mage.db_connection.session
+    try:
+        user = session.query(mage.User).filter(mage.User.id == number).one()
+        return {
+            "id": user.id,
+            "username": user.username,
+            "email": user.email,
+            "first_name": user.first_name,
+            "last_name": user.last_name,
+            "avatar": user.avatar,
+            "owner": bool(user.owner),
+            "project_access": user.project_access,
+            "roles": user.roles,
+        }
+    finally:
+        session.remove()
+
+
+def decoded_token(mage: Mage, encoded: str) -> str | None:
+    """The token inside what Mage's cookie holds."""
+    try:
+        token = mage.decode_token(encoded).get("token")
+    except Exception:
+        return None  # whatever its JWT library makes of it
+    return token if isinstance(token, str) else None
+
+
+def default_password_works(mage: Mage) -> bool:
+    """Whether the owner that Mage makes at its first start still has the password of its documentation."""
+    session = mage.db_connection.session
+    try:
+        user = session.query(mage.User).filter(mage.User.email == mage.DEFAULT_OWNER_EMAIL).first()
+        return bool(user and user.password_hash and mage.verify_password("admin", user.password_hash))
+    finally:
+        session.remove()
+
+
+def _look(hook: Hook) -> tuple[Any, str | None]:
+    try:
+        part = getattr(importlib.import_module(hook.module), hook.name)
+    except ImportError as error:
+        return None, f"cannot be imported ({error})"
+    except AttributeError:
+        return None, "is not there"
+    has = inspect.signature(part).parameters if inspect.isfunction(part) else None
+    for name in hook.has:
+        if (name not in has) if has is not None else not hasattr(part, name):
+            return part, f"has no {name}"
+    names = _names_read(part) if hook.uses else frozenset()
+    for name in hook.uses:
+        if name not in names:
+            return part, f"no longer uses {name}"
+    return part, None
+
+
+def _names_read(function: Any) -> frozenset[str]:
+    code = inspect.unwrap(function).__code__
+    return frozenset((*code.co_names, *code.co_varnames, *code.co_freevars))

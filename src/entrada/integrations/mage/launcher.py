@@ -1,0 +1,307 @@
+"""`entrada mage start`: Mage's own command, in this process, with our walk behind its Microsoft button.
+
+In a row: settings → Mage's command and its options → Mage's modules are imported → every hook looked at →
+its database and our tables → hooks in place → Mage starts. Whatever is wrong ends it before that.
+
+Mage's command line is left as it is, so that Mage restarting itself when a file changes comes through here
+again; its scheduler and its kernels are processes of its own and see nothing of us.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from entrada.build import roles_of
+from entrada.errors import ConfigurationError
+from entrada.flows.clock import SystemClock
+from entrada.flows.sealing import Sealer
+from entrada.integrations.mage import hooks
+from entrada.integrations.mage.addresses import CALLBACK_PATH, Addresses, base_path_of
+from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
+from entrada.integrations.mage.hooks import Mage
+from entrada.integrations.mage.provider import ACTIVE_DIRECTORY, AZURE_DEVOPS, git_only, provider_class
+from entrada.integrations.mage.routes import MageRoutes
+from entrada.integrations.mage.store import MageStore, check_interval
+from entrada.integrations.mage.walk import MageWalk
+from entrada.integrations.mage.watch import Watch
+from entrada.integrations.parts import ProductParts, build_parts
+from entrada.settings import LOOPBACK_HOSTS, Settings
+from entrada.settings_sources import FoundValues
+
+log = logging.getLogger("entrada.mage")
+
+_ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # read, not bound
+
+
+def start(arguments: Sequence[str], settings: Settings, found: FoundValues) -> int:
+    """Runs `mage start` with these arguments; gives its exit status.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong, or a hook does not fit; nothing was started.
+    """
+    check_settings(settings, found)
+    options = _options(arguments)
+    if options is None:
+        return _run(["start", *arguments])  # such as --help: Mage's own words
+    settings = with_public_url(settings, host=options["host"], port=options["port"])
+    hooks.set_project(Path(options["project_path"]))
+    mage = hooks.find_mage()
+    install(mage, settings, found)
+    return _run(["start", *arguments])
+
+
+def check_settings(settings: Settings, found: FoundValues) -> None:
+    """What can be known without Mage.
+
+    Raises:
+        ConfigurationError: see its sentence.
+    """
+    if settings.tenant_id and not settings.client_id:
+        name = found.name_of("tenant_id")
+        raise ConfigurationError(
+            f"{name} is set without ACTIVE_DIRECTORY_CLIENT_ID. Stock Mage then signs in through an "
+            "application and a server of its makers, which hold the secret; nobody else can use those.",
+            hint="Register an application of your own in the Entra admin center, with the redirect URI "
+            "https://YOUR-MAGE/oauth; set ACTIVE_DIRECTORY_CLIENT_ID and ACTIVE_DIRECTORY_CLIENT_SECRET.",
+            setting="ACTIVE_DIRECTORY_CLIENT_ID",
+        )
+    if settings.entra_only and not settings.break_glass_users:
+        log.warning(
+            "ENTRADA_ENTRA_ONLY is on and ENTRADA_BREAK_GLASS_USERS is empty: if Entra fails, nobody gets in."
+        )
+
+
+def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
+    """For trying things out on this machine the public URL may be left out; for anybody else it must be said.
+
+    Raises:
+        ConfigurationError: Mage listens for others, and nobody said where they find it.
+    """
+    if settings.public_url is not None:
+        return settings
+    if host not in LOOPBACK_HOSTS:
+        where = "on every address" if host in _ANY_ADDRESS else f"on {host}"
+        raise ConfigurationError(
+            f"ENTRADA_PUBLIC_URL is not set, and Mage listens {where}.",
+            hint="Set it to the address people type, such as https://mage.contoso.com: redirect URI and "
+            "cookies are made of it, never of what a request claims. On this machine alone: "
+            f"ENTRADA_PUBLIC_URL=http://localhost:{port}",
+            setting="ENTRADA_PUBLIC_URL",
+        )
+    name = "localhost" if host == "localhost" else f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{port}"
+    log.warning("ENTRADA_PUBLIC_URL is not set; using %s", url)
+    return settings.model_copy(update={"public_url": url})
+
+
+def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
+    """Everything in its place; Mage may start.
+
+    Raises:
+        ConfigurationError: a setting cannot be carried out.
+        StoreUnavailable: Mage's database does not answer.
+    """
+    if not mage.REQUIRE_USER_AUTHENTICATION:
+        raise ConfigurationError(
+            "REQUIRE_USER_AUTHENTICATION is off: Mage would let everybody in without asking who they are.",
+            hint="Set REQUIRE_USER_AUTHENTICATION=1.",
+            setting="REQUIRE_USER_AUTHENTICATION",
+        )
+    break_glass = frozenset(name.lower() for name in settings.break_glass_users)
+    store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock(), break_glass=break_glass)
+    routes, parts = build_routes(mage, settings, found, store)
+    store.create_tables()
+    _replace_sign_in(mage, settings, routes, store, break_glass)
+    watch = Watch(
+        parts.recheck(store),
+        store,
+        every=check_interval(parts.recheck_every),
+        first_look=lambda: what_owners_should_know(mage, settings, store),
+    )
+    _serve(mage, routes, watch)
+
+
+def build_routes(
+    mage: Mage, settings: Settings, found: FoundValues, store: MageStore
+) -> tuple[MageRoutes, ProductParts]:
+    """The walk and its addresses, as these settings and Mage's own describe them.
+
+    Raises:
+        ConfigurationError: a setting cannot be carried out.
+    """
+    base_path = _base_path(mage.REQUESTS_BASE_PATH, "REQUESTS_BASE_PATH")
+    callback_paths = [base_path + path for path in settings.callback_paths or [CALLBACK_PATH]]
+    assert settings.public_url is not None
+    host = settings.public_url.partition("://")[2]
+    parts = build_parts(
+        settings,
+        found,
+        application_name=f"Mage on {host}",
+        urls=[settings.public_url, *settings.extra_urls],
+        callback_paths=callback_paths,
+        spent=store,
+        key_file=_key_file(mage),
+        roles=replace(
+            roles_of(settings), default_role=settings.default_role or mage.OAUTH_DEFAULT_ACCESS or None
+        ),
+    )
+    life = min(settings.session_absolute, timedelta(seconds=mage.MAGE_ACCESS_TOKEN_EXPIRY_TIME))
+    routes = MageRoutes(
+        walk=MageWalk(parts=parts, store=store, session_life=life),
+        addresses=Addresses(site=parts.site, base_path=base_path),
+        pages=parts.pages,
+        pending=parts.pending,
+        session_sealer=Sealer(parts.secret_keys, purpose="mage session"),
+        answers_by_post=settings.response_mode == "form_post",
+        encode=mage.encode_token,
+        describe=lambda number: hooks.describe_user(mage, number),
+        others_use_callback=bool(hooks.other_providers(mage, ours=[ACTIVE_DIRECTORY])),
+    )
+    return routes, parts
+
+
+def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) -> Sequence[str]:
+    """Sentences, most often none."""
+    sentences = []
+    mapping = roles_of(settings)
+    given = [*_all(mapping.app_roles), *_all(mapping.groups), *_all(mapping.group_names)]
+    given += [role for role in (mapping.default_role, mage.OAUTH_DEFAULT_ACCESS) if role]
+    unknown = store.unknown_roles(sorted(set(given)))
+    if unknown:
+        names = ", ".join(repr(name) for name in unknown)
+        sentences.append(f"The roles mapping names {names}, which Mage does not know; nobody gets it.")
+    if hooks.default_password_works(mage):
+        sentences.append(
+            f"The owner {mage.DEFAULT_OWNER_EMAIL} still has the password that Mage's documentation names. "
+            "Change it: anyone who finds this server is an owner."
+        )
+    return sentences
+
+
+def _all(mapping: Mapping[Any, Sequence[str]]) -> Sequence[str]:
+    return [role for roles in mapping.values() for role in roles]
+
+
+def _replace_sign_in(
+    mage: Mage, settings: Settings, routes: MageRoutes, store: MageStore, break_glass: frozenset[str]
+) -> None:
+    addresses = routes.addresses
+
+    def refusal() -> Exception:
+        return hooks.refusal(mage, FROM_THE_BUTTON)
+
+    door = Door(entra_only=settings.entra_only, break_glass=break_glass, access_is_over=store.access_is_over)
+    hooks.replace_providers(
+        mage,
+        {
+            ACTIVE_DIRECTORY: provider_class(
+                ACTIVE_DIRECTORY, start_url_for=addresses.start_url_for, refusal=refusal
+            ),
+            AZURE_DEVOPS: git_only(
+                mage.AzureDevopsProvider,
+                start_url_for=addresses.start_url_for,
+                is_sign_in_page=addresses.is_sign_in_page,
+                refusal=refusal,
+            ),
+        },
+    )
+    hooks.guard_sessions(
+        mage,
+        before=lambda payload: door.refuse_before(
+            payload,
+            providers=[str(name) for name in mage.NAME_TO_PROVIDER],
+            mode=mage.AUTHENTICATION_MODE,
+        ),
+        after=lambda user: door.refuse_after(
+            user_number=user.id, email=user.email, username=user.username, is_owner=bool(user.owner)
+        ),
+    )
+    if settings.entra_only:
+        hooks.withhold_new_users_sessions(mage)
+
+
+def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
+    from entrada.integrations.mage.handlers import rules_for  # imports Tornado
+
+    routes_base_path = _base_path(mage.ROUTES_BASE_PATH, "ROUTES_BASE_PATH")
+    callback_paths = {
+        path.removeprefix(routes.addresses.base_path).partition("?")[0]
+        for path in routes.addresses.site.callback_paths
+    }
+
+    def rules(update_routes: bool) -> Sequence[Any]:
+        watch.start()  # only now: Mage has started its other processes
+        return rules_for(
+            routes,
+            page_handler=mage.MainPageHandler,
+            list_handler=mage.ApiResourceListHandler,
+            detail_handler=mage.ApiResourceDetailHandler,
+            routes_prefix=routes_base_path if update_routes else "",
+            callback_paths=sorted(callback_paths),
+            decode=lambda encoded: hooks.decoded_token(mage, encoded),
+        )
+
+    hooks.add_script(mage, routes.addresses.script)
+    hooks.add_addresses(importlib.import_module(hooks.SERVER), rules)
+    site = routes.addresses.site
+    for url in site.urls:
+        log.info("Redirect URI to register in Entra, platform Web: %s", url + site.callback_paths[0])
+
+
+def _base_path(text: str | None, setting: str) -> str:
+    try:
+        return base_path_of(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{setting} cannot be used: {error}.",
+            hint="Write it as Mage does, such as mage.",
+            setting=setting,
+        ) from None
+
+
+def _key_file(mage: Mage) -> Path | None:
+    """Beside Mage's SQLite file; servers that share a database are given a key."""
+    url = mage.engine.url
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return Path(url.database).absolute().with_suffix(".entrada.keys")
+
+
+def _options(arguments: Sequence[str]) -> Mapping[str, Any] | None:
+    """How Mage itself reads its options; None where it would show its help, or complain."""
+    if "--help" in arguments:
+        return None
+    command = _command().commands["start"]
+    try:
+        with command.make_context("start", list(arguments)) as context:
+            return dict(context.params)
+    except importlib.import_module("click").ClickException:
+        return None
+
+
+def _command() -> Any:
+    return importlib.import_module("typer.main").get_command(importlib.import_module("mage_ai.cli.main").app)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Mage's own command line. Its log stays as it is without us."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    try:
+        _command().main(args=list(arguments), prog_name="mage")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    return 0
+
+
+def environment_of_check() -> None:
+    """Lets Mage be imported to be looked at, without a project: its database is then nowhere."""
+    os.environ.setdefault("MAGE_DATABASE_CONNECTION_URL", "sqlite://")

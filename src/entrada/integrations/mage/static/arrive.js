@@ -1,0 +1,3 @@
+const arrival = JSON.parse(document.getElementById("arrival").textContent);
+localStorage.setItem(arrival.key, JSON.stringify(arrival.user));
+location.replace(arrival.next);
