@@ -151,7 +151,7 @@ def _store(project: Path) -> Iterator[MageStore]:
     _quiet()
     with redirect_stdout(sys.stderr):
         hooks.set_project(project)
-        mage = hooks.find_mage()
+        mage = hooks.find_mage(only=hooks.DATABASE)
     store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock())
     store.create_tables()
     yield store

@@ -29,6 +29,14 @@ from entrada.errors import ConfigurationError
 from entrada.integrations.mage.tables import MageTables
 
 TRIED_VERSIONS = ("0.9.80",)
+DATABASE = frozenset(
+    {
+        "engine", "User", "Role", "UserRole", "Oauth2AccessToken", "Oauth2Application",
+        "OAUTH2_APPLICATION_CLIENT_ID", "set_repo_path",
+    }
+)  # fmt: skip
+"""The hooks that the commands about users need: a second's import instead of the whole server's."""
+
 SERVER = "mage_ai.server.server"
 _MODELS = "mage_ai.orchestration.db.models.oauth"
 _RESOURCES = "mage_ai.api.resources"
@@ -166,10 +174,12 @@ def set_project(project: Path) -> None:
     part(str(project.absolute()))
 
 
-def probe() -> tuple[Mapping[str, Any], Sequence[Finding]]:
-    """Every part by name, and how each hook was found. Imports Mage's server; changes nothing."""
+def probe(only: frozenset[str] | None = None) -> tuple[Mapping[str, Any], Sequence[Finding]]:
+    """Every part by name (or only those named), and how each hook was found. Changes nothing."""
     parts, findings = {}, []
     for hook in HOOKS:
+        if only is not None and hook.name not in only:
+            continue
         part, problem = _look(hook)
         parts[hook.name] = part
         findings.append(Finding(hook=f"{hook.module}.{hook.name}", problem=problem))
@@ -177,17 +187,17 @@ def probe() -> tuple[Mapping[str, Any], Sequence[Finding]]:
         try:
             Mage(parts).tables  # noqa: B018  # looks at the columns
         except (AttributeError, ValueError) as error:
-            findings.append(Finding(hook=f"{_MODELS}", problem=str(error)))
+            findings.append(Finding(hook=_MODELS, problem=str(error)))
     return parts, findings
 
 
-def find_mage() -> Mage:
-    """Mage's parts, if every hook fits.
+def find_mage(only: frozenset[str] | None = None) -> Mage:
+    """Mage's parts, if every hook fits. Imports Mage's whole server, unless `only` some are wanted.
 
     Raises:
         ConfigurationError: one does not; names it.
     """
-    parts, findings = probe()
+    parts, findings = probe(only)
     if any(finding.problem for finding in findings):
         raise does_not_fit(findings)
     return Mage(parts)

@@ -47,6 +47,7 @@ def start(arguments: Sequence[str], settings: Settings, found: FoundValues) -> i
         ConfigurationError: a setting is missing or wrong, or a hook does not fit; nothing was started.
     """
     check_settings(settings, found)
+    check_environment(os.environ)
     options = _options(arguments)
     if options is None:
         return _run(["start", *arguments])  # such as --help: Mage's own words
@@ -75,6 +76,20 @@ def check_settings(settings: Settings, found: FoundValues) -> None:
     if settings.entra_only and not settings.break_glass_users:
         log.warning(
             "ENTRADA_ENTRA_ONLY is on and ENTRADA_BREAK_GLASS_USERS is empty: if Entra fails, nobody gets in."
+        )
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Mage's own switch, read as Mage reads it.
+
+    Raises:
+        ConfigurationError: it is off.
+    """
+    if environ.get("REQUIRE_USER_AUTHENTICATION", "true").lower() not in ("true", "1", "t"):
+        raise ConfigurationError(
+            "REQUIRE_USER_AUTHENTICATION is off: Mage would let everybody in without asking who they are.",
+            hint="Set REQUIRE_USER_AUTHENTICATION=1.",
+            setting="REQUIRE_USER_AUTHENTICATION",
         )
 
 
@@ -108,12 +123,7 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
         ConfigurationError: a setting cannot be carried out.
         StoreUnavailable: Mage's database does not answer.
     """
-    if not mage.REQUIRE_USER_AUTHENTICATION:
-        raise ConfigurationError(
-            "REQUIRE_USER_AUTHENTICATION is off: Mage would let everybody in without asking who they are.",
-            hint="Set REQUIRE_USER_AUTHENTICATION=1.",
-            setting="REQUIRE_USER_AUTHENTICATION",
-        )
+    check_environment({"REQUIRE_USER_AUTHENTICATION": str(mage.REQUIRE_USER_AUTHENTICATION)})
     break_glass = frozenset(name.lower() for name in settings.break_glass_users)
     store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock(), break_glass=break_glass)
     routes, parts = build_routes(mage, settings, found, store)
@@ -304,4 +314,4 @@ def _run(arguments: Sequence[str]) -> int:
 
 def environment_of_check() -> None:
     """Lets Mage be imported to be looked at, without a project: its database is then nowhere."""
-    os.environ.setdefault("MAGE_DATABASE_CONNECTION_URL", "sqlite://")
+    os.environ["MAGE_DATABASE_CONNECTION_URL"] = "sqlite://"
