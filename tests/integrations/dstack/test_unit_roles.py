@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -30,9 +31,10 @@ def given(app_roles: set[str], groups: set[ObjectId], **environ: str) -> set[str
 
 def test_global_role_and_projects_from_both_settings() -> None:
     """One key may give a global role and projects, another a project by group."""
+    projects = {"Admin": {"main": "admin"}, GROUP: {"main": "user", "ml": "manager"}}
     environ = {
         "ENTRADA_ROLES_MAPPING": '{"Admin": "admin"}',
-        "ENTRADA_DSTACK_PROJECTS": f'{{"Admin": {{"main": "admin"}}, "{GROUP}": {{"main": "user", "ml": "manager"}}}}',
+        "ENTRADA_DSTACK_PROJECTS": json.dumps(projects),
     }
     assert given({"Admin"}, set(), **environ) == {"admin", "project:main/admin"}
     assert given(set(), {GROUP}, **environ) == {"project:main/user", "project:ml/manager"}

@@ -40,7 +40,7 @@ def read_state(written: str, sealer: Sealer) -> State | None:
     """The state that `write_state` wrote, or None for anything else."""
     try:
         document = json.loads(base64.b64decode(written, validate=True))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or document.keys() != _MEMBERS:
         return None
