@@ -31,7 +31,7 @@ from house import tools
 
 VERSIONS = ("0.22.5", "0.22.1", "0.21.5")
 NEWEST = VERSIONS[0]
-CONFIGURATION = "projects:\n- name: main\n  backends: []\n"
+CONFIGURATION = "projects: []\n"
 WITH_PLUGIN = "plugins:\n- entrada\n"
 _START_SECONDS = 120
 _STOP_SECONDS = 10
@@ -69,12 +69,14 @@ def running_dstack(
     port: int = 0,
     configuration: str = CONFIGURATION + WITH_PLUGIN,
     admin_token: str = "",
+    under_uvicorn: bool = False,
     **settings: str,
 ) -> Iterator[Dstack]:
     """A started server, told of the emulator by the environment alone.
 
     `settings` are further environment variables; an empty one takes a variable away. `home` is kept, so
     that a server can be started again on it. Without an emulator there is no plug-in's setting at all.
+    `under_uvicorn`: by the ASGI entry rather than by `dstack server`; no configuration, no config.yml.
     """
     with ExitStack() as stack:
         folder = home or Path(
@@ -82,8 +84,13 @@ def running_dstack(
         )
         port, admin_token = port or tools.free_port(), admin_token or secrets.token_hex(16)
         commands = commands_of(version)
+        if under_uvicorn:
+            command = _uvicorn(commands, port)
+            settings = {"DSTACK_SERVER_ADMIN_TOKEN": admin_token, **settings}
+        else:
+            command = _server(commands, port, admin_token)
         process = stack.enter_context(
-            _started(commands, emulator, folder, port, configuration, admin_token, settings)
+            _started(commands, command, emulator, folder, port, configuration, settings)
         )
         address = f"http://localhost:{port}"
         _wait_until_it_answers(process, address, folder)
@@ -114,10 +121,9 @@ def refused_start(
     **settings: str,
 ) -> tuple[int, str]:
     """Exit status and words of a server that does not start. Raises if it does."""
-    port = tools.free_port()
-    with _started(
-        commands_of(version), emulator, folder, port, configuration, secrets.token_hex(16), settings
-    ) as process:
+    port, commands = tools.free_port(), commands_of(version)
+    command = _server(commands, port, secrets.token_hex(16))
+    with _started(commands, command, emulator, folder, port, configuration, settings) as process:
         deadline = time.monotonic() + _START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             assert not _answers(f"http://localhost:{port}"), f"it started:\n{_words(folder)}"
@@ -126,21 +132,32 @@ def refused_start(
         return process.returncode, _words(folder)
 
 
+def _server(commands: Path, port: int, admin_token: str) -> list[str | Path]:
+    options = ["--host", "127.0.0.1", "--port", str(port), "--token", admin_token, "-n"]
+    return [commands / "dstack", "server", *options]
+
+
+def _uvicorn(commands: Path, port: int) -> list[str | Path]:
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    return [commands / "uvicorn", "entrada.integrations.dstack:app", *options]
+
+
 @contextmanager
 def _started(
     commands: Path,
+    command: list[str | Path],
     emulator: RunningEmulator | None,
     home: Path,
     port: int,
     configuration: str,
-    admin_token: str,
     settings: dict[str, str],
 ) -> Iterator[subprocess.Popen[bytes]]:
     server = home / "server"
     (server / "data").mkdir(parents=True, exist_ok=True)
     if "DSTACK_DATABASE_URL" not in settings and not (server / "data/sqlite.db").exists():
         shutil.copy(_migrated(commands), server / "data/sqlite.db")
-    (server / "config.yml").write_text(configuration, "utf-8")
+    if configuration:
+        (server / "config.yml").write_text(configuration, "utf-8")
     environment = environment_of(home, commands) | {
         "DSTACK_SERVER_DIR": str(server),
         "DSTACK_DEFAULT_CREDS_DISABLED": "1",
@@ -152,10 +169,7 @@ def _started(
     with (
         (home / "dstack.log").open("w") as output,
         subprocess.Popen(
-            [
-                commands / "dstack",
-                *("server", "--host", "127.0.0.1", "--port", str(port), "--token", admin_token, "-n"),
-            ],
+            command,
             cwd=home,
             env={name: value for name, value in environment.items() if value},
             stdin=subprocess.DEVNULL,

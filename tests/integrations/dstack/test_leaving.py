@@ -1,0 +1,153 @@
+"""What the background check does at the real dstack: somebody leaves, changes team, or only seems to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from clients.dstack import Dstack, running_dstack
+from entrada.emulator import RunningEmulator
+from integrations.dstack.administrator import Administrator, may_use
+from integrations.dstack.conftest import SHARED_SETTINGS, NewPerson, NewVisitor
+
+pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
+
+EVERY_SECONDS = 1
+_SOON_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def started_watchful(started_emulator: RunningEmulator) -> Iterator[Dstack]:
+    settings = SHARED_SETTINGS | {"ENTRADA_RECHECK_EVERY": f"{EVERY_SECONDS}s"}
+    with running_dstack(started_emulator, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def watchful(started_watchful: Dstack, emulator: RunningEmulator) -> Dstack:
+    """A server that asks Entra again every second."""
+    return started_watchful
+
+
+@pytest.fixture
+def admin(watchful: Dstack) -> Administrator:
+    return Administrator(watchful)
+
+
+def soon(happened: Callable[[], bool], what: str, dstack: Dstack) -> None:
+    """Waits until it happened."""
+    deadline = time.monotonic() + _SOON_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {_SOON_SECONDS} s: {what}\n{dstack.log[-3000:]}"
+        time.sleep(0.1)
+
+
+def refreshed(emulator: RunningEmulator) -> int:
+    """How often Entra was asked again."""
+    return sum(one.form.get("grant_type") == "refresh_token" for one in emulator.requests)
+
+
+@pytest.mark.parametrize("how", ["disabled", "removed", "revoked"])
+def test_access_ends(
+    how: str,
+    watchful: Dstack,
+    admin: Administrator,
+    emulator: RunningEmulator,
+    new_visitor: NewVisitor,
+    new_person: NewPerson,
+) -> None:
+    """Who is disabled, removed or signed out everywhere in Entra is deactivated here; the token is void."""
+    pat = new_person("Viewer")
+    told = new_visitor(watchful).sign_in_as(pat)
+    token, name = told["creds"]["token"], told["username"]
+    assert may_use(watchful, token)
+    if how == "disabled":
+        emulator.change_person(pat.user_principal_name, enabled=False)
+    elif how == "removed":
+        emulator.remove_person(pat.user_principal_name)
+    else:
+        emulator.revoke_sessions(pat.user_principal_name)
+    soon(lambda: not may_use(watchful, token), "the token is void", watchful)
+    left = admin.user(name)
+    assert not left["active"]
+    assert left["creds"]["token"] != token
+    admin.change_user(left, active=True)
+    assert not may_use(watchful, token), "the token was not replaced"
+
+
+def test_a_new_sign_in_opens_again(
+    watchful: Dstack,
+    admin: Administrator,
+    emulator: RunningEmulator,
+    new_visitor: NewVisitor,
+    new_person: NewPerson,
+) -> None:
+    """Who was disabled and is welcome again comes back into the same user, with a new token."""
+    pat, visitor = new_person("Viewer"), new_visitor(watchful)
+    told = visitor.sign_in_as(pat)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    soon(lambda: not admin.user(told["username"])["active"], "deactivated", watchful)
+    emulator.change_person(pat.user_principal_name, enabled=True)
+    again = visitor.sign_in_as(pat)
+    assert (again["id"], again["active"]) == (told["id"], True)
+    assert again["creds"]["token"] != told["creds"]["token"]
+    assert may_use(watchful, again["creds"]["token"])
+    assert not may_use(watchful, told["creds"]["token"])
+
+
+def test_the_administrators_word_stands(
+    watchful: Dstack,
+    admin: Administrator,
+    emulator: RunningEmulator,
+    new_visitor: NewVisitor,
+    new_person: NewPerson,
+) -> None:
+    """Whom dstack's administrator deactivated stays so, whatever Entra says in the background."""
+    told = new_visitor(watchful).sign_in_as(new_person("Viewer"))
+    admin.change_user(told, active=False)
+    other = new_visitor(watchful).sign_in_as(new_person("Viewer"))
+    seen = refreshed(emulator)
+    soon(lambda: refreshed(emulator) >= seen + 3, "Entra is asked about the other", watchful)
+    assert may_use(watchful, other["creds"]["token"])
+    assert not admin.user(told["username"])["active"]
+
+
+def test_C16_roles_follow_without_a_sign_in(
+    watchful: Dstack,
+    admin: Administrator,
+    emulator: RunningEmulator,
+    new_visitor: NewVisitor,
+    new_person: NewPerson,
+) -> None:
+    """Global role and project change while the person does nothing; what was given by hand stays."""
+    pat = new_person("Viewer")
+    told = new_visitor(watchful).sign_in_as(pat)
+    name = told["username"]
+    admin.make_project(f"of-{name}")
+    admin.add_member(f"of-{name}", name, "user")
+    emulator.change_person(pat.user_principal_name, roles=["Admin", "Editor"])
+    soon(lambda: admin.user(name)["global_role"] == "admin", "administrator", watchful)
+    soon(lambda: admin.memberships(name, "main") == {"main": "manager"}, "manager", watchful)
+    emulator.change_person(pat.user_principal_name, roles=[])
+    soon(lambda: admin.user(name)["global_role"] == "user", "no administrator", watchful)
+    soon(lambda: admin.memberships(name, "main") == {}, "no member", watchful)
+    assert admin.memberships(name, f"of-{name}") == {f"of-{name}": "user"}
+    assert may_use(watchful, told["creds"]["token"])
+
+
+@pytest.mark.parametrize("fault", ["server_error", "drop", "too_many_requests"])
+def test_nobody_is_put_out_because_entra_is_down(
+    fault: str, watchful: Dstack, emulator: RunningEmulator, new_visitor: NewVisitor, new_person: NewPerson
+) -> None:
+    """While Entra does not answer everybody keeps working, and is checked again afterwards."""
+    pat = new_person("Viewer")
+    token = new_visitor(watchful).sign_in_as(pat)["creds"]["token"]
+    emulator.fail(fault, endpoint="token", times=None)
+    seen = refreshed(emulator)
+    soon(lambda: refreshed(emulator) > seen, "Entra was asked in vain", watchful)
+    assert may_use(watchful, token)
+    emulator.clear_faults()
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    soon(lambda: not may_use(watchful, token), "the next check finds it out", watchful)
