@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrada.adapters.starlette import WALKS_AT_ONCE, read_body, to_starlette, web_request
@@ -95,8 +96,11 @@ class Front:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if switch is None or not is_user_interface(request) or scheme.lower() != "bearer":
             return None
-        async with hooks.get_db().get_session() as session:
-            user = await hooks.log_in_with_token(session=session, token=token)
+        try:
+            async with hooks.get_db().get_session() as session:
+                user = await hooks.log_in_with_token(session=session, token=token.strip())
+        except (SQLAlchemyError, OSError):
+            return json_response(503, {"detail": {"msg": "dstack's database did not answer.", "code": None}})
         if user is None:
             return None
         is_admin = user.global_role == hooks.GlobalRole.ADMIN

@@ -139,8 +139,18 @@ def find_hooks() -> Hooks:
 
 
 def page_of_the_ui() -> bytes:
-    """dstack's own page, which every address of its user interface answers with."""
-    return resources.files(_SERVER).joinpath("statics", "index.html").read_bytes()
+    """dstack's own page, which every address of its user interface answers with.
+
+    Raises:
+        ConfigurationError: this dstack has no user interface, as when it runs from its source.
+    """
+    try:
+        return resources.files(_SERVER).joinpath("statics", "index.html").read_bytes()
+    except OSError:
+        raise ConfigurationError(
+            "This dstack has no user interface, so there is no page to sign in on.",
+            hint='Install it from a package: pip install "dstack[server]"',
+        ) from None
 
 
 def scripts_of_the_ui() -> Mapping[str, bytes]:
@@ -157,8 +167,7 @@ def scripts_of_the_ui() -> Mapping[str, bytes]:
 
 def log_level() -> str:
     """What DSTACK_SERVER_LOG_LEVEL says: our own events follow it."""
-    level: str = importlib.import_module(f"{_SERVER}.settings").LOG_LEVEL
-    return level
+    return str(getattr(importlib.import_module(f"{_SERVER}.settings"), "LOG_LEVEL", "INFO"))
 
 
 def stock_application() -> Any:
