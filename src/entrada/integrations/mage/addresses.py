@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
+from entrada.errors import RequestRefused
 from entrada.web.messages import WebRequest
 from entrada.web.redirects import FRONT_PAGE, safe_next_path
 from entrada.web.site import Site
@@ -27,6 +28,7 @@ FRONT_CHANNEL_PATH = "/auth/entra/logout"
 SCRIPT_PATH = "/auth/entra/mage.js"
 SESSIONS_PATH = "/api/sessions"
 
+_LONGEST_ADDRESS = 8_000
 _BASE_PATH = re.compile(r"[A-Za-z0-9._~/-]*", re.ASCII)
 
 
@@ -69,12 +71,25 @@ class Addresses:
 
         Only the place to return to is taken from there; the origin is one of those configured.
         """
-        parts = urlsplit(unquote(sign_in_url or "")[:8_000])
-        page = WebRequest(method="GET", path=SIGN_IN_PATH, query=parts.query, headers={"host": parts.netloc})
-        return self.site.url_of(page) + self.start(self.next_path(page.first("redirect_url")))
+        host, _, query = _taken_apart(sign_in_url)
+        page = WebRequest(method="GET", path=SIGN_IN_PATH, query=query, headers={"host": host})
+        try:
+            wanted = page.first("redirect_url")
+        except RequestRefused:
+            wanted = None
+        return self.site.url_of(page) + self.start(self.next_path(wanted))
 
     def is_sign_in_page(self, url: str | None) -> bool:
-        return urlsplit(unquote(url or "")[:8_000]).path == self.sign_in
+        return _taken_apart(url)[1] == self.sign_in
+
+
+def _taken_apart(url: str | None) -> tuple[str, str, str]:
+    """Host, path and query of an address that a page of Mage's sent, encoded once more than usual."""
+    try:
+        parts = urlsplit(unquote(url or "")[:_LONGEST_ADDRESS])
+    except ValueError:
+        return "", "", ""
+    return parts.netloc, parts.path, parts.query
 
 
 def base_path_of(text: str | None) -> str:
