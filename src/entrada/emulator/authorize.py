@@ -99,7 +99,7 @@ def _trusted_part(
     world: World, parameters: Parameters, segment: str
 ) -> tuple[Tenant | None, App, ReturnAddress]:
     """Tenant, client and redirect URI; until they fit, no answer may leave this page."""
-    if sum(len(name) + len(value) for name, value in parameters.as_dict().items()) > _MAX_QUERY:
+    if parameters.length > _MAX_QUERY:
         raise EntraError(90015)
     if parameters.repeated:
         raise EntraError(9000411, f"The parameter was '{parameters.repeated[0][:50]}'.")

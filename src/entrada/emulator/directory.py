@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 PERSONAL_TENANT_ID = "9188040d-6c67-4c5b-b112-36a304b66dad"
@@ -240,7 +241,7 @@ class Directory:
         """
         name = name.lower()
         people = [p for p in list(self.people.values()) if not tenant_id or p.tenant_id == tenant_id]
-        for key in ("object_id", "user_principal_name", "home_user_principal_name", "mail"):
+        for key in ("user_principal_name", "object_id", "home_user_principal_name", "mail"):
             for person in people:
                 if getattr(person, key).lower() == name:
                     return person
@@ -316,7 +317,7 @@ class Directory:
         """Delegated permissions (`resource id/Permission`) granted to the app for this person."""
         granted: set[str] = set()
         if tenant_id == app.tenant_id:
-            granted.update(qualified(permission) for permission in app.admin_consented)
+            granted |= _all_qualified(app.admin_consented)
         granted |= self.consents.get((tenant_id, app.client_id, ""), set())
         if object_id:
             granted |= self.consents.get((tenant_id, app.client_id, object_id), set())
@@ -333,6 +334,11 @@ class Directory:
         for key in [key for key in self.consents if key[1] == app.client_id]:
             del self.consents[key]
         self.changes += 1
+
+
+@lru_cache(maxsize=256)
+def _all_qualified(permissions: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(qualified(permission) for permission in permissions)
 
 
 def qualified(permission: str) -> str:

@@ -69,20 +69,20 @@ class Incident:
 
 
 def incident(error: EntraError, *, clock: Clock, correlation_id: str) -> Incident:
-    """`error` as it happens now."""
-    return Incident(error=error, correlation_id=correlation_id, timestamp=clock.stamp())
+    """`error` as it happens now; an occurrence that has no id yet gets one."""
+    return Incident(error=error, correlation_id=correlation_id or new_id(), timestamp=clock.stamp())
 
 
 def correlation_id(request: Request) -> str:
-    """The client's own request id when it is a GUID, else a new one."""
+    """The client's own request id when it is a GUID, else empty: made when there is something to tell."""
     for value in (
-        request.headers.get("client-request-id", ""),
+        request.headers.get("client-request-id"),
         request.query.get("client-request-id"),
         request.query.get("correlation_id"),
     ):
-        if _GUID.fullmatch(value):
+        if value and _GUID.fullmatch(value):
             return value.lower()
-    return new_id()
+    return ""
 
 
 def error_response(happened: Incident, *, base_url: str) -> Response:

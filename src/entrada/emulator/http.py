@@ -10,18 +10,28 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _PRINTABLE = re.compile(r"[!-~]*")
 MAX_BODY_BYTES = 1_000_000
 _MAX_PARAMETERS = 200
 
 
-class Parameters:
-    """Decoded `application/x-www-form-urlencoded` pairs, first value wins; repeats are remembered by name."""
+def _decoded(text: str) -> str:
+    """Form decoding; bytes that are no UTF-8 are replaced.  `unquote_plus` says the same more slowly."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
 
-    __slots__ = ("_values", "repeated")
+
+class Parameters:
+    """Decoded `application/x-www-form-urlencoded` pairs, first value wins; repeats are remembered by name.
+
+    `length` is that of the encoded text.
+    """
+
+    __slots__ = ("_values", "length", "repeated")
 
     def __init__(self, encoded: str) -> None:
         values: dict[str, str] = {}
@@ -32,12 +42,13 @@ class Parameters:
             if not name:
                 continue
             if "%" in pair or "+" in pair:
-                name, value = unquote_plus(name), unquote_plus(value)
+                name, value = _decoded(name), _decoded(value)
             if name in values:
                 repeated.append(name)
             else:
                 values[name] = value
         self._values = values
+        self.length = len(encoded)
         self.repeated = tuple(repeated)
 
     def get(self, name: str, default: str = "") -> str:

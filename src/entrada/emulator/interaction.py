@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from urllib.parse import quote
 
 from . import admission, pages
@@ -219,7 +220,7 @@ def _finish(world: World, request: Request, pending: PendingSignIn, person: Pers
         mfa=account.mfa,
         issued_at=now,
         family_at=now,
-        code_id=b64url(hashlib.sha256(pending.reference.encode()).digest()),
+        code_id=secrets.token_urlsafe(16),
         redirect_uri=asked.to.redirect_uri,
         nonce=asked.nonce,
         challenge=asked.challenge,

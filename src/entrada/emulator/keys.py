@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,16 @@ from .certificates import write_private
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+# What is encoded was made here and holds no circle.
+_ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _FILE = "signing-keys.pem"
 _PEM_END = b"-----END PRIVATE KEY-----\n"
 
 
 def b64url(data: bytes) -> str:
     """Base64url without padding."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def compact_json(value: object) -> bytes:
@@ -81,8 +83,8 @@ class SigningKey:
 
     def sign(self, claims: dict[str, Any]) -> str:
         """The claims as a compact RS256 token with the ordinary header."""
-        signed = (self._prepared_header + b64url(compact_json(claims))).encode()
-        return f"{signed.decode()}.{b64url(self.sign_bytes(signed))}"
+        signed = self._prepared_header + b64url(compact_json(claims))
+        return f"{signed}.{b64url(self.sign_bytes(signed.encode()))}"
 
 
 class KeyRing:

@@ -22,8 +22,8 @@ class PendingSignIn:
     """One interaction: the checked request, and what the person has done so far."""
 
     request: AuthorizeRequest
-    reference: str
     begun: float
+    reference: str = ""
     object_id: str = ""
     fresh: bool = False
     mfa: bool = False
@@ -33,17 +33,18 @@ class PendingSignIn:
 
 
 class PendingSteps:
-    """The waiting sign-ins, by reference."""
+    """The waiting sign-ins, by reference; one that never waits needs none."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, PendingSignIn] = OrderedDict()
 
     def begin(self, request: AuthorizeRequest, *, now: float) -> PendingSignIn:
         """A new interaction for a checked request."""
-        return PendingSignIn(request=request, reference=secrets.token_urlsafe(24), begun=now)
+        return PendingSignIn(request=request, begun=now)
 
     def keep(self, pending: PendingSignIn) -> None:
         """Let it wait for the person's next step."""
+        pending.reference = pending.reference or secrets.token_urlsafe(24)
         self._waiting[pending.reference] = pending
         if len(self._waiting) > _MAX_WAITING:
             self._waiting.popitem(last=False)

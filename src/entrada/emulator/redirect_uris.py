@@ -8,6 +8,7 @@ Source: RFC 8252, 7.3; Microsoft, "Redirect URI (reply URL) best practices and l
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from .directory import App
 from .errors import EntraError
@@ -24,11 +25,16 @@ def _comparable(uri: str) -> str:
     return origin if path == "/" else origin + path
 
 
+@lru_cache(maxsize=256)
+def _all_comparable(registered: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_comparable(uri) for uri in registered)
+
+
 def is_registered(uri: str, registered: tuple[str, ...]) -> bool:
     """Whether `uri` is one of `registered`, the port of loopback hosts aside."""
     if not _ALLOWED.fullmatch(uri) or len(uri) > 2_000:
         return False
-    return _comparable(uri) in {_comparable(known) for known in registered}
+    return _comparable(uri) in _all_comparable(registered)
 
 
 def platform_of(client: App, uri: str) -> str:

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from .keys import b64url, compact_json
+
 _NONCE_BYTES = 12
 
 
 class Sealer:
-    """Seals and opens JSON objects under one 32-byte key."""
+    """Seals and opens JSON lists under one 32-byte key."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def seal(self, purpose: str, content: dict[str, Any]) -> str:
+    def seal(self, purpose: str, content: list[Any]) -> str:
         """A URL-safe text that only `open` with the same purpose can read."""
         nonce = os.urandom(_NONCE_BYTES)
-        plain = json.dumps(content, separators=(",", ":")).encode()
-        sealed = nonce + self._cipher.encrypt(nonce, plain, purpose.encode())
-        return "1.A" + urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        return "1.A" + b64url(nonce + self._cipher.encrypt(nonce, compact_json(content), purpose.encode()))
 
-    def open(self, purpose: str, text: str) -> dict[str, Any] | None:
+    def open(self, purpose: str, text: str) -> list[Any] | None:
         """What was sealed, or None for anything this emulator did not seal for this purpose."""
         if not text.startswith("1.A") or len(text) > 20_000:
             return None
@@ -40,5 +40,5 @@ class Sealer:
             plain = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
         except (ValueError, InvalidTag):
             return None
-        content: dict[str, Any] = json.loads(plain)
+        content: list[Any] = json.loads(plain)
         return content

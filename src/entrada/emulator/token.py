@@ -195,8 +195,10 @@ def _narrowed(world: World, asked: TokenRequest, grant: Grant, *, default: str) 
     if asked.version == 1 and (asked.form.get("resource") or grant.resource):
         resource = asked.form.get("resource") or grant.resource
         text = f"openid profile email offline_access {resource.rstrip('/')}/.default"
-    read = read_scope(text, world.directory, world.own_urls)
     granted = read_scope(grant.scope, world.directory, world.own_urls)
+    if text == grant.scope:
+        return granted
+    read = read_scope(text, world.directory, world.own_urls)
     oidc = tuple(dict.fromkeys((*read.oidc, *granted.oidc)))
     if not read.permissions and not read.default and not granted.resource.is_graph:
         read = granted
@@ -215,9 +217,8 @@ def _answer(
     from .admission import check_consent
 
     check_consent(world, asked.client.app, person, scope)
-    now = world.clock.now()
-    nonce = "" if asked.grant_type == "refresh_token" else grant.nonce
-    grant = replace(grant, issued_at=now, version=asked.version, code_id="", nonce=nonce)
+    if asked.version != grant.version:
+        grant = replace(grant, version=asked.version)
     return json_response(
         token_answer(
             world,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import random
 import struct
 from base64 import urlsafe_b64decode
@@ -241,7 +240,7 @@ def _access_token(
 
 def graph_token(world: World, claims: dict[str, Any]) -> str:
     """A token only Graph can check: its header carries a nonce that was hashed before signing."""
-    header = {"typ": "JWT", "nonce": b64url(os.urandom(32)), "alg": "RS256", "kid": world.keys.current.kid}
+    header = {"typ": "JWT", "nonce": _opaque("", 32), "alg": "RS256", "kid": world.keys.current.kid}
     signed = f"{b64url(compact_json(header))}.{b64url(compact_json(claims))}"
     return f"{signed}.{b64url(_graph_signature(world, signed))}"
 
@@ -301,7 +300,8 @@ def token_answer(
         answer["expires_on"] = str(int(world.clock.now()) + seconds)
         answer["resource"] = scope.resource.audience
     if "offline_access" in scope.oidc or grant.version == 1:
-        answer["refresh_token"] = world.sealer.seal(REFRESH, grant.as_json())
+        carried_on = grant.for_refreshing(now=world.clock.now())
+        answer["refresh_token"] = world.sealer.seal(REFRESH, carried_on.as_json())
     if "openid" in scope.oidc or grant.version == 1:
         answer["id_token"] = id_token(
             world,
