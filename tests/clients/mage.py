@@ -31,6 +31,7 @@ REQUIREMENT = "mage-ai==0.9.80"
 POSTGRES_DRIVER = "psycopg2-binary==2.9.10"
 """Mage's own extra pins a release that has no wheel for this Python."""
 DATABASE_VARIABLE = "MAGE_DATABASE_CONNECTION_URL"
+_STARTS: dict[bool, list[float]] = {False: [], True: []}
 _START_SECONDS = 120
 _STOP_SECONDS = 15
 _LOG_LINES = 30
@@ -55,6 +56,11 @@ class Mage:
     def log(self) -> str:
         """What it has written so far."""
         return (self.home / "mage.log").read_text("utf-8", "replace")
+
+
+def start_seconds(*, with_entrada: bool) -> list[float]:
+    """How long each start of this run took until it answered, on an empty project and SQLite."""
+    return _STARTS[with_entrada]
 
 
 def mage_commands(*, with_entrada: bool) -> Path:
@@ -99,7 +105,7 @@ def running_mage(
                     tempfile.TemporaryDirectory(prefix="entrada-mage-", ignore_cleanup_errors=True)
                 )
             )
-        port = tools.free_port()
+        port, empty = tools.free_port(), not (home / "project").exists()
         mage = Mage(
             address=f"http://localhost:{port}",
             api_key=_api_key(commands),
@@ -122,10 +128,33 @@ def running_mage(
             start_new_session=True,
         ) as process:
             try:
+                began = time.monotonic()
                 _wait_until_it_answers(process, mage)
+                if empty and DATABASE_VARIABLE not in told:
+                    start_seconds(with_entrada=with_entrada).append(time.monotonic() - began)
                 yield mage
             finally:
                 _stop(process)
+
+
+def entrada_mage(
+    emulator: RunningEmulator,
+    home: Path,
+    *words: str | Path,
+    settings: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """`entrada mage …` in that home, to its end: commands that end, and starts that are refused."""
+    return subprocess.run(
+        [mage_commands(with_entrada=True) / "entrada", "mage", *words],
+        cwd=home,
+        env=mage_environment(emulator, home, settings or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], mage: Mage) -> None:
@@ -135,7 +164,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], mage: Mage) -> None
             if httpx.get(f"{mage.address}/api/status", timeout=5, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
-            time.sleep(0.2)
+            time.sleep(0.05)
     tail = "\n".join(mage.log.splitlines()[-_LOG_LINES:])
     happened = "did not answer in time" if process.poll() is None else f"ended with {process.returncode}"
     raise AssertionError(f"Mage {happened}; its last words:\n{tail}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WITH_ENTRADA = {"ENTRADA_PUBLIC_URL": "{site}"}
 """What `entrada mage start` is told beyond Mage's own variables: the address that the tests' browsers use."""
 
+BOTH = {"UPDATE_ROLES_ON_LOGIN": "1", "AZURE_DEVOPS_ORGANIZATION": "contoso"}
+"""What lets Mage as it comes do its best, and opens the door beside the main one."""
+
 
 @pytest.fixture(scope="session")
 def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
@@ -28,7 +31,7 @@ def entra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]
 @pytest.fixture(scope="session")
 def running_desk(entra: RunningEmulator) -> Iterator[Desk]:
     """Mage with entrada, as an administrator starts it who follows Mage's page."""
-    with running_mage(entra, with_entrada=True, settings=WITH_ENTRADA) as mage:
+    with running_mage(entra, with_entrada=True, settings={**BOTH, **WITH_ENTRADA}) as mage:
         yield Desk(mage=mage, entra=entra)
 
 

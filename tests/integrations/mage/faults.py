@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from entrada.emulator.seed import CLIENT_ID, FABRIKAM_ID
+from entrada.emulator.seed import FABRIKAM_ID
 from integrations.mage import pages
 from integrations.mage.desk import OWNER, OWNER_PASSWORD, Desk, MageUser
 
@@ -136,12 +136,9 @@ def state_never_issued(desk: Desk) -> int:
 
 
 def declined_consent(desk: Desk, context: BrowserContext) -> str:
-    """7: a person does not consent; answers the words that Mage's page then shows."""
-    desk.entra.change_app(CLIENT_ID, admin_consented=[])
+    """7: a person cancels at Entra, which tells Mage; answers the words that Mage's page then shows."""
     tab = context.new_page()
     pages.press_the_button(tab, desk)
-    tab.get_by_role("button", name="ed@contoso.test").click()
-    tab.get_by_text("Permissions requested").wait_for()
     tab.get_by_role("button", name="Cancel").click()
     tab.wait_for_url(f"{desk.mage.site}/**")
     tab.wait_for_load_state("networkidle")

@@ -13,7 +13,7 @@ import pytest
 from clients.mage import running_mage
 from entrada.emulator import RunningEmulator
 from integrations.mage import faults
-from integrations.mage.conftest import WITH_ENTRADA
+from integrations.mage.conftest import BOTH
 from integrations.mage.desk import Desk
 from integrations.mage.faults import SignedOut, Traces
 
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 # first may install it.
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
 
-# What makes Mage as it comes do its best: roles updated at each sign-in; and the door beside the main one.
-_BOTH = {"UPDATE_ROLES_ON_LOGIN": "1", "AZURE_DEVOPS_ORGANIZATION": "contoso"}
 
-
-@pytest.fixture(scope="module", params=["as it comes"])
-def either(entra: RunningEmulator, request: pytest.FixtureRequest) -> Iterator[Desk]:
-    ours = request.param == "with entrada"
-    settings = {**_BOTH, **(WITH_ENTRADA if ours else {})}
-    with running_mage(entra, with_entrada=ours, settings=settings) as mage:
+@pytest.fixture(scope="module")
+def as_it_comes(entra: RunningEmulator) -> Iterator[Desk]:
+    with running_mage(entra, settings=BOTH) as mage:
         yield Desk(mage=mage, entra=entra)
+
+
+@pytest.fixture(scope="module", params=["as it comes", "with entrada"])
+def either(request: pytest.FixtureRequest) -> Desk:
+    found: Desk = request.getfixturevalue(
+        "running_desk" if request.param == "with entrada" else "as_it_comes"
+    )
+    return found
 
 
 @pytest.fixture

@@ -135,8 +135,10 @@ def test_another_providers_answer_goes_to_mages_own_page(world: World) -> None:
     """Google, Okta and Git have the same redirect URI in Mage: what is not ours is left to Mage."""
     routes = replace(world.routes, others_use_callback=True)
     assert routes.callback(world.request("/oauth?code=x&state=0123456789abcdef0123456789abcdef")) is None
-    path = world.answer_of_entra("ada@contoso.test")
-    answer = routes.callback(world.request(path))
+    stale = routes.callback(world.request(f"/oauth?code=x&state={'s' * 43}"))
+    assert stale is not None
+    assert stale.status == 400
+    answer = routes.callback(world.request(world.answer_of_entra("ada@contoso.test")))
     assert answer is not None
     assert answer.status == 200
 
