@@ -5,7 +5,6 @@ Both listeners serve this one application; which one was asked is told by the re
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from urllib.parse import unquote
 
@@ -77,6 +76,8 @@ def _made(answer: Answer) -> Response:
     try:
         return answer()
     except Exception:
+        import traceback
+
         # A defect of the emulator itself: say so instead of looking like one of Entra's failures.
         traceback.print_exc()
         return Response(status=500, body=b"The emulator itself failed; its terminal shows where.")

@@ -1,14 +1,13 @@
 """A running emulator: start it, ask where it is, change it, stop it.
 
 `start` is what tests and `entrada demo` use; the command line uses it too.
+What few runs need is imported by the function that needs it: the start is to be quick.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from . import control_actions as actions
 from .application import Application
 from .certificates import ensure_certificates, write_private
 from .directory import App, Directory, Group, Person
-from .directory_file import load_directory
 from .environment import environment
 from .faults import Fault
 from .http import Parameters, Request
@@ -227,7 +225,7 @@ class RunningEmulator:
             self._state.save(self._world.directory)
         _forget_running(self._state_dir)
         if self._temporary:
-            shutil.rmtree(self._state_dir, ignore_errors=True)
+            _remove(self._state_dir)
 
 
 def start(
@@ -258,7 +256,7 @@ def start(
             hint="Use 127.0.0.1, or allow it explicitly with --insecure-allow-remote on a network you trust.",
         )
     temporary = state_dir is None
-    folder = Path(tempfile.mkdtemp(prefix="entra-emulator-")) if state_dir is None else state_dir
+    folder = _temporary_folder() if state_dir is None else state_dir
     http = https = keys = None
     try:
         keys = _prepared(folder)
@@ -280,11 +278,23 @@ def start(
         if keys is not None:
             keys.close()
         if temporary:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         raise
     running = RunningEmulator(world, listeners, state_dir=folder, temporary=temporary, state=state)
     _remember_running(folder, world)
     return running
+
+
+def _temporary_folder() -> Path:
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="entra-emulator-"))
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start_listening(listeners: Listeners, folder: Path) -> None:
@@ -311,6 +321,8 @@ def _prepared(folder: Path) -> KeyRing:
 def _filler(directory: Path | None) -> Callable[[Directory], None]:
     if directory is None:
         return seed
+    from .directory_file import load_directory
+
     return load_directory(directory)
 
 
