@@ -128,6 +128,9 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
     store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock(), break_glass=break_glass)
     routes, parts = build_routes(mage, settings, found, store)
     store.create_tables()
+    if settings.entra_only:
+        ended = store.end_foreign_sessions()
+        log.info("Entra only: %d sessions that it did not open have ended.", ended)
     _replace_sign_in(mage, settings, routes, store, break_glass)
     watch = Watch(
         parts.recheck(store),

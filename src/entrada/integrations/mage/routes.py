@@ -12,8 +12,9 @@ None means: let Mage answer. No answer here is a 500, whatever a visitor sends.
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,7 @@ from entrada.web.sign_in_routes import PROMPTS
 SESSION_COOKIE = "entrada_mage"
 SIGN_OUT_HEADER = "entrada-sign-out"
 _LONGEST_HINT = 320
+_STATE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _CONTEXT = "mage session"
 
 
@@ -148,7 +150,7 @@ class MageRoutes:
             if pending is None:
                 raise StateMissing
         except ResponseRefused:
-            if self.others_use_callback:
+            if self.others_use_callback and not _looks_like_ours(pairs):
                 return None
             raise
         if (request.method == "POST") != self.answers_by_post:
@@ -323,6 +325,12 @@ class MageRoutes:
                 return f"{start}{'&' if '?' in start else '?'}prompt=select_account"
             case _:
                 return start
+
+
+def _looks_like_ours(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the state is of our making, though no sign-in fits it: Mage's own are shorter."""
+    states = [value for name, value in pairs if name == "state"]
+    return len(states) == 1 and _STATE.fullmatch(states[0]) is not None
 
 
 def token_in(document: str | bytes) -> str | None:

@@ -18,8 +18,16 @@ from sqlalchemy import Connection, delete, insert, select
 
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.integrations.mage import tables as ours
-from entrada.integrations.mage.tables import MageTables, application_id, find_user, hash_of, naive_utc
+from entrada.integrations.mage.tables import (
+    MageTables,
+    application_id,
+    find_user,
+    hash_of,
+    is_named,
+    naive_utc,
+)
 
+_AT_ONCE = 500
 _ENTRA_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
@@ -130,6 +138,25 @@ def end_of_user(connection: Connection, tables: MageTables, user_number: int) ->
     ).rowcount
     connection.execute(delete(ours.sessions).where(ours.sessions.c.user_id.startswith(f"{user_number}@")))
     return ended
+
+
+def end_foreign(connection: Connection, tables: MageTables, *, kept: frozenset[str]) -> int:
+    """End every session that Entra did not open, but those of the users named; how many that were."""
+    tokens, users = tables.access_tokens, tables.users
+    rows = connection.execute(
+        select(tokens.c.id.label("token_id"), tokens.c.token, users.c.email, users.c.username)
+        .outerjoin(users, users.c.id == tokens.c.user_id)
+        .where(tokens.c.oauth2_application_id == application_id(connection, tables))
+    ).all()
+    ours_hashes = set(connection.execute(select(ours.sessions.c.token_hash)).scalars())
+    ids = [
+        row.token_id
+        for row in rows
+        if hash_of(row.token or "") not in ours_hashes and not is_named(row, kept)
+    ]
+    for start in range(0, len(ids), _AT_ONCE):
+        connection.execute(delete(tokens).where(tokens.c.id.in_(ids[start : start + _AT_ONCE])))
+    return len(ids)
 
 
 def forget_expired(connection: Connection, *, now: datetime) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.admission import AdmissionPolicy, Newcomer, admit
@@ -107,6 +107,22 @@ class MageStore:
         return self._in_transaction(
             lambda connection: sessions.end_by_entra_session(connection, self.tables, entra_session_id)
         )
+
+    def end_foreign_sessions(self) -> int:
+        """Every session that Entra did not open ends, but those of the owners for an emergency.
+
+        A database that Mage has not started on yet holds none.
+        """
+
+        def look(connection: Connection) -> int:
+            if not inspect(connection).has_table(self.tables.access_tokens.name):
+                return 0
+            try:
+                return sessions.end_foreign(connection, self.tables, kept=self.break_glass)
+            except StoreUnavailable:
+                return 0  # no application yet, so no session either
+
+        return self._in_transaction(look)
 
     def access_is_over(self, user_number: int) -> bool:
         """Whether Entra has ended this user's access: everyone linked to them, and there is somebody."""

@@ -124,3 +124,8 @@ def hash_of(token: str) -> str:
 def naive_utc(moment: datetime) -> datetime:
     """A time as Mage writes it: UTC, without saying so."""
     return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def is_named(row: Any, names: frozenset[str]) -> bool:
+    """Whether a list of e-mail addresses and user names, in lower case, holds the user of this row."""
+    return any(text and text.lower() in names for text in (row.email, row.username))

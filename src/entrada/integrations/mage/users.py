@@ -32,7 +32,7 @@ from entrada.accounts.identity import (
 from entrada.errors import IdentityAlreadyLinked
 from entrada.integrations import links
 from entrada.integrations.mage import sessions
-from entrada.integrations.mage.tables import MageTables, find_user, find_users_by_email, key_of
+from entrada.integrations.mage.tables import MageTables, find_user, find_users_by_email, is_named, key_of
 from entrada.storage.keeping import kept_profile
 
 log = logging.getLogger("entrada.mage")
@@ -246,8 +246,3 @@ class MageUsers:
                 ),
             ),
         )
-
-
-def is_named(row: Row[Any], names: frozenset[str]) -> bool:
-    """Whether a list of e-mail addresses and user names, in lower case, holds this user."""
-    return any(text and text.lower() in names for text in (row.email, row.username))
