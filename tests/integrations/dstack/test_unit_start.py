@@ -11,6 +11,7 @@ import pytest
 
 from entrada.errors import ConfigurationError, RequestRefused
 from entrada.integrations.dstack import hooks
+from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.answers import failure_json, json_body
 from entrada.integrations.dstack.start import check_settings, in_dstacks_words
 from entrada.integrations.dstack.stop import stop
@@ -72,6 +73,27 @@ def test_the_sentence_replaces_the_calls(caplog: pytest.LogCaptureFixture) -> No
         "Application startup failed. Exiting.",
     ]
     assert not isinstance(refused, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("/auth/entra/callback?code=secret&state=s", "/auth/entra/callback"),
+        ("/auth/entra/callback", "/auth/entra/callback"),
+        ("/auth/entra/start?prompt=login", "/auth/entra/start?prompt=login"),
+    ],
+)
+def test_no_code_in_uvicorns_access_log(path: str, written: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The address with the code is logged without its query; every other address is as it was."""
+    logger = logging.getLogger("uvicorn.access")
+    keep_codes_out()
+    try:
+        with caplog.at_level(logging.INFO, logger="uvicorn.access"):
+            logger.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", path, "1.1", 200)
+            logger.info("started")
+    finally:
+        logger.filters.clear()
+    assert caplog.messages == [f'127.0.0.1:1 - "GET {written} HTTP/1.1" 200', "started"]
 
 
 def test_the_package_needs_no_dstack_to_be_imported() -> None:

@@ -10,6 +10,7 @@
     offline             links from the command line
     recheck             the background look at everyone who signed in
     entra_only, label   the switch, and the words on the button
+    start, stop         from settings to a server with sign-in; how a wrong one is stopped
     plugin, asgi        the two ways in
 
 Importing this imports nothing of dstack: `entrada dstack check` has to run without it, too.

@@ -47,12 +47,12 @@ def give_roles(session: Session, hooks: Hooks, user: Any, wanted: Sequence[RoleG
     """Makes the user's roles what Entra says now, and records which of them are Entra's."""
     connection, user_id = session.connection(), UserId(str(user.id))
     reasons = {grant.role: grant for grant in wanted}
-    recorded = {grant.role for grant in links.grants_of(connection, user_id)}
+    recorded = {grant.role: grant for grant in links.grants_of(connection, user_id)}
     given = {role for role in reasons if not projects_in([role]) and role != ADMIN}
     if _give_admin(session, hooks, user, wanted=ADMIN in reasons, recorded=ADMIN in recorded):
         given.add(ADMIN)
     given |= _give_projects(session, hooks, user, wanted=projects_in(reasons), recorded=projects_in(recorded))
-    links.replace_grants(connection, user_id, [reasons[role] for role in given])
+    links.replace_grants(connection, user_id, [reasons.get(role) or recorded[role] for role in given])
 
 
 def _give_admin(session: Session, hooks: Hooks, user: Any, *, wanted: bool, recorded: bool) -> bool:
@@ -64,8 +64,8 @@ def _give_admin(session: Session, hooks: Hooks, user: Any, *, wanted: bool, reco
         return True
     if not wanted and recorded and is_admin:
         if _is_last_admin(session, hooks, user):
-            log.warning("%s is the only active administrator of dstack and stays one.", user.name)
-            return False
+            log.warning("%s is the only active administrator of dstack and stays one for now.", user.name)
+            return True
         user.global_role = hooks.GlobalRole.USER
         _note(session, hooks, user)
     return wanted and recorded

@@ -19,6 +19,7 @@ from entrada.flows.sealing import Sealer
 from entrada.integrations import links
 from entrada.integrations.dstack import hooks as dstack_hooks
 from entrada.integrations.dstack import state
+from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
 from entrada.integrations.dstack.front import Front
@@ -93,6 +94,7 @@ def prepare() -> Prepared:
     roles = roles_of(settings, found)
     hooks = find_hooks()
     _let_events_through()
+    keep_codes_out()
     bridge, clock = Bridge(hooks), SystemClock()
     store = DstackStore(bridge=bridge, clock=clock)
     parts = build_parts(
