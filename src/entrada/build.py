@@ -132,6 +132,7 @@ def build_identification(
         response_mode=settings.response_mode,
         tenants=frozenset(settings.allowed_tenants) or None,
         verified_domains=frozenset(settings.verified_domains),
+        setting_names={native_name(name): found.name_of(name) for name in found.origins} if found else {},
     )
 
 

@@ -209,3 +209,11 @@ def test_the_admin_consent_link() -> None:
         login_url="https://login.microsoftonline.us", tenant="contoso.test", client_id="a&b"
     )
     assert link == "https://login.microsoftonline.us/contoso.test/adminconsent?client_id=a%26b"
+
+
+def test_help_names_a_setting_as_the_administrator_did() -> None:
+    """Somebody who followed Mage's page has never heard of ENTRADA_CLIENT_SECRET."""
+    context = AadstsContext(setting_names={"ENTRADA_CLIENT_SECRET": "ACTIVE_DIRECTORY_CLIENT_SECRET"})
+    hint = read_entra_error("invalid_client", "AADSTS7000215: wrong", context=context).hint
+    assert "ACTIVE_DIRECTORY_CLIENT_SECRET" in hint
+    assert "ENTRADA_CLIENT_SECRET" not in hint

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
@@ -42,6 +42,8 @@ class AadstsContext:
     tenant: str | None = None
     client_id: str | None = None
     admin_consent_url: str | None = None
+    setting_names: Mapping[str, str] = field(default_factory=dict)
+    """The native name of a setting → the one the administrator used, such as another product's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -625,7 +627,10 @@ def help_for(error: str, aadsts: str | None, *, context: AadstsContext | None = 
     entry = _BY_CODE.get(aadsts) if aadsts else None
     if entry is None:
         entry = _BY_ERROR.get(error, _UNKNOWN)
-    hint = entry.hint.format_map(_phrases(context or AadstsContext()))
+    context = context or AadstsContext()
+    hint = entry.hint.format_map(_phrases(context))
+    for native, used in context.setting_names.items():
+        hint = hint.replace(native, used)
     return Help(sentence=entry.sentence, hint=hint, fixer=entry.fixer, cause=entry.cause)
 
 
