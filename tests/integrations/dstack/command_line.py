@@ -64,15 +64,18 @@ class CommandLine:
 
 
 @contextmanager
-def command_line(dstack: Dstack, home: Path, *arguments: str) -> Iterator[CommandLine]:
-    """`dstack login` at that server, by the same version's client, with a home of its own."""
+def command_line(dstack: Dstack, home: Path, *arguments: str, url: str = "") -> Iterator[CommandLine]:
+    """`dstack login` at that server, by the same version's client, with a home of its own.
+
+    `url` is another address that leads to the server.
+    """
     environment = environment_of(home, dstack.commands) | {
         # A browser that opens nothing: the address is printed as well.
         "BROWSER": "true",
         "PYTHONUNBUFFERED": "1",
     }
     with subprocess.Popen(
-        [dstack.commands / "dstack", "login", "--url", dstack.address, *arguments],
+        [dstack.commands / "dstack", "login", "--url", url or dstack.address, *arguments],
         cwd=home,
         env=environment,
         stdin=subprocess.DEVNULL,

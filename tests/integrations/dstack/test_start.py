@@ -21,8 +21,6 @@ pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
     [
         ({"DSTACK_ENTRA_CLIENT_SECRET": ""}, "DSTACK_ENTRA_CLIENT_SECRET"),
         ({"DSTACK_SERVER_URL": "http://127.0.0.1:3000"}, "localhost"),
-        ({"ENTRADA_DSTACK_PROJECTS": '{"Viewer": "main"}'}, "ENTRADA_DSTACK_PROJECTS"),
-        ({"ENTRADA_ROLES_MAPPING": '{"Admin": "root"}'}, "'root'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
