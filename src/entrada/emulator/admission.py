@@ -11,11 +11,9 @@ from typing import Any
 
 from .directory import App, Person, Tenant
 from .errors import EntraError
+from .policies import BLOCK, demanded
 from .scopes import RequestedScope, needs_administrator
 from .world import World, read_claims_parameter
-
-POLICY_ID = "b0000000-0000-4000-8000-0000000000ca"
-MFA_CHALLENGE = json.dumps({"access_token": {"capolids": {"essential": True, "values": [POLICY_ID]}}})
 
 
 def check_application(client: App, tenant: Tenant | None) -> None:
@@ -55,17 +53,25 @@ def check_account(world: World, client: App, tenant: Tenant | None, person: Pers
         raise EntraError(50105, f"The account was '{person.sign_in_name}'.")
 
 
-def check_policy(person: Person, *, mfa: bool, claims_parameter: str) -> None:
-    """Conditional Access lets the person in, given what has been proved so far.
+def check_policy(world: World, client: App, person: Person, *, mfa: bool, claims_parameter: str) -> None:
+    """Conditional Access lets the person into the application, given what has been proved so far.
 
     Raises:
-        EntraError: 53003 when blocked, 50076 when a second factor is missing.
+        EntraError: 53003 when blocked, 50076 when a second factor is missing; with the claims challenge.
     """
-    if person.conditional_access == "block":
-        raise EntraError(53003, claims=MFA_CHALLENGE)
-    needs_mfa = person.conditional_access == "mfa" or asks_for_step_up(claims_parameter)
-    if needs_mfa and not mfa:
-        raise EntraError(50076, claims=MFA_CHALLENGE)
+    demand = demanded(world.directory, client, person)
+    if demand is not None and demand.control == BLOCK:
+        raise EntraError(53003, claims=_challenge(demand.policy_id))
+    if mfa:
+        return
+    if demand is not None:
+        raise EntraError(50076, claims=_challenge(demand.policy_id))
+    if asks_for_step_up(claims_parameter):
+        raise EntraError(50076, claims=claims_parameter)
+
+
+def _challenge(policy_id: str) -> str:
+    return json.dumps({"access_token": {"capolids": {"essential": True, "values": [policy_id]}}})
 
 
 def asks_for_step_up(claims_parameter: str) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import control_actions as actions
+from . import control_policies as policies
 from .assets import asset
 from .conformance import module_names
 from .control_actions import ControlError
@@ -90,6 +91,7 @@ _LOOKS: dict[str, Callable[[World, str], Any]] = {
     "people": actions.people,
     "groups": actions.groups,
     "apps": actions.apps,
+    "policies": policies.policies,
     "faults": _faults,
     "requests": actions.requests,
 }
@@ -103,6 +105,9 @@ _CHANGES: dict[tuple[str, str], Callable[[World, str, dict[str, Any]], Any]] = {
     ("PATCH", "apps"): actions.change_app,
     ("DELETE", "apps"): actions.remove_app,
     ("POST", "tenants"): actions.add_tenant,
+    ("POST", "policies"): policies.add_policy,
+    ("PATCH", "policies"): policies.change_policy,
+    ("DELETE", "policies"): policies.remove_policy,
     ("POST", "faults"): actions.add_fault,
     ("DELETE", "faults"): actions.clear_faults,
     ("DELETE", "requests"): actions.clear_requests,

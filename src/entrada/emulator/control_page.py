@@ -15,6 +15,7 @@ from .request_log import ReceivedRequest
 from .world import World
 
 _SHOWN_REQUESTS = 50
+_DEMANDS = {"block": "blocked by policy", "mfa": "second factor"}
 
 
 def control_page(world: World) -> Response:
@@ -27,6 +28,7 @@ def control_page(world: World) -> Response:
         '<p id="answer" class="lead" role="status" aria-live="polite"></p>'
         + _people(world)
         + _apps(world)
+        + _policies(world)
         + _faults(world)
         + _requests(world)
         + '<h2>Everything</h2><div class="actions">'
@@ -70,7 +72,7 @@ def _person(world: World, person: Person) -> tuple[str, ...]:
     states = [
         "enabled" if person.enabled else "disabled",
         "guest" if person.guest else "",
-        {"block": "blocked by policy", "mfa": "second factor"}.get(person.conditional_access, ""),
+        _DEMANDS.get(person.conditional_access, ""),
     ]
     path = f"people/{person.object_id}"
     change = _button(
@@ -98,6 +100,34 @@ def _apps(world: World) -> str:
         for app in list(world.directory.apps.values())
     ]
     return _table("Applications", ("Name", "Client ID", "Secrets", "Redirect URIs"), rows)
+
+
+def _policies(world: World) -> str:
+    if not world.directory.policies:
+        return ""
+    rows = [
+        (
+            attribute(policy.display_name),
+            attribute(_DEMANDS.get(policy.control, policy.control)),
+            attribute(_names(world, (*policy.people, *policy.groups)) or "everybody"),
+            attribute(_names(world, policy.apps) or "every application"),
+            _button(
+                "Switch off" if policy.enabled else "Switch on",
+                f"policies/{policy.policy_id}",
+                {"enabled": not policy.enabled},
+                method="PATCH",
+            ),
+        )
+        for policy in list(world.directory.policies.values())
+    ]
+    return _table("Conditional Access", ("Policy", "Demands", "Of", "At", "Change"), rows)
+
+
+def _names(world: World, ids: tuple[str, ...]) -> str:
+    """What the page calls these people, groups and applications."""
+    directory = world.directory
+    records = [directory.people.get(i) or directory.groups.get(i) or directory.apps.get(i) for i in ids]
+    return ", ".join(record.display_name for record in records if record is not None)
 
 
 def _faults(world: World) -> str:

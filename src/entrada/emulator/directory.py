@@ -193,6 +193,27 @@ class RoleAssignment:
     assignment_id: str = field(default_factory=new_id)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A Conditional Access policy: `control` is `block` or `mfa`; whom and what it concerns is told by id.
+
+    Empty `people` and `groups` mean everybody of the tenant, empty `apps` every application.
+    """
+
+    tenant_id: str
+    control: str
+    policy_id: str = field(default_factory=new_id)
+    display_name: str = ""
+    enabled: bool = True
+    people: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    excluded_people: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()
+
+
+Record = Tenant | Person | Group | App | RoleAssignment | Policy
+
+
 class Directory:
     """All records, by id."""
 
@@ -202,10 +223,11 @@ class Directory:
         self.groups: dict[str, Group] = {}
         self.apps: dict[str, App] = {}
         self.assignments: dict[str, RoleAssignment] = {}
+        self.policies: dict[str, Policy] = {}
         self.consents: dict[tuple[str, str, str], set[str]] = {}
         self.changes = 0
 
-    def put(self, *records: Tenant | Person | Group | App | RoleAssignment) -> None:
+    def put(self, *records: Record) -> None:
         """Add records, or replace those with the same id."""
         for record in records:
             match record:
@@ -219,6 +241,8 @@ class Directory:
                     self.apps[record.client_id] = record
                 case RoleAssignment():
                     self.assignments[record.assignment_id] = record
+                case Policy():
+                    self.policies[record.policy_id] = record
         self.changes += 1
 
     def remove_person(self, object_id: str) -> None:
@@ -226,6 +250,11 @@ class Directory:
         self.people.pop(object_id, None)
         for assignment in [a for a in self.assignments.values() if a.principal_id == object_id]:
             del self.assignments[assignment.assignment_id]
+        self.changes += 1
+
+    def remove_policy(self, policy_id: str) -> None:
+        """Delete a Conditional Access policy."""
+        self.policies.pop(policy_id, None)
         self.changes += 1
 
     def tenant(self, name: str) -> Tenant | None:

@@ -1,8 +1,9 @@
 """One's own tenants, people, groups and applications, from a TOML file.
 
 The file adds to the seeded directory, or replaces it when it says `seeded = false`.  Tables are
-`[[tenants]]`, `[[groups]]`, `[[apps]]` and `[[people]]`; their fields are those of the records in
-`directory`, and a person may name groups by name and give `roles` of an application.
+`[[tenants]]`, `[[groups]]`, `[[apps]]`, `[[people]]` and `[[policies]]`; their fields are those of the
+records in `directory`.  A person may name groups by name and give `roles` of an application; a policy may
+name people, groups and applications by name.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from .directory import App, AppRole, Directory, Group, Person, Secret, Tenant
+from .policies import read_policy
 from .records import RecordError, read_record
 from .seed import CONTOSO_ID, seed
 
-_TABLES = ("tenants", "groups", "apps", "people")
+_TABLES = ("tenants", "groups", "apps", "people", "policies")
 _NAMESPACE = uuid.UUID("e0000000-0000-4000-8000-0000000000ff")
 
 
@@ -80,6 +82,8 @@ def _fill(directory: Directory, content: dict[str, Any]) -> None:
         _app(directory, table, f"app {n}")
     for n, table in _tables(content, "people"):
         _person(directory, table, f"person {n}")
+    for n, table in _tables(content, "policies"):
+        _policy(directory, table, f"policy {n}")
 
 
 def _tables(content: dict[str, Any], name: str) -> list[tuple[int, dict[str, Any]]]:
@@ -164,6 +168,15 @@ def _person(directory: Directory, table: dict[str, Any], where: str) -> None:
     directory.put(person)
     for role in table.get("roles", ()):
         _assign(directory, person, str(role), where)
+
+
+def _policy(directory: Directory, table: dict[str, Any], where: str) -> None:
+    fields = {
+        "policy_id": stable_id("policy", str(table.get("display_name", where))),
+        "tenant_id": _tenant_id(directory, table, where),
+        **_without(table, "tenant"),
+    }
+    directory.put(read_policy(directory, fields, where=where))
 
 
 def _assign(directory: Directory, person: Person, role: str, where: str) -> None:

@@ -95,7 +95,7 @@ def on_behalf_of(world: World, asked: TokenRequest) -> Response:
     )
     scope_text = asked.required("scope")
     admission.check_account(world, app, asked.tenant, person)
-    admission.check_policy(person, mfa=mfa, claims_parameter="")
+    admission.check_policy(world, app, person, mfa=mfa, claims_parameter="")
     return _answer(world, asked, person, account, scope_text)
 
 
@@ -117,7 +117,7 @@ def password(world: World, asked: TokenRequest) -> Response:
         raise EntraError(50055)
     try:
         admission.check_account(world, app, asked.tenant, person)
-        admission.check_policy(person, mfa=False, claims_parameter="")
+        admission.check_policy(world, app, person, mfa=False, claims_parameter="")
     except EntraError as error:
         error.error, error.status = "invalid_grant", 400
         raise

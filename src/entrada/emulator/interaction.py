@@ -22,6 +22,7 @@ from .http import Request, Response
 from .identity_claims import by_login_hint
 from .keys import b64url
 from .pending import PendingSignIn
+from .policies import demanded
 from .redirect_uris import front_channel_url, origin_of
 from .sessions import Browser, SignedIn
 from .tokens import client_info_of, id_token
@@ -94,7 +95,7 @@ def proceed(world: World, request: Request, pending: PendingSignIn) -> Response:
         admission.check_application(asked.client, asked.tenant or world.directory.tenants[person.tenant_id])
         admission.check_account(world, asked.client, asked.tenant, person)
         mfa = pending.mfa or pending.approve
-        admission.check_policy(person, mfa=mfa, claims_parameter=asked.claims)
+        admission.check_policy(world, asked.client, person, mfa=mfa, claims_parameter=asked.claims)
         missing = admission.missing_permissions(world, asked.client, person, asked.scope)
         wanted = bool(missing) or asked.prompt == "consent"
         if wanted and not pending.consented:
@@ -266,7 +267,8 @@ def _signed_in(world: World, browser: Browser, pending: PendingSignIn, person: P
     known = browser.accounts.get(person.object_id)
     now = world.clock.now()
     if known is None or pending.fresh or known.auth_time < person.sessions_valid_from:
-        mfa = pending.mfa or (pending.approve and person.conditional_access == "mfa")
+        demand = demanded(world.directory, pending.request.client, person)
+        mfa = pending.mfa or (pending.approve and demand is not None)
         if known is not None:
             return SignedIn(object_id=person.object_id, auth_time=now, mfa=mfa, sid=known.sid)
         return SignedIn(object_id=person.object_id, auth_time=now, mfa=mfa)

@@ -99,6 +99,22 @@ class RemoteEmulator:
         made: dict[str, Any] = self._call("POST", "apps", {"display_name": name, **fields})
         return made
 
+    def policy(self, display_name: str, **fields: Any) -> dict[str, Any]:
+        """The Conditional Access policy of that name: made when there is none, else changed.
+
+        `control` is `block` or `mfa`; `people`, `groups`, `excluded_people` and `apps` may be names.
+        """
+        path = f"policies/{quote(display_name, safe='')}"
+        if self._exists(path):
+            known: dict[str, Any] = self._call("PATCH", path, fields)
+            return known
+        made: dict[str, Any] = self._call("POST", "policies", {"display_name": display_name, **fields})
+        return made
+
+    def remove_policy(self, display_name: str) -> None:
+        """Delete a Conditional Access policy."""
+        self._call("DELETE", f"policies/{quote(display_name, safe='')}")
+
     def fail(self, fault: str, **parameters: Any) -> None:
         """Switch a fault on; `endpoint`, `times`, `for_seconds` and its own parameters may be given."""
         self._call("POST", "faults", {"fault": fault, **parameters})

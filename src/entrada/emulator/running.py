@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from . import control_actions as actions
+from . import control_policies as policies
 from .application import Application
 from .certificates import ensure_certificates, write_private
-from .directory import App, Directory, Group, Person
+from .directory import App, Directory, Group, Person, Policy
 from .environment import environment
 from .faults import Fault
 from .http import Parameters, Request
@@ -132,6 +133,16 @@ class RunningEmulator:
         """Change some fields of an application."""
         made = actions.change_app(self._world, name, fields)
         return self._world.directory.apps[made["client_id"]]
+
+    def add_policy(self, display_name: str, *, control: str, **fields: Any) -> Policy:
+        """A new Conditional Access policy, `block` or `mfa`; fields are those of `Policy`, names for ids."""
+        body = {"display_name": display_name, "control": control, **fields}
+        made = policies.add_policy(self._world, "", body)
+        return self._world.directory.policies[made["policy_id"]]
+
+    def remove_policy(self, name: str) -> None:
+        """Delete a Conditional Access policy."""
+        policies.remove_policy(self._world, name, {})
 
     def fail(
         self,

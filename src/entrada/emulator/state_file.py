@@ -1,6 +1,7 @@
 """Keeping the directory between runs, in a JSON file, when asked.
 
-People, groups, applications, assignments and consents are kept; sessions, faults and the request log are not.
+Tenants, people, groups, applications, assignments, policies and consents are kept; sessions, faults and the
+request log are not.
 The file holds the seeded and generated secrets and is readable by its owner alone.
 """
 
@@ -10,15 +11,16 @@ import json
 from pathlib import Path
 
 from .certificates import write_private
-from .directory import App, Directory, Group, Person, RoleAssignment, Tenant
+from .directory import App, Directory, Group, Person, Policy, Record, RoleAssignment, Tenant
 from .records import RecordError, read_record, write_record
 
-_KINDS: dict[str, type[Tenant | Person | Group | App | RoleAssignment]] = {
+_KINDS: dict[str, type[Record]] = {
     "tenants": Tenant,
     "people": Person,
     "groups": Group,
     "apps": App,
     "assignments": RoleAssignment,
+    "policies": Policy,
 }
 
 
@@ -49,7 +51,8 @@ class StateFile:
             content = json.loads(self._file.read_text(encoding="utf-8"))
             fresh = Directory()
             for name, kind in _KINDS.items():
-                for n, mapping in enumerate(content[name], start=1):
+                # A file of an earlier version knows no policies.
+                for n, mapping in enumerate(content.get(name, []), start=1):
                     fresh.put(read_record(kind, mapping, where=f"{name} {n}"))
             for tenant_id, client_id, object_id, permissions in content["consents"]:
                 fresh.consents[(tenant_id, client_id, object_id)] = set(permissions)

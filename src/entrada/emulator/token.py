@@ -164,7 +164,7 @@ def _refresh_token(world: World, asked: TokenRequest) -> Response:
     check_application(app, world.directory.tenants[person.tenant_id])
     try:
         check_account(world, app, None, person)
-        check_policy(person, mfa=grant.mfa, claims_parameter=asked.form.get("claims"))
+        check_policy(world, app, person, mfa=grant.mfa, claims_parameter=asked.form.get("claims"))
     except EntraError as error:
         raise as_grant_error(error) from None
     scope = _narrowed(world, asked, grant, default=grant.scope)
