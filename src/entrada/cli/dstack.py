@@ -131,8 +131,9 @@ def _links(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
+    print("  ".join(map(_shown, ("user in dstack", "signs in as", "e-mail", "state"))).rstrip())
     for row in rows:
-        print("  ".join(_shown(row[name]) for name in ("user", "username", "email", "state")))
+        print("  ".join(_shown(row[name]) for name in ("user", "username", "email", "state")).rstrip())
     return 0
 
 

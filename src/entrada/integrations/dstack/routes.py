@@ -138,7 +138,7 @@ class DstackRoutes:
         if state is None:
             raise StateMissing
         if state.local_port is not None:
-            return self._on_to_command_line(written)
+            return self._on_to_command_line(written, self.sign_in.parts.site.redirect_uri(request))
         parts, rules = self.sign_in.parts, self.rules(request)
         pending = parts.pending.find(state.text, request, rules)
         if pending is None:
@@ -155,10 +155,12 @@ class DstackRoutes:
         done = rules.set(_DONE + tag_of(state.text), outcome, max_age_seconds=life_seconds)
         return answers.ui_page(self.ui_page, cookies=[spent, done])
 
-    def _on_to_command_line(self, written: AuthorizationResponse) -> WebResponse:
+    def _on_to_command_line(self, written: AuthorizationResponse, redirect_uri: str) -> WebResponse:
         """The code goes to `dstack login`, which holds the cookie; a refusal stays here, where it is read."""
         if written.error is not None:
-            refused = self.sign_in.parts.identification.refusal(written.error, written.error_description)
+            refused = self.sign_in.parts.identification.refusal(
+                written.error, written.error_description, redirect_uri
+            )
             refused.hint += " Stop the waiting `dstack login` with Ctrl+C before you run it again."
             raise refused
         url = self._to_local_port(written.code or "", written.state)
