@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -151,3 +151,35 @@ def test_what_it_looks_like(
         shot(page, f"emulator-{name}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
     context.close()
+
+
+_ASK = """async ([url, question]) => {
+  const frame = document.createElement('iframe');
+  frame.src = url;
+  const loaded = new Promise((done) => frame.addEventListener('load', done));
+  document.body.append(frame);
+  await loaded;
+  const heard = new Promise((done) => addEventListener('message', (event) => done(event.data), {once: true}));
+  frame.contentWindow.postMessage(question, new URL(url).origin);
+  return heard;
+}"""
+
+
+def test_the_session_frame_says_whether_the_session_lasts(
+    emulator: RunningEmulator, application: Application, page: Page, complaints: list[str]
+) -> None:
+    """`unchanged` while signed in, `changed` after a revocation, `error` for a client that is not known."""
+    tenant = f"{emulator.http_url}/contoso.test"
+    page.goto(_url(emulator, application, login_hint="ada@contoso.test", _emulator_approve="1"))
+    state = parse_qs(urlsplit(page.url).query)["session_state"][0]
+
+    def asked(question: str) -> object:
+        return page.evaluate(_ASK, [f"{tenant}/oauth2/checksession", question])
+
+    assert asked(f"{CLIENT_ID} {state}") == "unchanged"
+    assert asked(f"{CLIENT_ID} another") == "changed"
+    assert asked(f"nobody {state}") == "error"
+    assert asked("nonsense") == "error"
+    emulator.revoke_sessions("ada@contoso.test")
+    assert asked(f"{CLIENT_ID} {state}") == "changed"
+    assert _quiet(complaints)

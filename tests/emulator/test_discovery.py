@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.relying_party import Entra, code_of
-from entrada.emulator.seed import CONTOSO_ID, FABRIKAM_ID
+from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID, FABRIKAM_ID
 
 DOCUMENT = "v2.0/.well-known/openid-configuration"
 MEMBERS = {
@@ -108,3 +108,19 @@ def test_user_realm_says_managed_or_unknown(entra: Entra) -> None:
     base = f"{entra.emulator.https_url}/common/UserRealm"
     assert entra.http.get(f"{base}/ada@contoso.test").json()["account_type"] == "Managed"
     assert entra.http.get(f"{base}/x@nowhere.test").json()["account_type"] == "Unknown"
+
+
+def test_the_session_frame_of_version_1(entra: Entra) -> None:
+    """Version 1 names a `check_session_iframe`, version 2 none; it tells registered origins alone."""
+    old = entra.http.get(entra.url(".well-known/openid-configuration")).json()
+    assert "check_session_iframe" not in entra.http.get(entra.url(DOCUMENT)).json()
+    frame = entra.http.get(old["check_session_iframe"])
+    assert frame.status_code == 200
+    assert "x-frame-options" not in frame.headers
+    assert "frame-ancestors" not in frame.headers["content-security-policy"]
+    state = entra.sign_in()["session_state"]
+    url = entra.url("oauth2/checksession", secure=False)
+    asked = {"client_id": CLIENT_ID, "session_state": state}
+    for origin, answer in {"http://localhost:5000": "unchanged", "https://localhost:5000": "error",
+                           "http://evil.example": "error", "": "error", "null": "error"}.items():  # fmt: skip
+        assert entra.http.get(url, params={**asked, "origin": origin}).text == answer, origin

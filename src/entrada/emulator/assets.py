@@ -1,4 +1,4 @@
-"""The files behind the pages: one style sheet, an icon and three small scripts."""
+"""The files behind the pages: one style sheet, an icon and four small scripts."""
 
 from __future__ import annotations
 
@@ -86,6 +86,19 @@ const limit = new Promise((done) => setTimeout(done, 3000));
 Promise.race([Promise.all(loaded), limit]).then(go);
 """
 
+_CHECK_SESSION = """
+addEventListener('message', async (event) => {
+  const [client, state, more] = String(event.data).split(' ');
+  let answer = 'error';
+  if (client && state && more === undefined) {
+    const query = new URLSearchParams({client_id: client, session_state: state, origin: event.origin});
+    const response = await fetch(location.pathname + '?' + query);
+    if (response.ok) answer = await response.text();
+  }
+  event.source.postMessage(answer, event.origin);
+});
+"""
+
 _CONTROL = """
 const answer = document.getElementById('answer');
 const call = async (method, path, body) => {
@@ -118,6 +131,7 @@ _FILES = {
     "icon.svg": (_ICON, "image/svg+xml"),
     "post.js": (_POST, "text/javascript; charset=utf-8"),
     "signout.js": (_SIGN_OUT, "text/javascript; charset=utf-8"),
+    "checksession.js": (_CHECK_SESSION, "text/javascript; charset=utf-8"),
     "control.js": (_CONTROL, "text/javascript; charset=utf-8"),
 }
 

@@ -54,6 +54,7 @@ ENDPOINTS = (
     "token",
     "devicecode",
     "logout",
+    "checksession",
     "userinfo",
     "graph",
 )

@@ -1,6 +1,6 @@
 """The pages people see: one frame, small parts, everything that came from outside escaped.
 
-Nothing is loaded from elsewhere, nothing is inline: the style and the two scripts are files of their own,
+Nothing is loaded from elsewhere, nothing is inline: style and scripts are files of their own,
 so that the Content-Security-Policy can refuse all else.
 """
 

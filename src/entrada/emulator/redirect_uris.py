@@ -70,6 +70,12 @@ def front_channel_url(client: App, redirect_uri: str) -> str:
     return origin + registered.group(2)
 
 
+def is_origin_of(client: App, origin: str) -> bool:
+    """Whether a page of this origin belongs to the application: one of its redirect URIs lies there."""
+    wanted = _comparable(origin)
+    return bool(wanted) and any(origin_of(_comparable(uri)) == wanted for uri in client.redirect_uris)
+
+
 def origin_of(uri: str) -> str:
     """Scheme, host and port of an http(s) URI that has been checked; empty for other schemes."""
     matched = re.match(r"https?://[A-Za-z0-9.\-\[\]:]+", uri)

@@ -46,6 +46,12 @@ def _admin_consent(world: World, request: Request, segment: str) -> Response:
     return admin_consent(world, request, segment)
 
 
+def _check_session(world: World, request: Request, segment: str) -> Response:
+    from .check_session import check_session
+
+    return check_session(world, request, segment)
+
+
 _TENANT_PATHS: dict[str, tuple[str, str, Endpoint]] = {
     "v2.0/.well-known/openid-configuration": ("GET", "discovery", _v2(discovery.openid_configuration)),
     ".well-known/openid-configuration": ("GET", "discovery", _v1(discovery.openid_configuration)),
@@ -60,6 +66,7 @@ _TENANT_PATHS: dict[str, tuple[str, str, Endpoint]] = {
     "oauth2/devicecode": ("POST", "devicecode", _device_code),
     "oauth2/v2.0/logout": ("GET POST", "logout", logout),
     "oauth2/logout": ("GET POST", "logout", logout),
+    "oauth2/checksession": ("GET", "checksession", _check_session),
     "adminconsent": ("GET", "authorize", _admin_consent),
     "v2.0/adminconsent": ("GET", "authorize", _admin_consent),
     "login": ("POST", "login", _step),
