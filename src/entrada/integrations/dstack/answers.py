@@ -57,16 +57,17 @@ def failure_json(error: EntradaError) -> WebResponse:
     return json_response(400, {"detail": [detail], "error": error.code, "correlation_id": correlation_id})
 
 
-def failure_page(error: EntradaError, parts: ProductParts) -> WebResponse:
+def failure_page(error: EntradaError, parts: ProductParts, *, may_retry: bool = True) -> WebResponse:
     """What went wrong, and a way to try again; who was not let in gets to choose another account."""
     status = status_of(error)
     correlation_id = _note(error, status)
+    retry_path = RETRY_PATH
+    if isinstance(error, AdmissionRefused):
+        retry_path += "?prompt=select_account"
     page = parts.pages.failure(
         error,
         login_path=SIGN_IN_PAGE,
-        retry_path=f"{RETRY_PATH}?prompt=select_account"
-        if isinstance(error, AdmissionRefused)
-        else RETRY_PATH,
+        retry_path=retry_path if may_retry else None,
         correlation_id=correlation_id,
         when=parts.clock.now(),
     )

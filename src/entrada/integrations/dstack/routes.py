@@ -162,7 +162,7 @@ class DstackRoutes:
                 written.error, written.error_description, redirect_uri
             )
             refused.hint += " Stop the waiting `dstack login` with Ctrl+C before you run it again."
-            raise refused
+            return answers.failure_page(refused, self.sign_in.parts, may_retry=False)
         url = self._to_local_port(written.code or "", written.state)
         if url is None:
             raise ResponseRefused
