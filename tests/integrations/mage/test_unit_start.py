@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import types
 from collections.abc import Iterator
@@ -49,16 +50,22 @@ def test_mage_asks_unless_told_otherwise(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("localhost", "http://localhost:6789"),
-        ("127.0.0.1", "http://127.0.0.1:6789"),
-        ("::1", "http://[::1]:6789"),
-    ],
+    ("host", "name"), [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")]
 )
-def test_on_this_machine_the_public_url_may_be_left_out(host: str, url: str) -> None:
+def test_on_this_machine_the_public_url_may_be_left_out(host: str, name: str, free_port: int) -> None:
     settings, _ = loaded()
-    assert launcher.with_public_url(settings, host=host, port="6789").public_url == url
+    found = launcher.with_public_url(settings, host=host, port=str(free_port))
+    assert found.public_url == f"http://{name}:{free_port}"
+
+
+def test_a_port_that_is_taken_is_said_at_once() -> None:
+    """Stock Mage moves to the next free port without a word; a redirect URI does not move with it."""
+    settings, _ = loaded()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigurationError, match="listens on port"):
+            launcher.with_public_url(settings, host="127.0.0.1", port=str(taken.getsockname()[1]))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "mage.contoso.com", "::"])

@@ -6,8 +6,8 @@
     /auth/entra/logout      Entra's front channel
     /auth/entra/mage.js     the few lines that bring a signing-out browser to Entra
 
-Mage's variables: `REQUESTS_BASE_PATH` is the prefix that browsers use, `ROUTES_BASE_PATH` the one that
-arrives at the server; a proxy in front may strip the first.
+Mage's variables: `MAGE_REQUESTS_BASE_PATH` is the prefix that browsers use, `MAGE_ROUTES_BASE_PATH` the one
+that arrives at the server, `MAGE_BASE_PATH` both; a proxy in front may strip the first.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -97,7 +98,7 @@ def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
     """For trying things out on this machine the public URL may be left out; for anybody else it must be said.
 
     Raises:
-        ConfigurationError: Mage listens for others, and nobody said where they find it.
+        ConfigurationError: Mage listens for others, or its port is taken, and nobody said where it is found.
     """
     if settings.public_url is not None:
         return settings
@@ -108,6 +109,12 @@ def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
             hint="Set it to the address people type, such as https://mage.contoso.com: redirect URI and "
             "cookies are made of it, never of what a request claims. On this machine alone: "
             f"ENTRADA_PUBLIC_URL=http://localhost:{port}",
+            setting="ENTRADA_PUBLIC_URL",
+        )
+    if _is_taken(host, port):
+        raise ConfigurationError(
+            f"Something listens on port {port} already; Mage would move to another, where nobody finds it.",
+            hint="Stop what listens there, choose a free port with --port, or set ENTRADA_PUBLIC_URL.",
             setting="ENTRADA_PUBLIC_URL",
         )
     name = "localhost" if host == "localhost" else f"[{host}]" if ":" in host else host
@@ -149,7 +156,7 @@ def build_routes(
     Raises:
         ConfigurationError: a setting cannot be carried out.
     """
-    base_path = _base_path(mage.REQUESTS_BASE_PATH, "REQUESTS_BASE_PATH")
+    base_path = _base_path(mage.REQUESTS_BASE_PATH, "MAGE_REQUESTS_BASE_PATH")
     callback_paths = [base_path + path for path in settings.callback_paths or [CALLBACK_PATH]]
     assert settings.public_url is not None
     host = settings.public_url.partition("://")[2]
@@ -198,6 +205,14 @@ def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) ->
     return sentences
 
 
+def _is_taken(host: str, port: str) -> bool:
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def _all(mapping: Mapping[Any, Sequence[str]]) -> Sequence[str]:
     return [role for roles in mapping.values() for role in roles]
 
@@ -243,14 +258,14 @@ def _replace_sign_in(
 def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
     from entrada.integrations.mage.handlers import rules_for  # imports Tornado
 
-    routes_base_path = _base_path(mage.ROUTES_BASE_PATH, "ROUTES_BASE_PATH")
-    callback_paths = {
-        path.removeprefix(routes.addresses.base_path).partition("?")[0]
-        for path in routes.addresses.site.callback_paths
-    }
+    routes_base_path = _base_path(mage.ROUTES_BASE_PATH, "MAGE_ROUTES_BASE_PATH")
+    site = routes.addresses.site
+    callback_paths = {path.removeprefix(routes.addresses.base_path) for path in site.callback_routes}
 
     def rules(update_routes: bool) -> Sequence[Any]:
         watch.start()  # only now: Mage has started its other processes
+        for url in site.urls:
+            log.info("Redirect URI to register in Entra, platform Web: %s", url + site.callback_paths[0])
         return rules_for(
             routes,
             page_handler=mage.MainPageHandler,
@@ -263,9 +278,6 @@ def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
 
     hooks.add_script(mage, routes.addresses.script)
     hooks.add_addresses(importlib.import_module(hooks.SERVER), rules)
-    site = routes.addresses.site
-    for url in site.urls:
-        log.info("Redirect URI to register in Entra, platform Web: %s", url + site.callback_paths[0])
 
 
 def _base_path(text: str | None, setting: str) -> str:
