@@ -140,6 +140,22 @@ def test_a_projects_tests(project: pytest.Pytester, options: list[str]) -> None:
     result.assert_outcomes(passed=3)
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_process_of_its_own_by_configuration(project: pytest.Pytester, apart: bool) -> None:
+    """`entra_process` in the pytest configuration says whether the emulator runs in the tests' process."""
+    project.makeini(f"[pytest]\nentra_process = {str(apart).lower()}\n")
+    project.makepyfile(f"""
+        import threading
+
+        def test_where(entra):
+            here = any(thread.name == "entra-emulator" for thread in threading.enumerate())
+            assert here is not {apart}
+            assert entra.env()["ENTRADA_AUTHORITY_HOST"] == entra.https_url
+    """)
+    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize(
     "framework",
     [

@@ -218,6 +218,23 @@ def test_ends_of_a_refresh_token(entra: Entra) -> None:
     assert (code_of(response), response.json()["error"]) == (70000, "invalid_grant")
 
 
+def test_a_client_that_loops_is_stopped(entra: Entra) -> None:
+    """With a limit, the same request once too often within a minute is 50196; another one is answered."""
+    first = entra.tokens()["refresh_token"]
+    entra.emulator.limit_loops(3)
+
+    def refreshed(token: str) -> int:
+        answer = entra.token(grant_type="refresh_token", refresh_token=token)
+        return 0 if answer.status_code == 200 else code_of(answer)
+
+    assert [refreshed(first) for _ in range(5)] == [0, 0, 0, 50196, 50196]
+    assert refreshed("1.Aother") == 70000
+    entra.emulator.clock(61)
+    assert refreshed(first) == 0
+    entra.emulator.reset()
+    assert [refreshed("1.Aother") for _ in range(5)] == [70000] * 5
+
+
 def test_sign_in_frequency(entra: Entra) -> None:
     """A refresh beyond the policy's time is 70043, and the session no longer signs in silently."""
     entra.emulator.change_person("ed@contoso.test", sign_in_frequency_seconds=3600)

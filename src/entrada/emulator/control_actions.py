@@ -38,6 +38,7 @@ def state(world: World, _rest: str = "") -> dict[str, Any]:
         "faults": [fault.as_dict() for fault in world.faults.active()],
         "clock_offset_seconds": world.clock.offset_seconds,
         "password_grant": world.password_grant,
+        "loop_limit": world.loops.limit,
     }
 
 
@@ -299,9 +300,13 @@ def set_clock(world: World, _rest: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def change_settings(world: World, _rest: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Switch the password grant on or off; block or unblock foreign applications in a tenant."""
+    """Switch the password grant on or off, limit loops, block foreign applications in a tenant."""
     if "password_grant" in body:
         world.password_grant = bool(body["password_grant"])
+    if "loop_limit" in body:
+        if not isinstance(body["loop_limit"], int) or body["loop_limit"] < 0:
+            raise ControlError("The member 'loop_limit' must be a number of requests, or 0 for any number.")
+        world.loops.limit = body["loop_limit"]
     for name in body.get("tenants_blocking_foreign_apps", ()):
         tenant = world.directory.tenant(str(name))
         if tenant is not None:

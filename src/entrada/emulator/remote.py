@@ -158,6 +158,10 @@ class RemoteEmulator:
         """Switch the password grant on or off."""
         self._call("POST", "settings", {"password_grant": allowed})
 
+    def limit_loops(self, requests: int) -> None:
+        """Answer AADSTS50196 to more than so many equal token requests a minute; 0 allows any number."""
+        self._call("POST", "settings", {"loop_limit": requests})
+
     def reset(self) -> None:
         """Back to the directory of the start: no faults, no sessions, no memory of requests."""
         self._call("POST", "reset")

@@ -191,6 +191,10 @@ class RunningEmulator:
         """Switch the password grant on or off."""
         self._world.password_grant = allowed
 
+    def limit_loops(self, requests: int) -> None:
+        """Answer AADSTS50196 to more than so many equal token requests a minute; 0 allows any number."""
+        actions.change_settings(self._world, "", {"loop_limit": requests})
+
     def reset(self) -> None:
         """Back to the directory of the start: no faults, no sessions, no memory of requests."""
         self._world.reset()

@@ -38,6 +38,8 @@ def token(world: World, request: Request, segment: str, *, version: int = 2) -> 
     """Answer a token request."""
     try:
         asked = _read(world, request, segment, version)
+        if world.loops.is_one(request.body, now=world.clock.now()):
+            raise EntraError(50196)
         switch = _switch(world, asked.grant_type)
         if switch is not None:
             raise switch

@@ -13,6 +13,7 @@ from .device_flow import DeviceCode
 from .directory import Directory, Person
 from .faults import Faults
 from .keys import KeyRing
+from .loops import Loops
 from .pending import PendingSteps
 from .request_log import RequestLog
 from .sealing import Sealer
@@ -40,6 +41,7 @@ class World:
     pending: PendingSteps = field(default_factory=PendingSteps)
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
+    loops: Loops = field(default_factory=Loops)
     used_codes: dict[str, float] = field(default_factory=dict)
     device_codes: dict[str, DeviceCode] = field(default_factory=dict)
     password_grant: bool = False
@@ -73,6 +75,7 @@ class World:
         self.faults.clear()
         self.keys.restore()
         self.log.clear()
+        self.loops.clear()
         self.device_codes.clear()
         self.clock.offset_seconds = 0.0
         self.password_grant = False
