@@ -35,7 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     start = actions.add_parser(
         "start", help="start Mage; takes what `mage start` takes", add_help=False, prefix_chars="\0"
     )
-    start.add_argument("arguments", nargs=argparse.REMAINDER)
+    start.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="what `mage start` takes: PROJECT, --host, --port and the others",
+    )
     start.set_defaults(func=run_start)
 
     check = actions.add_parser("check", help="say whether the hooks fit this Mage")

@@ -125,6 +125,9 @@ HOOKS = (
     Hook(name="set_repo_path", module="mage_ai.settings.repo", has=("repo_path",)),
 )
 
+PAGES_SPEAK_OF = (b'"oauth_token"', b'"current_user"', b"updateAsyncServer")
+"""What Mage's own script holds, as far as our answers count on it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -183,6 +186,8 @@ def probe(only: frozenset[str] | None = None) -> tuple[Mapping[str, Any], Sequen
         part, problem = _look(hook)
         parts[hook.name] = part
         findings.append(Finding(hook=f"{hook.module}.{hook.name}", problem=problem))
+    if only is None and parts.get("main") is not None:
+        findings.append(Finding(hook="the built pages", problem=_look_at_pages(parts["main"])))
     if not any(finding.problem for finding in findings):
         try:
             Mage(parts).tables  # noqa: B018  # looks at the columns
@@ -377,6 +382,16 @@ def _look(hook: Hook) -> tuple[Any, str | None]:
         if name not in names:
             return part, f"no longer uses {name}"
     return part, None
+
+
+def _look_at_pages(main: Any) -> str | None:
+    """Mage's own script keeps the token in this cookie, the person under this key, and signs out this way."""
+    pages = Path(inspect.unwrap(main).__code__.co_filename).parent / "frontend_dist"
+    scripts = [file.read_bytes() for file in pages.glob("_next/static/chunks/pages/_app-*.js")]
+    for word in PAGES_SPEAK_OF:
+        if not any(word in script for script in scripts):
+            return f"say nothing of {word.decode()}"
+    return None
 
 
 def _names_read(function: Any) -> frozenset[str]:
