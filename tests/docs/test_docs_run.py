@@ -230,6 +230,7 @@ _KNOWN_NAMES = {
         *aliases_of(field),
     )
 }
+_NAMES_OF_PRODUCTS = {"REQUIRE_USER_AUTHENTICATION"}
 
 
 def complaint(words: list[str]) -> str | None:
@@ -238,7 +239,8 @@ def complaint(words: list[str]) -> str | None:
         case []:
             return None
         case ["export", pair]:
-            return None if pair.partition("=")[0] in _KNOWN_NAMES else "not a setting"
+            name = pair.partition("=")[0]
+            return None if name in _KNOWN_NAMES | _NAMES_OF_PRODUCTS else "not a setting"
         case ["unset", name]:
             return None if name in _KNOWN_NAMES else "not a setting"
         case ["make", target, *_]:
@@ -271,7 +273,7 @@ def can_be_installed(wanted: str) -> bool:
     """Whether this is Entrada with an extra it has, or a product that one of the extras is for."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = re.fullmatch(r"entrada\[(\w+)\]", wanted)
-    return wanted in ("dstack[server]",) or (named is not None and named.group(1) in extras)
+    return wanted in ("dstack[server]", "mage-ai") or (named is not None and named.group(1) in extras)
 
 
 def command_line_complaint(arguments: list[str]) -> str | None:
