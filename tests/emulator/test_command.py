@@ -274,7 +274,7 @@ def test_importing_the_package_is_cheap_and_pulls_in_nothing_else() -> None:
     script = (
         "import sys, json, entrada.emulator;"
         "light = not {'asyncio', 'cryptography'} & set(sys.modules);"
-        "import entrada.emulator.running, entrada.emulator.pytest_plugin, entrada.emulator.clients;"
+        "import entrada.emulator.starting, entrada.emulator.pytest_plugin, entrada.emulator.clients;"
         "ours = [name for name in sys.modules if name.startswith('entrada.')];"
         "print(json.dumps([light, [name for name in ours if not name.startswith('entrada.emulator')]]))"
     )

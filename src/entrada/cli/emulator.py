@@ -54,7 +54,7 @@ def default_state_dir() -> Path:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until interrupted."""
-    from entrada.emulator.running import start
+    from entrada.emulator.starting import start
 
     try:
         emulator = start(

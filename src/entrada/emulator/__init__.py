@@ -14,14 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .running import EmulatorError, RunningEmulator, start
+    from .running import EmulatorError, RunningEmulator
+    from .starting import start
 
 __all__ = ["EmulatorError", "RunningEmulator", "start"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from . import running
+        from . import starting
 
-        return getattr(running, name)
+        return getattr(starting, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

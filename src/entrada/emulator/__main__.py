@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from .running import start
+from .starting import start
 
 
 def main() -> None:

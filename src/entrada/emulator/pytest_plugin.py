@@ -36,7 +36,7 @@ def entra_emulator(pytestconfig: pytest.Config) -> Iterator[RemoteEmulator]:
     if pytestconfig.getoption("--entra-process") or pytestconfig.getini("entra_process"):
         yield from _in_a_process()
     else:
-        from .running import start
+        from .starting import start
 
         with start() as running:
             yield RemoteEmulator(running.http_url)

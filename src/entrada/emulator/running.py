@@ -1,15 +1,8 @@
-"""A running emulator: start it, ask where it is, change it, stop it.
-
-`start` is what tests and `entrada demo` use; the command line uses it too.
-What few runs need is imported by the function that needs it: the start is to be quick.
-"""
+"""A running emulator: ask where it is, change it, stop it.  `starting` makes one."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,21 +10,14 @@ from typing import Any
 from . import control_actions as actions
 from . import control_policies as policies
 from .application import Application
-from .certificates import ensure_certificates, write_private
 from .directory import App, Directory, Group, Person, Policy
 from .environment import environment
 from .faults import Fault
 from .http import Parameters, Request
-from .keys import KeyRing
-from .listeners import Listeners, bind, is_loopback
+from .listeners import Listeners
 from .request_log import ReceivedRequest
-from .sealing import Sealer
-from .seed import seed
 from .state_file import StateFile
 from .world import World
-
-RUNNING_FILE = "running.json"
-_SEALING_KEY_FILE = "sealing.key"
 
 
 class EmulatorError(Exception):
@@ -43,16 +29,15 @@ class EmulatorError(Exception):
 
 
 class RunningEmulator:
-    """A started emulator.  Also a context manager that stops it."""
+    """A started emulator.  Also a context manager that stops it; `tidy_up` is called when it has stopped."""
 
     def __init__(
-        self, world: World, listeners: Listeners, *, state_dir: Path, temporary: bool, state: StateFile | None
+        self, world: World, listeners: Listeners, *, state: StateFile | None, tidy_up: Callable[[], None]
     ) -> None:
         self._world = world
         self._listeners = listeners
-        self._state_dir = state_dir
-        self._temporary = temporary
         self._state = state
+        self._tidy_up = tidy_up
         self._stopped = False
 
     def __enter__(self) -> RunningEmulator:
@@ -230,7 +215,7 @@ class RunningEmulator:
         return location
 
     def stop(self) -> None:
-        """Stop listening and, when the state directory was made for this run, remove it."""
+        """Stop listening, and leave nothing behind that was made for this run alone."""
         if self._stopped:
             return
         self._stopped = True
@@ -238,173 +223,4 @@ class RunningEmulator:
         self._world.keys.close()
         if self._state is not None:
             self._state.save(self._world.directory)
-        _forget_running(self._state_dir)
-        if self._temporary:
-            _remove(self._state_dir)
-
-
-def start(
-    *,
-    port: int = 0,
-    tls_port: int = 0,
-    directory: Path | None = None,
-    state_dir: Path | None = None,
-    host: str = "127.0.0.1",
-    state_file: Path | None = None,
-    insecure_allow_remote: bool = False,
-    browser_over_https: bool = False,
-) -> RunningEmulator:
-    """Start an emulator in a background thread and return when both listeners answer.
-
-    Port 0 is any free port.  `directory` is a TOML file; without it there are the seeded tenants.  Keys and
-    certificates live in `state_dir`, or in a directory that is removed at the end.  `state_file` keeps
-    changes of the directory between runs.  `browser_over_https` sends browsers to https too, for clients that
-    accept no http endpoint.
-
-    Raises:
-        EmulatorError: a port is taken, the directory file is wrong, or the host is not loopback and
-            `insecure_allow_remote` was not given.
-    """
-    if not is_loopback(host) and not insecure_allow_remote:
-        raise EmulatorError(
-            f"The emulator does not listen on {host}: it lets anybody sign in as anybody.",
-            hint="Use 127.0.0.1, or allow it explicitly with --insecure-allow-remote on a network you trust.",
-        )
-    temporary = state_dir is None
-    folder = _temporary_folder() if state_dir is None else state_dir
-    http = https = keys = None
-    try:
-        keys = _prepared(folder)
-        fill = _filler(directory)
-        http, https = _sockets(host, port, tls_port)
-        world, tls_file = _world(folder, keys, fill, http[0].getsockname()[1], https[0].getsockname()[1])
-        world.browser_over_https = browser_over_https
-        world.remote_allowed = insecure_allow_remote
-        state = StateFile(state_file) if state_file else None
-        if state is not None:
-            state.load_into(world.directory)
-            world.changed = partial(state.save, world.directory)
-        listeners = Listeners(Application(world), (http, world.http_url), (https, world.https_url), tls_file)
-        _start_listening(listeners, folder)
-        keys.open()
-    except BaseException:
-        for bound in (*(http or ()), *(https or ())):
-            bound.close()
-        if keys is not None:
-            keys.close()
-        if temporary:
-            _remove(folder)
-        raise
-    running = RunningEmulator(world, listeners, state_dir=folder, temporary=temporary, state=state)
-    _remember_running(folder, world)
-    return running
-
-
-def _temporary_folder() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="entra-emulator-"))
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start_listening(listeners: Listeners, folder: Path) -> None:
-    try:
-        listeners.start()
-    except OSError as error:
-        raise EmulatorError(
-            f"The emulator cannot start: {error}; are its certificates damaged?",
-            hint=f"Remove {folder} to begin anew.",
-        ) from None
-
-
-def _prepared(folder: Path) -> KeyRing:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return KeyRing(folder)
-    except OSError as error:
-        raise EmulatorError(
-            f"The state directory {folder} cannot be used: {error.strerror}.",
-            hint="Choose another with --state-dir.",
-        ) from None
-
-
-def _filler(directory: Path | None) -> Callable[[Directory], None]:
-    if directory is None:
-        return seed
-    from .directory_file import load_directory
-
-    return load_directory(directory)
-
-
-def _sockets(host: str, port: int, tls_port: int) -> tuple[list[Any], list[Any]]:
-    bound: list[list[Any]] = []
-    for wanted, option in ((port, "--port"), (tls_port, "--tls-port")):
-        try:
-            bound.append(bind(host, wanted))
-        except (OSError, OverflowError) as error:
-            for one in (one for sockets in bound for one in sockets):
-                one.close()
-            reason = getattr(error, "strerror", None) or str(error)
-            raise EmulatorError(
-                f"Port {wanted} on {host} cannot be opened: {reason}.", hint=f"Choose another with {option}."
-            ) from None
-    return bound[0], bound[1]
-
-
-def _world(
-    folder: Path, keys: KeyRing, fill: Callable[[Directory], None], http_port: int, https_port: int
-) -> tuple[World, Path]:
-    try:
-        ca_file, tls_file = ensure_certificates(folder)
-        sealing_key = _sealing_key(folder)
-    except OSError as error:
-        raise EmulatorError(
-            f"The state directory {folder} cannot be used: {error.strerror}.",
-            hint="Choose another with --state-dir.",
-        ) from None
-    world = World(
-        directory=Directory(),
-        fill=fill,
-        keys=keys,
-        sealer=Sealer(sealing_key),
-        graph_key=sealing_key[::-1],
-        http_url=f"http://localhost:{http_port}",
-        https_url=f"https://localhost:{https_port}",
-        ca_file=ca_file.resolve(),
-    )
-    fill(world.directory)
-    return world, tls_file
-
-
-def _sealing_key(folder: Path) -> bytes:
-    file = folder / _SEALING_KEY_FILE
-    if file.exists() and len(known := file.read_bytes()) == 32:
-        return known
-    key = os.urandom(32)
-    write_private(file, key)
-    return key
-
-
-def _remember_running(folder: Path, world: World) -> None:
-    state = {
-        "pid": os.getpid(),
-        "http_url": world.http_url,
-        "https_url": world.https_url,
-        "ca_file": str(world.ca_file),
-    }
-    (folder / RUNNING_FILE).write_text(json.dumps(state), encoding="utf-8")
-
-
-def _forget_running(folder: Path) -> None:
-    """Remove the note of this run; another emulator that started since keeps its own."""
-    file = folder / RUNNING_FILE
-    try:
-        if json.loads(file.read_text(encoding="utf-8")).get("pid") == os.getpid():
-            file.unlink()
-    except (OSError, ValueError):
-        return
+        self._tidy_up()
