@@ -21,7 +21,7 @@ from entrada.accounts.identity import EntraIdentity
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.flows.clock import SystemClock
-from entrada.integrations.mage import adopt, checks, hooks, launcher
+from entrada.integrations.mage import adopt, checks, hooks, launcher, linking
 from entrada.integrations.mage.store import MageStore
 from entrada.settings import load_settings
 from entrada.settings_sources import default_file
@@ -53,6 +53,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_tenant_and_project(link)
     link.set_defaults(func=run_link)
 
+    unlink = actions.add_parser("unlink", help="forget a link, with its roles and sessions")
+    unlink.add_argument("--object-id", required=True, help="the person's object ID in Entra")
+    _add_tenant_and_project(unlink)
+    unlink.set_defaults(func=run_unlink)
+
+    shown = actions.add_parser("links", help="who signs in as which user of Mage")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    _add_project(shown)
+    shown.set_defaults(func=run_links)
+
     adoption = actions.add_parser(
         "adopt", help="link everyone who signed in with stock Mage before; shows first, changes with --apply"
     )
@@ -71,6 +81,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_tenant_and_project(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant-id", help="the tenant's GUID (default: the one in the settings)")
+    _add_project(parser)
+
+
+def _add_project(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--project", type=Path, default=Path(), metavar="DIR", help="Mage's project (default: this directory)"
     )
@@ -91,17 +105,63 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_link(args: argparse.Namespace) -> int:
+    identity = _identity(args)
+    with _store(args.project) as store, store.transaction() as connection:
+        user = linking.link_user(connection, store.tables, args.email, identity, now=datetime.now(UTC))
+    print(f"Linked {user} to {identity.object_id} of tenant {identity.tenant_id}.")
+    return 0
+
+
+def run_unlink(args: argparse.Namespace) -> int:
+    identity = _identity(args)
+    with _store(args.project) as store, store.transaction() as connection:
+        user = linking.unlink(connection, store.tables, identity)
+    print(f"{user or 'A user that Mage has deleted'} is linked to {identity.object_id} no longer.")
+    return 0
+
+
+def run_links(args: argparse.Namespace) -> int:
+    with _store(args.project) as store, store.transaction() as connection:
+        shown = linking.all_links(connection, store.tables)
+    rows = [
+        {
+            "user": each.user,
+            "tenant_id": each.link.identity.tenant_id,
+            "object_id": each.link.identity.object_id,
+            "username": each.link.username,
+            "linked_by": each.link.linked_by,
+            "last_sign_in": _moment(each.link.last_sign_in_at),
+            "ended": _moment(each.link.ended_at),
+            "ended_because": each.link.ended_because,
+        }
+        for each in shown
+    ]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        state = f"ended {row['ended']}: {row['ended_because']}" if row["ended"] else "signs in"
+        print(
+            f"{row['user'] or 'deleted in Mage'}  ← {row['username'] or 'nobody yet'} {row['object_id']}  "
+            f"(by {row['linked_by']}; last sign-in {row['last_sign_in'] or 'never'}; {state})"
+        )
+    if not rows:
+        print("Nobody is linked.")
+    return 0
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")
+
+
+def _identity(args: argparse.Namespace) -> EntraIdentity:
     object_id = parse_guid(args.object_id)
     if object_id is None:
         raise ConfigurationError(
             f"{args.object_id!r} is no object ID.",
             hint="Entra admin center: Users, the person, Object ID. It is a GUID.",
         )
-    identity = EntraIdentity(tenant_id=_tenant_id(args), object_id=ObjectId(object_id))
-    with _store(args.project) as store, store.transaction() as connection:
-        shown = adopt.link_user(connection, store.tables, args.email, identity, now=datetime.now(UTC))
-    print(f"Linked {shown} to {identity.object_id} of tenant {identity.tenant_id}.")
-    return 0
+    return EntraIdentity(tenant_id=_tenant_id(args), object_id=ObjectId(object_id))
 
 
 def run_adopt(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from entrada.accounts.identity import EntraIdentity
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId
 from entrada.errors import ConfigurationError, IdentityAlreadyLinked, RequestRefused
-from entrada.integrations.mage import adopt
+from entrada.integrations.mage import adopt, linking
 from integrations.mage.unit_world import ADA, TENANT, World, opened_world, tables
 
 LONG_AGO = "2020-01-01T00:00:00Z"
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_such_list_is_named_with_the_next_step(
 def test_one_user_is_linked_by_hand(world: World) -> None:
     number = world.add_user(email="ada@contoso.test")
     with world.store.transaction() as connection:
-        shown = adopt.link_user(connection, tables, "ADA@contoso.test", ADA, now=world.clock.now())
+        shown = linking.link_user(connection, tables, "ADA@contoso.test", ADA, now=world.clock.now())
     assert shown == f"ada@contoso.test (number {number})"
     found = world.found()
     assert found is not None
@@ -170,9 +170,40 @@ def test_linking_refuses_what_it_cannot_mean(world: World) -> None:
     now = world.clock.now() + timedelta(0)
     with world.store.transaction() as connection:
         with pytest.raises(RequestRefused, match="no user"):
-            adopt.link_user(connection, tables, "nobody@contoso.test", other, now=now)
+            linking.link_user(connection, tables, "nobody@contoso.test", other, now=now)
         with pytest.raises(RequestRefused, match="several users"):
-            adopt.link_user(connection, tables, "Eve@contoso.test", other, now=now)
+            linking.link_user(connection, tables, "Eve@contoso.test", other, now=now)
         with pytest.raises(IdentityAlreadyLinked):
-            adopt.link_user(connection, tables, "eve@contoso.test", ADA, now=now)
-        adopt.link_user(connection, tables, "eve@contoso.test", other, now=now)
+            linking.link_user(connection, tables, "eve@contoso.test", ADA, now=now)
+        linking.link_user(connection, tables, "eve@contoso.test", other, now=now)
+
+
+def test_unlinking_takes_entras_roles_and_sessions_and_leaves_the_rest(
+    world: World, entra: RunningEmulator
+) -> None:
+    """Roles by hand stay; the person's next sign-in makes an account of their own."""
+    entra.reset()
+    world.sign_in("ada@contoso.test")
+    world.give_by_hand(1, "Viewer")
+    with world.store.transaction() as connection:
+        (shown,) = linking.all_links(connection, tables)
+        assert (shown.user, shown.link.identity) == ("ada@contoso.test (number 1)", ADA)
+        assert linking.unlink(connection, tables, ADA) == "ada@contoso.test (number 1)"
+    assert world.roles(1) == {"Viewer"}
+    assert world.tokens() == {}
+    world.sign_in("ada@contoso.test")
+    assert set(world.tokens().values()) == {2}
+    with world.store.transaction() as connection:
+        other = EntraIdentity(tenant_id=TENANT, object_id=ObjectId("a0000000-0000-4000-8000-000000000009"))
+        with pytest.raises(RequestRefused, match="Nobody is linked"):
+            linking.unlink(connection, tables, other)
+
+
+def test_a_link_to_a_user_that_mage_deleted_is_shown_as_such(world: World, entra: RunningEmulator) -> None:
+    entra.reset()
+    world.sign_in("ada@contoso.test")
+    world.delete_user(1)
+    with world.store.transaction() as connection:
+        (shown,) = linking.all_links(connection, tables)
+        assert shown.user is None
+        assert linking.unlink(connection, tables, ADA) is None

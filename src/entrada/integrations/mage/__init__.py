@@ -12,7 +12,7 @@
                         Mage's users, roles and tokens, and our links, in Mage's own database
     walk                one sign-in from Entra's answer to Mage's token
     watch               the background look at everyone who signed in
-    adopt               moves people over who signed in with stock Mage before
+    adopt, linking      moves people over who signed in with stock Mage before; links by hand
     checks              what `entrada mage check` says
 
 Importing this imports nothing of Mage: a wrong setting has to stop the start before Mage's seven seconds.

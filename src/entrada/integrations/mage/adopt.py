@@ -1,4 +1,4 @@
-"""Moves people over who signed in to Mage with its stock Microsoft sign-in, or links one by hand.
+"""Moves people over who signed in to Mage with its stock Microsoft sign-in.
 
 Stock Mage kept nothing of a person but their user principal name, in the e-mail column. That name alone is
 not enough: names are changed and given to others. So an administrator brings Entra's own list of people,
@@ -24,15 +24,13 @@ from sqlalchemy import Connection, Row, select
 
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
-from entrada.errors import ConfigurationError, RequestRefused
+from entrada.errors import ConfigurationError
 from entrada.integrations import links
 from entrada.integrations.mage import sessions
-from entrada.integrations.mage.tables import MageTables, find_users_by_email, key_of
+from entrada.integrations.mage.tables import MageTables, key_of, shown_as
 
 CLOCKS_DIFFER = timedelta(days=1)
 """Mage's server and Entra need not agree to the hour."""
-
-BY_ADMINISTRATOR = "administrator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,29 +103,6 @@ def carry_out(
     return count
 
 
-def link_user(
-    connection: Connection, tables: MageTables, email: str, identity: EntraIdentity, *, now: datetime
-) -> str:
-    """Link one existing user to one person; gives how Mage shows the user.
-
-    Raises:
-        RequestRefused: no such user, or several.
-        IdentityAlreadyLinked: the person signs in as another user.
-    """
-    rows = find_users_by_email(connection, tables, email)
-    exact = [row for row in rows if row.email == email]
-    if len(exact or rows) != 1:
-        raise RequestRefused(
-            f"Mage has no user with the e-mail address {email!r}."
-            if not rows
-            else f"Mage has several users with the e-mail address {email!r}, differing in letter case.",
-            hint="Mage's owners see every user under Settings, Users.",
-        )
-    row = (exact or rows)[0]
-    links.put_link(connection, identity, user_id=key_of(row), linked_by=BY_ADMINISTRATOR, now=now)
-    return _shown(row)
-
-
 def _proposal(
     row: Row[Any],
     by_name: Mapping[str, Sequence[EntraPerson]],
@@ -155,7 +130,7 @@ def _proposal(
         why = "same name in Entra" + ("" if found[0].created_at else "; since when, the list does not say")
         if row.password_hash:
             why += "; has a password, which keeps working"
-    return Proposal(user_id=key_of(row), number=row.id, shown_as=_shown(row), identity=identity, why=why)
+    return Proposal(user_id=key_of(row), number=row.id, shown_as=shown_as(row), identity=identity, why=why)
 
 
 def _is_younger(person: EntraPerson, row: Row[Any]) -> bool:
@@ -168,10 +143,6 @@ def _is_younger(person: EntraPerson, row: Row[Any]) -> bool:
 def _names_held_twice(rows: Sequence[Row[Any]]) -> frozenset[str]:
     names = [(row.email or "").lower() for row in rows]
     return frozenset(name for name in names if names.count(name) > 1)
-
-
-def _shown(row: Row[Any]) -> str:
-    return f"{row.email or row.username or 'user'} (number {row.id})"
 
 
 def _json_rows(text: str) -> Sequence[Mapping[str, Any]]:

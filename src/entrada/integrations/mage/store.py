@@ -195,9 +195,6 @@ class MageStore:
         now = self.clock.now()
         self._in_transaction(lambda connection: sessions.forget_expired(connection, now=now))
 
-    def unlink(self, identity: EntraIdentity) -> bool:
-        return self._in_transaction(lambda connection: links.remove_link(connection, identity))
-
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """For the commands that look at everyone. All of it is kept, or nothing.

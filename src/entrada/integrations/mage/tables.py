@@ -129,3 +129,8 @@ def naive_utc(moment: datetime) -> datetime:
 def is_named(row: Any, names: frozenset[str]) -> bool:
     """Whether a list of e-mail addresses and user names, in lower case, holds the user of this row."""
     return any(text and text.lower() in names for text in (row.email, row.username))
+
+
+def shown_as(row: Any) -> str:
+    """How the commands name the user of a row."""
+    return f"{row.email or row.username or 'user'} (number {row.id})"
