@@ -48,11 +48,25 @@ class Dstack:
     home: Path
     admin_token: str = field(repr=False)
     api: httpx.Client = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
 
     @property
     def log(self) -> str:
         """What the server has said so far."""
         return (self.home / "dstack.log").read_text("utf-8", "replace")
+
+    def run(self, command: str, *arguments: str) -> tuple[int, str]:
+        """Exit status and words of a command that the server's administrator runs beside it."""
+        answer = subprocess.run(
+            [self.commands / command, *arguments],
+            cwd=self.home,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return answer.returncode, answer.stdout + answer.stderr
 
 
 def commands_of(version: str) -> Path:
@@ -89,9 +103,8 @@ def running_dstack(
             settings = {"DSTACK_SERVER_ADMIN_TOKEN": admin_token, **settings}
         else:
             command = _server(commands, port, admin_token)
-        process = stack.enter_context(
-            _started(commands, command, emulator, folder, port, configuration, settings)
-        )
+        environment = _environment(commands, emulator, folder, port, settings)
+        process = stack.enter_context(_started(commands, command, folder, configuration, environment))
         address = f"http://localhost:{port}"
         _wait_until_it_answers(process, address, folder)
         api = stack.enter_context(
@@ -109,6 +122,7 @@ def running_dstack(
             home=folder,
             admin_token=admin_token,
             api=api,
+            environment=environment,
         )
 
 
@@ -123,7 +137,8 @@ def refused_start(
     """Exit status and words of a server that does not start. Raises if it does."""
     port, commands = tools.free_port(), commands_of(version)
     command = _server(commands, port, secrets.token_hex(16))
-    with _started(commands, command, emulator, folder, port, configuration, settings) as process:
+    environment = _environment(commands, emulator, folder, port, settings)
+    with _started(commands, command, folder, configuration, environment) as process:
         deadline = time.monotonic() + _START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             assert not _answers(f"http://localhost:{port}"), f"it started:\n{_words(folder)}"
@@ -142,36 +157,37 @@ def _uvicorn(commands: Path, port: int) -> list[str | Path]:
     return [commands / "uvicorn", "entrada.integrations.dstack:app", *options]
 
 
-@contextmanager
-def _started(
-    commands: Path,
-    command: list[str | Path],
-    emulator: RunningEmulator | None,
-    home: Path,
-    port: int,
-    configuration: str,
-    settings: dict[str, str],
-) -> Iterator[subprocess.Popen[bytes]]:
-    server = home / "server"
-    (server / "data").mkdir(parents=True, exist_ok=True)
-    if "DSTACK_DATABASE_URL" not in settings and not (server / "data/sqlite.db").exists():
-        shutil.copy(_migrated(commands), server / "data/sqlite.db")
-    if configuration:
-        (server / "config.yml").write_text(configuration, "utf-8")
+def _environment(
+    commands: Path, emulator: RunningEmulator | None, home: Path, port: int, settings: dict[str, str]
+) -> dict[str, str]:
+    """What a server is told. An empty setting takes a variable away."""
     environment = environment_of(home, commands) | {
-        "DSTACK_SERVER_DIR": str(server),
+        "DSTACK_SERVER_DIR": str(home / "server"),
         "DSTACK_DEFAULT_CREDS_DISABLED": "1",
         "DSTACK_SERVER_BACKGROUND_PROCESSING_DISABLED": "1",
         "DSTACK_SERVER_URL": f"http://localhost:{port}",
         **(emulator.env("dstack") if emulator else {}),
         **settings,
     }
+    return {name: value for name, value in environment.items() if value}
+
+
+@contextmanager
+def _started(
+    commands: Path, command: list[str | Path], home: Path, configuration: str, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    server = home / "server"
+    (server / "data").mkdir(parents=True, exist_ok=True)
+    if "DSTACK_DATABASE_URL" not in environment and not (server / "data/sqlite.db").exists():
+        shutil.copy(_migrated(commands), server / "data/sqlite.db")
+    if configuration:
+        (server / "config.yml").write_text(configuration, "utf-8")
     with (
         (home / "dstack.log").open("w") as output,
         subprocess.Popen(
             command,
             cwd=home,
-            env={name: value for name, value in environment.items() if value},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

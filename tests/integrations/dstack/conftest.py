@@ -15,16 +15,28 @@ import pytest
 
 from clients.dstack import NEWEST, Dstack, running_dstack
 from entrada.emulator import RunningEmulator, start
+from entrada.emulator.seed import FINANCE
 from integrations.dstack.visitor import Visitor
 from walks.visitor import new_http
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
+EXTRA_URL = "https://dstack.contoso.test"
+ONE_OF_OLGAS = "90000000-0000-4000-8000-000000000217"
+"""One of the 250 groups of olga@contoso.test, whose token names none of them."""
 SECRET_KEY = "a secret key that only the tests know"
 SHARED_SETTINGS = {
     "ENTRADA_ROLES_MAPPING": json.dumps({"Admin": "admin"}),
-    "ENTRADA_DSTACK_PROJECTS": json.dumps({"Editor": {"main": "manager"}, "Viewer": {"main": "user"}}),
+    "ENTRADA_DSTACK_PROJECTS": json.dumps(
+        {
+            "Editor": {"main": "manager"},
+            "Viewer": {"main": "user"},
+            FINANCE: {"budget": "manager"},
+            ONE_OF_OLGAS: {"main": "admin"},
+        }
+    ),
+    "DSTACK_ENTRA_EXTRA_URLS": EXTRA_URL,
     "ENTRADA_SECRET_KEYS": SECRET_KEY,
 }
 """Of the servers that tests share. Admins administrate; editors manage the project, viewers use it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,11 +10,11 @@ from clients.dstack import Dstack, running_dstack
 from entrada.emulator import RunningEmulator
 from integrations.dstack.administrator import Administrator, may_use
 from integrations.dstack.conftest import SHARED_SETTINGS, NewPerson, NewVisitor
+from integrations.dstack.leaving import refreshed, soon
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
 
 EVERY_SECONDS = 1
-_SOON_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +33,6 @@ def watchful(started_watchful: Dstack, emulator: RunningEmulator) -> Dstack:
 @pytest.fixture
 def admin(watchful: Dstack) -> Administrator:
     return Administrator(watchful)
-
-
-def soon(happened: Callable[[], bool], what: str, dstack: Dstack) -> None:
-    """Waits until it happened."""
-    deadline = time.monotonic() + _SOON_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, f"not within {_SOON_SECONDS} s: {what}\n{dstack.log[-3000:]}"
-        time.sleep(0.1)
-
-
-def refreshed(emulator: RunningEmulator) -> int:
-    """How often Entra was asked again."""
-    return sum(one.form.get("grant_type") == "refresh_token" for one in emulator.requests)
 
 
 @pytest.mark.parametrize("how", ["disabled", "removed", "revoked"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -9,8 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from clients.dstack import VERSIONS, commands_of, environment_of, refused_start, running_dstack
+from clients.dstack import (
+    CONFIGURATION,
+    VERSIONS,
+    WITH_PLUGIN,
+    commands_of,
+    environment_of,
+    refused_start,
+    running_dstack,
+)
 from entrada.emulator import RunningEmulator
+from house import tools
+from integrations.dstack.administrator import may_use
 from integrations.dstack.conftest import SHARED_SETTINGS, NewPerson, NewVisitor
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
@@ -73,10 +84,38 @@ def test_check_without_dstack(tmp_path: Path) -> None:
     assert "Traceback" not in answer.stderr
 
 
-def test_under_an_own_uvicorn(
-    emulator: RunningEmulator, new_visitor: NewVisitor, new_person: NewPerson
+def test_a_restart_under_an_own_uvicorn(
+    emulator: RunningEmulator, new_visitor: NewVisitor, new_person: NewPerson, tmp_path: Path
 ) -> None:
-    """`uvicorn entrada.integrations.dstack:app` is the same server; no config.yml names the plug-in."""
-    with running_dstack(emulator, under_uvicorn=True, configuration="", **SHARED_SETTINGS) as dstack:
-        assert dstack.api.post("/api/auth/list_providers").json() == [{"name": "entra", "enabled": True}]
-        assert new_visitor(dstack).sign_in_as(new_person("Viewer"))["active"]
+    """`uvicorn entrada.integrations.dstack:app` is the same server, with the same database and key.
+
+    A sign-in begun before the restart ends after it; tokens that dstack encrypts are no obstacle.
+    """
+    pat, port = new_person("Viewer"), tools.free_port()
+    with running_dstack(
+        emulator, home=tmp_path, port=port, configuration=ENCRYPTED + CONFIGURATION + WITH_PLUGIN
+    ) as dstack:
+        visitor = new_visitor(dstack)
+        first = visitor.sign_in_as(pat)
+        visitor.begin()
+        visitor.approve_as(pat)
+    with running_dstack(
+        emulator,
+        home=tmp_path,
+        port=port,
+        configuration=ENCRYPTED + CONFIGURATION,
+        admin_token=dstack.admin_token,
+        under_uvicorn=True,
+    ) as dstack:
+        answer = visitor.complete()
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["id"], answer.json()["creds"]) == (first["id"], first["creds"])
+        assert may_use(dstack, first["creds"]["token"])
+
+
+ENCRYPTED = f"""encryption:
+  keys:
+  - type: aes
+    name: key1
+    secret: {base64.b64encode(bytes(range(32))).decode()}
+"""

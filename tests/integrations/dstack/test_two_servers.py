@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,12 +14,16 @@ from clients.dstack import Dstack, running_dstack
 from clients.postgres import SUPERUSER, running_postgres
 from entrada.emulator import RunningEmulator
 from house import tools
-from integrations.dstack.administrator import Administrator
+from integrations.dstack.administrator import Administrator, may_use
 from integrations.dstack.conftest import SHARED_SETTINGS, NewPerson, NewVisitor
+from integrations.dstack.leaving import refreshed, soon
 from integrations.dstack.visitor import Visitor, is_dstacks_page
 from walks.visitor import query_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+EVERY_SECONDS = 2
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +35,7 @@ def pair(started_emulator: RunningEmulator) -> Iterator[tuple[Dstack, Dstack]]:
         settings = SHARED_SETTINGS | {
             "DSTACK_DATABASE_URL": f"postgresql+asyncpg://{SUPERUSER}@{server}/dstack",
             "DSTACK_SERVER_URL": f"http://localhost:{port}",
+            "ENTRADA_RECHECK_EVERY": f"{EVERY_SECONDS}s",
         }
         first = stack.enter_context(
             running_dstack(started_emulator, port=port, admin_token="one-token-of-both", **settings)
@@ -94,3 +100,20 @@ def test_C13_first_sign_ins_at_both_at_once(
     assert [answer.status_code for answer in answers] == [200] * 20, {one.text for one in answers}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len(Administrator(second).users(pat.user_principal_name)) == 1
+
+
+def test_they_share_the_looking_again(
+    pair: tuple[Dstack, Dstack], emulator: RunningEmulator, new_visitor: NewVisitor, new_person: NewPerson
+) -> None:
+    """Entra is asked about a person once an interval, not once a server; both refuse who left."""
+    first, second = pair
+    pat = new_person("Viewer")
+    token = new_visitor(first).sign_in_as(pat)["creds"]["token"]
+    began = time.monotonic()
+    while refreshed(emulator) < 3:
+        assert time.monotonic() < began + 60
+        time.sleep(0.05)
+    assert time.monotonic() - began > 2 * EVERY_SECONDS, "asked more often than once an interval"
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    soon(lambda: not may_use(first, token), "void at the one", first)
+    assert not may_use(second, token)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import FABRIKAM_ID
 from entrada.flows.pending import seal_pending, unseal_pending
 from entrada.flows.sealing import Sealer
-from integrations.dstack.conftest import SECRET_KEY, NewPerson, NewVisitor
+from integrations.dstack.conftest import EXTRA_URL, SECRET_KEY, NewPerson, NewVisitor
 from integrations.dstack.refusals import Watch, redemptions, users_of, words_of
 from integrations.dstack.visitor import CALLBACK, Visitor
 from walks.visitor import query_of, with_query
@@ -45,7 +46,7 @@ def changed_cookie(visitor: Visitor, **changes: Any) -> None:
     """The sign-in that this browser has under way, changed as only the server could."""
     sealer = Sealer([SECRET_KEY.encode()], purpose="pending sign-in")
     ((place, cookie),) = [item for item in visitor.jar.cookies.items() if "entrada_pending_" in item[0][1]]
-    pending = unseal_pending(cookie.value, tag=place[1].rpartition("_")[2], sealer=sealer)
+    pending = unseal_pending(cookie.value, tag=place[1].removeprefix("entrada_pending_"), sealer=sealer)
     assert pending is not None
     sealed = seal_pending(replace(pending, **changes), sealer)
     visitor.jar.cookies[place] = replace(cookie, value=sealed)
@@ -263,6 +264,19 @@ def test_A22_base_url_is_from_the_list(base_url: Any, visitor: Visitor, dstack: 
     started = visitor.open(answer.json()["authorization_url"])
     assert query_of(started.headers["location"])["redirect_uri"] == dstack.address + CALLBACK
     assert visitor.ask_to_begin(base_url=base_url, local_port=8080).status_code == 400
+
+
+def test_a_further_address_has_a_redirect_uri_of_its_own(visitor: Visitor) -> None:
+    """A page under an address of DSTACK_ENTRA_EXTRA_URLS is answered there, with cookies for https only."""
+    answer = visitor.ask_to_begin(base_url=EXTRA_URL)
+    sent = query_of(answer.json()["authorization_url"])
+    assert sent["redirect_uri"] == EXTRA_URL + CALLBACK
+    answer = visitor.fetch(
+        "/api/auth/entra/authorize", {"base_url": EXTRA_URL}, host=urlsplit(EXTRA_URL).netloc
+    )
+    (cookie,) = answer.headers.get_list("set-cookie")
+    assert cookie.startswith("__Host-entrada_pending_")
+    assert {"Secure", "HttpOnly", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
 
 
 def test_A24_five_tabs(visitor: Visitor, pat: Any) -> None:
