@@ -19,7 +19,7 @@ from entrada.web.events import Event
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response
 from entrada.web.refusals import status_of
 
-RETRY_PATH = "/auth/entra/start"
+START_PATH = "/auth/entra/start"
 SIGN_IN_PAGE = "/"
 
 
@@ -61,7 +61,7 @@ def failure_page(error: EntradaError, parts: ProductParts, *, may_retry: bool = 
     """What went wrong, and a way to try again; who was not let in gets to choose another account."""
     status = status_of(error)
     correlation_id = _note(error, status)
-    retry_path = RETRY_PATH
+    retry_path = START_PATH
     if isinstance(error, AdmissionRefused):
         retry_path += "?prompt=select_account"
     page = parts.pages.failure(

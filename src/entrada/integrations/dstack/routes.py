@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,21 +29,16 @@ from entrada.errors import (
     StateMissing,
 )
 from entrada.flows.authorization_response import AuthorizationResponse, read_authorization_response
-from entrada.flows.pending import tag_of
-from entrada.flows.sealing import Sealer
 from entrada.integrations.dstack import answers
 from entrada.integrations.dstack.entra_only import EntraOnly
 from entrada.integrations.dstack.hooks import Hooks
+from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.state import State, read_state
 from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
 from entrada.web.messages import CookieRules, WebRequest, WebResponse, json_response, redirect
 
 API = "/api/auth/entra"
-START_PATH = "/auth/entra/start"
 NEXT_REDIRECT_PATH = "/api/auth/get_next_redirect"
-_DONE = "entrada_done_"
-DONE_LIFE = timedelta(minutes=2)
-"""How long dstack's page may take to load and fetch the outcome."""
 _PROMPTS = frozenset({"login", "select_account"})
 _LONGEST_HINT = 320
 
@@ -55,7 +49,7 @@ Answer = Callable[[WebRequest], WebResponse]
 class DstackRoutes:
     sign_in: DstackSignIn
     hooks: Hooks
-    done_sealer: Sealer = field(repr=False)
+    outcomes: Outcomes
     entra_only: EntraOnly | None
     ui_page: bytes = field(repr=False)
 
@@ -66,7 +60,7 @@ class DstackRoutes:
             ("POST", f"{API}/authorize"): self._as_json(self._authorize),
             ("POST", f"{API}/callback"): self._as_json(self._hand_over),
             ("GET", CALLBACK_PATH): self._as_page(self._callback),
-            ("GET", START_PATH): self._as_page(self._start),
+            ("GET", answers.START_PATH): self._as_page(self._start),
         }
 
     def next_redirect(self, request: WebRequest) -> WebResponse | None:
@@ -100,14 +94,14 @@ class DstackRoutes:
             if local_port is not None:
                 raise RequestRefused("This server is not known under that address.")
             # Under another name no cookie would come back: begin where the answer will arrive.
-            return _send_to(self.sign_in.parts.site.urls[0] + START_PATH)
+            return _send_to(self.sign_in.parts.site.urls[0] + answers.START_PATH)
         try:
             pending, entra_url = self.sign_in.begin(url=url, local_port=local_port)
         except EntradaError:
             if local_port is not None:
                 raise
             # dstack's page keeps quiet about a refusal; a page of ours will not.
-            return _send_to(url + START_PATH)
+            return _send_to(url + answers.START_PATH)
         parts, rules = self.sign_in.parts, self.rules(request, local_port)
         cookies = parts.pending.keep(pending, request, rules, now=parts.clock.now())
         return json_response(200, {"authorization_url": entra_url}, cookies=cookies)
@@ -142,7 +136,7 @@ class DstackRoutes:
         parts, rules = self.sign_in.parts, self.rules(request)
         pending = parts.pending.find(state.text, request, rules)
         if pending is None:
-            if self._outcome(request, state, rules) is None:
+            if self.outcomes.read(state.text, request, rules) is None:
                 raise StateMissing
             return answers.ui_page(self.ui_page, cookies=[])  # loaded again before the outcome was fetched
         spent = parts.pending.drop(state.text, rules)
@@ -150,9 +144,7 @@ class DstackRoutes:
             user = self.sign_in.complete(replace(written, state=state.text), pending)
         except EntradaError as error:
             return answers.with_cookies(answers.failure_page(error, self.sign_in.parts), [spent])
-        outcome = self.done_sealer.seal(user.id.encode(), context=state.text)
-        life_seconds = int(DONE_LIFE.total_seconds())
-        done = rules.set(_DONE + tag_of(state.text), outcome, max_age_seconds=life_seconds)
+        done = self.outcomes.cookie(user.id, state.text, rules)
         return answers.ui_page(self.ui_page, cookies=[spent, done])
 
     def _on_to_command_line(self, written: AuthorizationResponse, redirect_uri: str) -> WebResponse:
@@ -177,10 +169,10 @@ class DstackRoutes:
         if state is None:
             raise StateMissing
         rules = self.rules(request, state.local_port)
-        user_id, spent = self._outcome(request, state, rules), rules.delete(_DONE + tag_of(state.text))
+        user_id, spent = self.outcomes.read(state.text, request, rules), self.outcomes.drop(state.text, rules)
         if user_id is None:
             user_id, spent = self._complete(request, written, state, rules)
-        elif not self.sign_in.hand_over_once(state.text, life=DONE_LIFE):
+        elif not self.sign_in.hand_over_once(state.text):
             raise SignInAlreadyUsed
         credentials = self.sign_in.store.credentials_of(user_id)
         if credentials is None:
@@ -199,12 +191,6 @@ class DstackRoutes:
             raise StateMissing
         user = self.sign_in.complete(replace(written, state=state.text), pending)
         return user.id, self.sign_in.parts.pending.drop(state.text, rules)
-
-    def _outcome(self, request: WebRequest, state: State, rules: CookieRules) -> UserId | None:
-        """Whom this browser's sign-in of that state made it, if it is finished and not long ago."""
-        done = request.cookie(rules.name(_DONE + tag_of(state.text)))
-        plain = None if done is None else self.done_sealer.unseal(done, context=state.text)
-        return None if plain is None else UserId(plain.decode())
 
     def _read(self, written: str) -> State | None:
         return read_state(written, self.sign_in.state_sealer)

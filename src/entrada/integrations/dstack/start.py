@@ -18,13 +18,14 @@ from entrada.flows.clock import SystemClock
 from entrada.flows.sealing import Sealer
 from entrada.integrations import links
 from entrada.integrations.dstack import hooks as dstack_hooks
-from entrada.integrations.dstack import state
+from entrada.integrations.dstack import outcome, state
 from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
 from entrada.integrations.dstack.front import Front
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
 from entrada.integrations.dstack.label import labelled_scripts
+from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.recheck import start_rechecks
 from entrada.integrations.dstack.roles import roles_of
 from entrada.integrations.dstack.routes import DstackRoutes
@@ -119,7 +120,7 @@ def prepare() -> Prepared:
             parts=parts, store=store, state_sealer=Sealer(parts.secret_keys, purpose=state.PURPOSE)
         ),
         hooks=hooks,
-        done_sealer=Sealer(parts.secret_keys, purpose="dstack outcome"),
+        outcomes=Outcomes(sealer=Sealer(parts.secret_keys, purpose=outcome.PURPOSE), clock=clock),
         entra_only=entra_only if settings.entra_only else None,
         ui_page=dstack_hooks.page_of_the_ui(),
     )

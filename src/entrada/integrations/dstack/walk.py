@@ -8,13 +8,13 @@ Synchronous; run it in a thread.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from entrada.accounts.admission import admit
 from entrada.accounts.identity import User
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.sealing import Sealer
+from entrada.integrations.dstack import outcome
 from entrada.integrations.dstack.state import State, with_state, write_state
 from entrada.integrations.dstack.store import DstackStore, KeptForRecheck
 from entrada.integrations.parts import ProductParts
@@ -84,6 +84,7 @@ class DstackSignIn:
         )
         return user
 
-    def hand_over_once(self, state: str, *, life: timedelta) -> bool:
+    def hand_over_once(self, state: str) -> bool:
         """True the first time that the outcome of this sign-in is asked for."""
-        return self.store.spend_sign_in(f"handed over {state}", expires_at=self.parts.clock.now() + life)
+        until = self.parts.clock.now() + outcome.LIFE
+        return self.store.spend_sign_in(f"handed over {state}", expires_at=until)

@@ -1,0 +1,47 @@
+"""The outcome of a finished sign-in, kept by the browser for the moment until dstack's page fetches it.
+
+One sealed cookie for each sign-in, bound to its state, good for two minutes by the server's clock; that it is
+fetched only once is the store's to remember, for just as long.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from entrada.accounts.identity import UserId
+from entrada.flows.clock import Clock
+from entrada.flows.pending import tag_of
+from entrada.flows.sealing import Sealer
+from entrada.web.messages import CookieRules, WebRequest
+
+PURPOSE = "dstack outcome"
+LIFE = timedelta(minutes=2)
+"""How long dstack's page may take to load and fetch it."""
+
+_NAME = "entrada_done_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    sealer: Sealer = field(repr=False)
+    clock: Clock
+
+    def cookie(self, user_id: UserId, state: str, rules: CookieRules) -> str:
+        """Set-Cookie for the browser that finished this sign-in."""
+        until = self.clock.now().timestamp() + LIFE.total_seconds()
+        sealed = self.sealer.seal(json.dumps({"user": user_id, "until": until}).encode(), context=state)
+        return rules.set(_NAME + tag_of(state), sealed, max_age_seconds=int(LIFE.total_seconds()))
+
+    def read(self, state: str, request: WebRequest, rules: CookieRules) -> UserId | None:
+        """Whom that sign-in made this browser, unless it is too long ago."""
+        sealed = request.cookie(rules.name(_NAME + tag_of(state)))
+        plain = None if sealed is None else self.sealer.unseal(sealed, context=state)
+        if plain is None:
+            return None
+        outcome = json.loads(plain)
+        return UserId(outcome["user"]) if self.clock.now().timestamp() < outcome["until"] else None
+
+    def drop(self, state: str, rules: CookieRules) -> str:
+        return rules.delete(_NAME + tag_of(state))
