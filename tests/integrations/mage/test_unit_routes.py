@@ -133,7 +133,7 @@ def test_another_browser_cannot_finish_a_sign_in(world: World) -> None:
 
 def test_another_providers_answer_goes_to_mages_own_page(world: World) -> None:
     """Google, Okta and Git have the same redirect URI in Mage: what is not ours is left to Mage."""
-    routes = replace(world.routes, others_use_callback=True)
+    routes = replace(world.routes, others_use_callback=lambda: True)
     assert routes.callback(world.request("/oauth?code=x&state=0123456789abcdef0123456789abcdef")) is None
     stale = routes.callback(world.request(f"/oauth?code=x&state={'s' * 43}"))
     assert stale is not None
@@ -245,6 +245,12 @@ def test_two_first_sign_ins_at_once_are_one_user(world: World) -> None:
     assert [answer.status for answer in answers if answer] == [200] * 4
     assert len(world.users()) == 1
     assert set(world.tokens().values()) == {1}
+
+
+def test_signing_in_with_a_password_ends_what_entra_opened_in_this_browser(world: World) -> None:
+    world.sign_in("ada@contoso.test")
+    world.routes.forget_session(world.request("/api/sessions", method="POST"))
+    assert world.tokens() == {}
 
 
 def test_an_answer_counts_once(world: World) -> None:

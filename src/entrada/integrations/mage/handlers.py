@@ -98,7 +98,9 @@ def rules_for(
             encoded = token_in(chunk) if isinstance(chunk, str | bytes) else None
             token = None if encoded is None else decode(encoded)
             if token is not None:
-                self.add_header("Set-Cookie", routes.session_cookie(request_of(self), token))
+                request = request_of(self)
+                pool.submit(routes.forget_session, request)
+                self.add_header("Set-Cookie", routes.session_cookie(request, token))
             super().write(chunk)
 
     get, callback = ("GET", "HEAD"), ("GET", "POST")

@@ -228,18 +228,20 @@ def replace_providers(mage: Mage, replacements: Mapping[str, Any]) -> None:
         mage.NAME_TO_PROVIDER[name] = replacement
 
 
-def other_providers(mage: Mage, *, ours: Sequence[str]) -> Sequence[str]:
-    """Mage's other providers that are configured: each says so by not refusing to be made."""
-    found = []
+def has_other_provider(mage: Mage, *, ours: str) -> bool:
+    """Whether one more of Mage's providers is configured: each says so by not refusing to be made.
+
+    Making the generic OIDC one asks the network for its metadata.
+    """
     for name, provider in mage.NAME_TO_PROVIDER.items():
-        if str(name) in ours:
+        if str(name) == ours:
             continue
         try:
             provider()
         except Exception:  # noqa: S112  # what Mage itself takes for "not configured"
             continue
-        found.append(str(name))
-    return found
+        return True
+    return False
 
 
 def guard_sessions(

@@ -182,7 +182,7 @@ def build_routes(
         answers_by_post=settings.response_mode == "form_post",
         encode=mage.encode_token,
         describe=lambda number: hooks.describe_user(mage, number),
-        others_use_callback=bool(hooks.other_providers(mage, ours=[ACTIVE_DIRECTORY])),
+        others_use_callback=lambda: hooks.has_other_provider(mage, ours=ACTIVE_DIRECTORY),
     )
     return routes, parts
 

@@ -27,6 +27,7 @@ from entrada.errors import (
     ResponseRefused,
     StateMissing,
     TooManyAttempts,
+    Unavailable,
 )
 from entrada.flows.authorization_response import AuthorizationResponse, read_authorization_response
 from entrada.flows.pending import PendingSignIn
@@ -60,7 +61,8 @@ _CONTEXT = "mage session"
 class MageRoutes:
     """`encode` makes of a token what Mage's cookie holds; `describe` tells its pages about a user by number.
 
-    `others_use_callback`: another of Mage's sign-in providers has the same redirect URI.
+    `others_use_callback` says if another of Mage's sign-in providers has the same redirect URI. It may use
+    the network, so it is asked only about an answer that cannot be ours.
     """
 
     walk: MageWalk
@@ -71,7 +73,7 @@ class MageRoutes:
     answers_by_post: bool
     encode: Callable[[str, Any], str]
     describe: Callable[[int], Mapping[str, Any]]
-    others_use_callback: bool = False
+    others_use_callback: Callable[[], bool] = lambda: False  # a default
 
     def start(self, request: WebRequest) -> WebResponse | None:
         return self._answered(request, self._start)
@@ -100,6 +102,17 @@ class MageRoutes:
         """Ours, unread by scripts: it finds the session at sign-out, when Mage's page has dropped its own."""
         sealed = self.session_sealer.seal(token.encode(), context=_CONTEXT)
         return self._rules(request).set(SESSION_COOKIE, sealed, max_age_seconds=None)
+
+    def forget_session(self, request: WebRequest) -> None:
+        """End the session this browser had, which another has just replaced."""
+        token = self._token_of(request)
+        if token is not None:
+            try:
+                self.walk.store.end_session(token)
+            except Unavailable as failure:
+                record(
+                    Event.REQUEST_REFUSED, code=failure.code, reason="the session before stays until its end"
+                )
 
     def _answered(
         self, request: WebRequest, answer: Callable[[WebRequest], WebResponse | None]
@@ -150,7 +163,7 @@ class MageRoutes:
             if pending is None:
                 raise StateMissing
         except ResponseRefused:
-            if self.others_use_callback and not _looks_like_ours(pairs):
+            if not _looks_like_ours(pairs) and self.others_use_callback():
                 return None
             raise
         if (request.method == "POST") != self.answers_by_post:
@@ -291,7 +304,7 @@ class MageRoutes:
         """The page of a refusal, or JSON for a script; logged once."""
         correlation_id, status = secrets.token_hex(8), status_of(error)
         record(
-            Event.SIGN_IN_REFUSED,
+            Event.REQUEST_REFUSED if request.method == "PUT" else Event.SIGN_IN_REFUSED,
             correlation_id=correlation_id,
             code=error.code,
             status=status,
