@@ -242,7 +242,7 @@ def _finish(world: World, request: Request, pending: PendingSignIn, person: Pers
 def _answer_parameters(world: World, asked: AuthorizeRequest, grant: Grant, person: Person) -> dict[str, str]:
     parameters: dict[str, str] = {}
     if "code" in asked.response_type:
-        parameters["code"] = world.sealer.seal(CODE, grant.as_json())
+        parameters["code"] = world.sealer.seal(CODE, grant)
     if "id_token" in asked.response_type:
         code = parameters.get("code")
         half = b64url(hashlib.sha256(code.encode()).digest()[:16]) if code else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -26,7 +27,7 @@ class Sealer:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def seal(self, purpose: str, content: list[Any]) -> str:
+    def seal(self, purpose: str, content: Sequence[Any]) -> str:
         """A URL-safe text that only `open` with the same purpose can read."""
         nonce = os.urandom(_NONCE_BYTES)
         return "1.A" + b64url(nonce + self._cipher.encrypt(nonce, compact_json(content), purpose.encode()))

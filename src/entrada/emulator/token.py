@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 
 from . import further_grants
 from .admission import check_account, check_application, check_policy, newest_allowed
@@ -89,7 +88,7 @@ def _authorization_code(world: World, asked: TokenRequest) -> Response:
     content = world.sealer.open(CODE, code)
     if content is None:
         raise EntraError(70000, "The code cannot be read.", error="invalid_grant")
-    grant = Grant.from_json(content)
+    grant = Grant.opened(content)
     now = world.clock.now()
     if grant.client_id != app.client_id:
         raise EntraError(700009)
@@ -146,7 +145,7 @@ def _refresh_token(world: World, asked: TokenRequest) -> Response:
     content = world.sealer.open(REFRESH, asked.required("refresh_token"))
     if content is None:
         raise EntraError(70000, "The refresh token cannot be read.")
-    grant = Grant.from_json(content)
+    grant = Grant.opened(content)
     if grant.client_id != app.client_id:
         raise EntraError(70000, "The refresh token was issued to another client.")
     if asked.tenant is not None and asked.tenant.tenant_id != grant.tenant_id:
@@ -220,7 +219,7 @@ def _answer(
 
     check_consent(world, asked.client.app, person, scope)
     if asked.version != grant.version:
-        grant = replace(grant, version=asked.version)
+        grant = grant._replace(version=asked.version)
     return json_response(
         token_answer(
             world,

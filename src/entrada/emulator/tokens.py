@@ -301,7 +301,7 @@ def token_answer(
         answer["resource"] = scope.resource.audience
     if "offline_access" in scope.oidc or grant.version == 1:
         carried_on = grant.for_refreshing(now=world.clock.now())
-        answer["refresh_token"] = world.sealer.seal(REFRESH, carried_on.as_json())
+        answer["refresh_token"] = world.sealer.seal(REFRESH, carried_on)
     if "openid" in scope.oidc or grant.version == 1:
         answer["id_token"] = id_token(
             world,

@@ -20,6 +20,9 @@ from .sealing import Sealer
 from .sessions import Sessions
 
 
+_MANY_USED = 10_000
+
+
 @dataclass(kw_only=True)
 class World:
     """One emulator's directory, keys, sessions and switches.
@@ -94,9 +97,9 @@ class World:
         now = self.clock.now()
         if key in used:
             return False
-        if len(used) > 10_000:
-            for old in [old for old, forget_at in used.items() if forget_at < now]:
-                del used[old]
+        # The oldest stand first, so nothing is searched; a few are kept long, for clocks that are set back.
+        while len(used) > _MANY_USED and next(iter(used.values())) < now:
+            del used[next(iter(used))]
         used[key] = now + life_seconds
         return True
 
