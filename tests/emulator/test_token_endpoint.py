@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from emulator.relying_party import CALLBACK, Entra, code_of, header, payload
+from entrada.emulator.codes import _MOST_REMEMBERED, Codes
+from entrada.emulator.grant import Grant
 from entrada.emulator.seed import CLIENT_ID, CLIENT_SECRET, FABRIKAM_ID, SECOND_CLIENT_SECRET
 
 OTHER_CLIENT = "e0000000-0000-4000-8000-0000000000ee"
@@ -325,3 +327,16 @@ def test_version_1(entra: Entra) -> None:
     assert claims["upn"] == "ada@contoso.test"
     assert claims["amr"] == ["pwd"]
     assert payload(answer["access_token"])["aud"] == "https://graph.microsoft.com"
+
+
+def test_very_many_codes_are_not_all_remembered() -> None:
+    """The oldest codes are forgotten in the end, redeemed or not; the newest one is good."""
+    codes = Codes()
+    grant = Grant("t", "c", "o", "openid", "sid", 0.0, False, 0.0, 0.0)
+    first = codes.issue(grant)
+    assert codes.redeem(first)
+    for _ in range(_MOST_REMEMBERED):
+        last = codes.issue(grant)
+    assert codes.grant_of(first) is None
+    assert codes.grant_of(last) == grant
+    assert (codes.redeem(last), codes.redeem(last)) == (True, False)

@@ -1,4 +1,4 @@
-"""What a person granted at a sign-in: carried, sealed, by authorization codes and refresh tokens."""
+"""What a person granted at a sign-in: what a code stands for, and what refresh tokens carry, sealed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 # The number is that of the content's shape: what an older emulator sealed another way opens no more.
-CODE = "code 2"
 REFRESH = "refresh 2"
 CODE_LIFE_SECONDS = 600
 REFRESH_LIFE_SECONDS = 90 * 24 * 3600
@@ -29,7 +28,6 @@ class Grant(NamedTuple):
     mfa: bool
     issued_at: float
     family_at: float
-    code_id: str = ""
     redirect_uri: str = ""
     nonce: str = ""
     challenge: str = ""
@@ -49,4 +47,4 @@ class Grant(NamedTuple):
 
     def for_refreshing(self, *, now: float) -> Grant:
         """The same grant as a refresh token carries it from now on: used many times, and with no nonce."""
-        return self._replace(issued_at=now, code_id="", nonce="")
+        return self._replace(issued_at=now, nonce="")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from urllib.parse import quote
 
 from . import admission, pages
@@ -17,7 +16,7 @@ from .authorize import AuthorizeRequest
 from .device_flow import approve_device_code, decline_device_code
 from .directory import PERSONAL_TENANT_ID, Person
 from .errors import EntraError
-from .grant import CODE, Grant
+from .grant import Grant
 from .http import Request, Response
 from .identity_claims import by_login_hint
 from .keys import b64url
@@ -221,7 +220,6 @@ def _finish(world: World, request: Request, pending: PendingSignIn, person: Pers
         mfa=account.mfa,
         issued_at=now,
         family_at=now,
-        code_id=secrets.token_urlsafe(16),
         redirect_uri=asked.to.redirect_uri,
         nonce=asked.nonce,
         challenge=asked.challenge,
@@ -242,7 +240,7 @@ def _finish(world: World, request: Request, pending: PendingSignIn, person: Pers
 def _answer_parameters(world: World, asked: AuthorizeRequest, grant: Grant, person: Person) -> dict[str, str]:
     parameters: dict[str, str] = {}
     if "code" in asked.response_type:
-        parameters["code"] = world.sealer.seal(CODE, grant)
+        parameters["code"] = world.codes.issue(grant)
     if "id_token" in asked.response_type:
         code = parameters.get("code")
         half = b64url(hashlib.sha256(code.encode()).digest()[:16]) if code else ""

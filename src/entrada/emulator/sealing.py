@@ -1,8 +1,7 @@
-"""Sealed texts: authorization codes and refresh tokens that carry their own content.
+"""Sealed texts: refresh tokens, which carry their own content and outlive the process.
 
 A sealed text is AES-256-GCM over JSON under a key that never leaves the emulator; its `purpose` is
-authenticated with it, so a refresh token cannot be redeemed as a code.  Nothing has to be remembered
-about a text that was never used.
+authenticated with it.  Nothing has to be remembered about a text that was never used.
 """
 
 from __future__ import annotations

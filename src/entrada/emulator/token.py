@@ -17,7 +17,6 @@ from .directory import GRAPH_APP_ID, Person, Tenant
 from .discovery import find_tenant
 from .errors import EntraError, correlation_id, error_response, incident
 from .grant import (
-    CODE,
     CODE_LIFE_SECONDS,
     REFRESH,
     REFRESH_LIFE_SECONDS,
@@ -85,10 +84,9 @@ def _read(world: World, request: Request, segment: str, version: int) -> TokenRe
 def _authorization_code(world: World, asked: TokenRequest) -> Response:
     app = asked.client.app
     code = asked.required("code")
-    content = world.sealer.open(CODE, code)
-    if content is None:
+    grant = world.codes.grant_of(code)
+    if grant is None:
         raise EntraError(70000, "The code cannot be read.", error="invalid_grant")
-    grant = Grant.opened(content)
     now = world.clock.now()
     if grant.client_id != app.client_id:
         raise EntraError(700009)
@@ -100,7 +98,7 @@ def _authorization_code(world: World, asked: TokenRequest) -> Response:
         raise EntraError(500112, status=400)
     _check_platform(asked, grant)
     _check_verifier(asked, grant)
-    if not world.spend(world.used_codes, grant.code_id, life_seconds=CODE_LIFE_SECONDS):
+    if not world.codes.redeem(code):
         raise EntraError(54005)
     person = person_of(world, grant)
     check_account(world, app, None, person)

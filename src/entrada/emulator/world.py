@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .clock import Clock
+from .codes import Codes
 from .device_flow import DeviceCode
 from .directory import Directory, Person
 from .faults import Faults
@@ -20,16 +21,12 @@ from .sealing import Sealer
 from .sessions import Sessions
 
 
-_MANY_USED = 10_000
-
-
 @dataclass(kw_only=True)
 class World:
     """One emulator's directory, keys, sessions and switches.
 
     `fill` puts the initial records into an empty directory.  `password_grant` is off unless asked for, as the
-    grant is discouraged.  `used_codes` maps codes that were redeemed to the moment they may be forgotten.
-    `changed` is told after each request, for whoever keeps the directory in a file.
+    grant is discouraged.  `changed` is told after each request, for whoever keeps the directory in a file.
     """
 
     directory: Directory
@@ -45,7 +42,7 @@ class World:
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
     loops: Loops = field(default_factory=Loops)
-    used_codes: dict[str, float] = field(default_factory=dict)
+    codes: Codes = field(default_factory=Codes)
     device_codes: dict[str, DeviceCode] = field(default_factory=dict)
     password_grant: bool = False
     browser_over_https: bool = False
@@ -75,6 +72,7 @@ class World:
         fresh.changes = self.directory.changes + 1
         self.directory.__dict__.update(fresh.__dict__)
         self.sessions.clear()
+        self.codes.clear()
         self.faults.clear()
         self.keys.restore()
         self.log.clear()
@@ -87,21 +85,6 @@ class World:
         """End the person's sessions and refresh tokens, as an administrator's "revoke sessions" does."""
         self.sessions.end_person(person.object_id)
         self.directory.put(replace(person, sessions_valid_from=self.clock.now()))
-
-    def spend(self, used: dict[str, float], key: str, *, life_seconds: float) -> bool:
-        """Mark `key` as used; False when it was used before.
-
-        The single event loop runs one request's endpoint at a time, so two redemptions of one code
-        cannot both pass.
-        """
-        now = self.clock.now()
-        if key in used:
-            return False
-        # The oldest stand first, so nothing is searched; a few are kept long, for clocks that are set back.
-        while len(used) > _MANY_USED and next(iter(used.values())) < now:
-            del used[next(iter(used))]
-        used[key] = now + life_seconds
-        return True
 
 
 def read_claims_parameter(text: str) -> dict[str, Any]:
