@@ -14,11 +14,12 @@ import pytest
 
 from entrada.cli import main
 from entrada.errors import ConfigurationError
-from entrada.integrations.mage import hooks, launcher
+from entrada.integrations.mage import configuration, hooks
 from entrada.integrations.mage.addresses import base_path_of
 from entrada.integrations.mage.hooks import Finding, Hook
 from entrada.integrations.mage.routes import token_in
 from entrada.integrations.mage.store import check_interval
+from entrada.integrations.mage.words import words_of
 from entrada.settings import Settings, load_settings
 from entrada.settings_sources import FoundValues
 
@@ -33,20 +34,33 @@ def test_the_shared_application_of_mages_makers_is_refused_with_the_next_step() 
     """A tenant without a client id means Mage's own broker, whose secret nobody else has."""
     settings, found = loaded(ACTIVE_DIRECTORY_DIRECTORY_ID=TENANT)
     with pytest.raises(ConfigurationError) as refused:
-        launcher.check_settings(settings, found)
+        configuration.check_settings(settings, found)
     assert "ACTIVE_DIRECTORY_DIRECTORY_ID" in refused.value.sentence
     assert "ACTIVE_DIRECTORY_CLIENT_ID" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({}, "ENTRADA_TENANT_ID"),
+        ({"ACTIVE_DIRECTORY_CLIENT_ID": "x", "ACTIVE_DIRECTORY_DIRECTORY_ID": TENANT}, "CLIENT_SECRET"),
+    ],
+)
+def test_what_is_missing_is_said_before_mage_is_imported(environ: dict[str, str], names: str) -> None:
+    settings, found = loaded(**environ)
+    with pytest.raises(ConfigurationError, match=names):
+        configuration.check_settings(settings, found)
 
 
 @pytest.mark.parametrize("value", ["0", "false", "no", ""])
 def test_a_mage_that_asks_nobody_who_they_are_is_not_started(value: str) -> None:
     with pytest.raises(ConfigurationError, match="REQUIRE_USER_AUTHENTICATION is off"):
-        launcher.check_environment({"REQUIRE_USER_AUTHENTICATION": value})
+        configuration.check_environment({"REQUIRE_USER_AUTHENTICATION": value})
 
 
 @pytest.mark.parametrize("environ", [{}, {"REQUIRE_USER_AUTHENTICATION": "True"}])
 def test_mage_asks_unless_told_otherwise(environ: dict[str, str]) -> None:
-    launcher.check_environment(environ)
+    configuration.check_environment(environ)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +68,7 @@ def test_mage_asks_unless_told_otherwise(environ: dict[str, str]) -> None:
 )
 def test_on_this_machine_the_public_url_may_be_left_out(host: str, name: str, free_port: int) -> None:
     settings, _ = loaded()
-    found = launcher.with_public_url(settings, host=host, port=str(free_port))
+    found = configuration.with_public_url(settings, host=host, port=str(free_port))
     assert found.public_url == f"http://{name}:{free_port}"
 
 
@@ -65,7 +79,7 @@ def test_a_port_that_is_taken_is_said_at_once() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigurationError, match="listens on port"):
-            launcher.with_public_url(settings, host="127.0.0.1", port=str(taken.getsockname()[1]))
+            configuration.with_public_url(settings, host="127.0.0.1", port=str(taken.getsockname()[1]))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "mage.contoso.com", "::"])
@@ -73,14 +87,15 @@ def test_for_others_the_public_url_must_be_said(host: str) -> None:
     """Redirect URIs never come from a request, so there is nothing to guess with."""
     settings, _ = loaded()
     with pytest.raises(ConfigurationError) as refused:
-        launcher.with_public_url(settings, host=host, port="6789")
+        configuration.with_public_url(settings, host=host, port="6789")
     assert refused.value.setting == "ENTRADA_PUBLIC_URL"
 
 
 def test_a_public_url_that_was_said_is_kept() -> None:
     settings, _ = loaded(ENTRADA_PUBLIC_URL="https://mage.contoso.com")
     assert (
-        launcher.with_public_url(settings, host="0.0.0.0", port="1").public_url == "https://mage.contoso.com"
+        configuration.with_public_url(settings, host="0.0.0.0", port="1").public_url
+        == "https://mage.contoso.com"
     )
 
 
@@ -182,3 +197,12 @@ def test_an_object_id_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]
     status = main(["mage", "link", "a@b.c", "--tenant-id", TENANT, "--object-id", "ada"])
     assert status == 1
     assert "no object ID" in capsys.readouterr().err
+
+
+def test_sentences_name_the_variables_of_mages_page() -> None:
+    """For who has set them, or nothing yet; who uses our own names reads those."""
+    _, found = loaded(ACTIVE_DIRECTORY_CLIENT_ID="x", ENTRADA_TENANT_ID=TENANT)
+    said = words_of(found)("ENTRADA_CLIENT_SECRET, ENTRADA_CLIENT_ID, ENTRADA_TENANT_ID, ENTRADA_GUESTS")
+    assert said == (
+        "ACTIVE_DIRECTORY_CLIENT_SECRET, ACTIVE_DIRECTORY_CLIENT_ID, ENTRADA_TENANT_ID, ENTRADA_GUESTS"
+    )

@@ -2,8 +2,10 @@
 
     entrada mage start PROJECT          everything `mage start` takes
 
-    launcher            checks settings, hooks Mage when it is imported, runs Mage's own command
-    hooks               the only file that knows what Mage looks like inside
+    configuration, words
+                        what can be wrong with the settings, and how to say it to who followed Mage's page
+    launcher            hooks Mage, and runs Mage's own command
+    hooks, changes      the only files that know what Mage looks like inside
     provider            what Mage's sign-in page is told, and why Mage redeems nothing any more
     routes, pages       the addresses of the walk; answers without a framework
     handlers            Tornado's requests to ours, and back

@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -23,8 +22,9 @@ from entrada.build import roles_of
 from entrada.errors import ConfigurationError
 from entrada.flows.clock import SystemClock
 from entrada.flows.sealing import Sealer
-from entrada.integrations.mage import hooks
+from entrada.integrations.mage import changes, hooks
 from entrada.integrations.mage.addresses import CALLBACK_PATH, Addresses, base_path_of
+from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
 from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
 from entrada.integrations.mage.hooks import Mage
 from entrada.integrations.mage.provider import ACTIVE_DIRECTORY, AZURE_DEVOPS, git_only, provider_class
@@ -32,13 +32,12 @@ from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore, check_interval
 from entrada.integrations.mage.walk import MageWalk
 from entrada.integrations.mage.watch import Watch
+from entrada.integrations.mage.words import words_of
 from entrada.integrations.parts import ProductParts, build_parts
-from entrada.settings import LOOPBACK_HOSTS, Settings
+from entrada.settings import Settings
 from entrada.settings_sources import FoundValues
 
 log = logging.getLogger("entrada.mage")
-
-_ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # read, not bound
 
 
 def start(arguments: Sequence[str], settings: Settings, found: FoundValues) -> int:
@@ -47,80 +46,26 @@ def start(arguments: Sequence[str], settings: Settings, found: FoundValues) -> i
     Raises:
         ConfigurationError: a setting is missing or wrong, or a hook does not fit; nothing was started.
     """
-    check_settings(settings, found)
-    check_environment(os.environ)
+    if hooks.installed_version() is None:
+        raise hooks.does_not_fit([])
     options = _options(arguments)
-    if options is None:
-        return _run(["start", *arguments])  # such as --help: Mage's own words
-    settings = with_public_url(settings, host=options["host"], port=options["port"])
-    hooks.set_project(Path(options["project_path"]))
-    mage = hooks.find_mage()
-    install(mage, settings, found)
+    if options is not None:  # None: such as --help, which Mage answers itself
+        try:
+            _prepare(options, settings, found)
+        except ConfigurationError as error:
+            words = words_of(found)
+            raise ConfigurationError(
+                words(error.sentence), hint=words(error.hint), setting=error.setting
+            ) from None
     return _run(["start", *arguments])
 
 
-def check_settings(settings: Settings, found: FoundValues) -> None:
-    """What can be known without Mage.
-
-    Raises:
-        ConfigurationError: see its sentence.
-    """
-    if settings.tenant_id and not settings.client_id:
-        name = found.name_of("tenant_id")
-        raise ConfigurationError(
-            f"{name} is set without ACTIVE_DIRECTORY_CLIENT_ID. Stock Mage then signs in through an "
-            "application and a server of its makers, which hold the secret; nobody else can use those.",
-            hint="Register an application of your own in the Entra admin center, with the redirect URI "
-            "https://YOUR-MAGE/oauth; set ACTIVE_DIRECTORY_CLIENT_ID and ACTIVE_DIRECTORY_CLIENT_SECRET.",
-            setting="ACTIVE_DIRECTORY_CLIENT_ID",
-        )
-    if settings.entra_only and not settings.break_glass_users:
-        log.warning(
-            "ENTRADA_ENTRA_ONLY is on and ENTRADA_BREAK_GLASS_USERS is empty: if Entra fails, nobody gets in."
-        )
-
-
-def check_environment(environ: Mapping[str, str]) -> None:
-    """Mage's own switch, read as Mage reads it.
-
-    Raises:
-        ConfigurationError: it is off.
-    """
-    if environ.get("REQUIRE_USER_AUTHENTICATION", "true").lower() not in ("true", "1", "t"):
-        raise ConfigurationError(
-            "REQUIRE_USER_AUTHENTICATION is off: Mage would let everybody in without asking who they are.",
-            hint="Set REQUIRE_USER_AUTHENTICATION=1.",
-            setting="REQUIRE_USER_AUTHENTICATION",
-        )
-
-
-def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
-    """For trying things out on this machine the public URL may be left out; for anybody else it must be said.
-
-    Raises:
-        ConfigurationError: Mage listens for others, or its port is taken, and nobody said where it is found.
-    """
-    if settings.public_url is not None:
-        return settings
-    if host not in LOOPBACK_HOSTS:
-        where = "on every address" if host in _ANY_ADDRESS else f"on {host}"
-        raise ConfigurationError(
-            f"ENTRADA_PUBLIC_URL is not set, and Mage listens {where}.",
-            hint="Set it to the address people type, such as https://mage.contoso.com: redirect URI and "
-            "cookies are made of it, never of what a request claims. On this machine alone: "
-            f"ENTRADA_PUBLIC_URL=http://localhost:{port}",
-            setting="ENTRADA_PUBLIC_URL",
-        )
-    if _is_taken(host, port):
-        raise ConfigurationError(
-            f"Something listens on port {port} already; Mage would move to another, where nobody finds it.",
-            hint="Stop what listens there, choose a free port with --port, or set ENTRADA_PUBLIC_URL.",
-            setting="ENTRADA_PUBLIC_URL",
-        )
-    name = "localhost" if host == "localhost" else f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{port}"
-    log.warning("ENTRADA_PUBLIC_URL is not set; using %s", url)
-    return settings.model_copy(update={"public_url": url})
+def _prepare(options: Mapping[str, Any], settings: Settings, found: FoundValues) -> None:
+    check_settings(settings, found)
+    check_environment(os.environ)
+    settings = with_public_url(settings, host=options["host"], port=options["port"])
+    hooks.set_project(Path(options["project_path"]))
+    install(hooks.find_mage(), settings, found)
 
 
 def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
@@ -181,8 +126,9 @@ def build_routes(
         session_sealer=Sealer(parts.secret_keys, purpose="mage session"),
         answers_by_post=settings.response_mode == "form_post",
         encode=mage.encode_token,
-        describe=lambda number: hooks.describe_user(mage, number),
-        others_use_callback=lambda: hooks.has_other_provider(mage, ours=ACTIVE_DIRECTORY),
+        describe=lambda number: changes.describe_user(mage, number),
+        words=words_of(found),
+        others_use_callback=lambda: changes.has_other_provider(mage, ours=ACTIVE_DIRECTORY),
     )
     return routes, parts
 
@@ -197,20 +143,12 @@ def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) ->
     if unknown:
         names = ", ".join(repr(name) for name in unknown)
         sentences.append(f"The roles mapping names {names}, which Mage does not know; nobody gets it.")
-    if hooks.default_password_works(mage):
+    if changes.default_password_works(mage):
         sentences.append(
             f"The owner {mage.DEFAULT_OWNER_EMAIL} still has the password that Mage's documentation names. "
             "Change it: anyone who finds this server is an owner."
         )
     return sentences
-
-
-def _is_taken(host: str, port: str) -> bool:
-    try:
-        with socket.create_connection((host, int(port)), timeout=1):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def _all(mapping: Mapping[Any, Sequence[str]]) -> Sequence[str]:
@@ -223,10 +161,10 @@ def _replace_sign_in(
     addresses = routes.addresses
 
     def refusal() -> Exception:
-        return hooks.refusal(mage, FROM_THE_BUTTON)
+        return changes.refusal(mage, FROM_THE_BUTTON)
 
     door = Door(entra_only=settings.entra_only, break_glass=break_glass, access_is_over=store.access_is_over)
-    hooks.replace_providers(
+    changes.replace_providers(
         mage,
         {
             ACTIVE_DIRECTORY: provider_class(
@@ -240,7 +178,7 @@ def _replace_sign_in(
             ),
         },
     )
-    hooks.guard_sessions(
+    changes.guard_sessions(
         mage,
         before=lambda payload: door.refuse_before(
             payload,
@@ -252,7 +190,7 @@ def _replace_sign_in(
         ),
     )
     if settings.entra_only:
-        hooks.withhold_new_users_sessions(mage)
+        changes.withhold_new_users_sessions(mage)
 
 
 def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
@@ -273,11 +211,11 @@ def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
             detail_handler=mage.ApiResourceDetailHandler,
             routes_prefix=routes_base_path if update_routes else "",
             callback_paths=sorted(callback_paths),
-            decode=lambda encoded: hooks.decoded_token(mage, encoded),
+            decode=lambda encoded: changes.decoded_token(mage, encoded),
         )
 
-    hooks.add_script(mage, routes.addresses.script)
-    hooks.add_addresses(importlib.import_module(hooks.SERVER), rules)
+    changes.add_script(mage, routes.addresses.script)
+    changes.add_addresses(importlib.import_module(hooks.SERVER), rules)
 
 
 def _base_path(text: str | None, setting: str) -> str:

@@ -1,0 +1,93 @@
+"""What can be wrong with the settings, found out before Mage's seconds of importing.
+
+Mage's own switch is read as Mage reads it; its other variables are left to Mage.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping
+
+from entrada.build import authority_of, credentials_of
+from entrada.errors import ConfigurationError
+from entrada.settings import LOOPBACK_HOSTS, Settings
+from entrada.settings_sources import FoundValues
+
+log = logging.getLogger("entrada.mage")
+
+_ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # read, not bound
+
+
+def check_settings(settings: Settings, found: FoundValues) -> None:
+    """What can be known without Mage.
+
+    Raises:
+        ConfigurationError: see its sentence.
+    """
+    if settings.tenant_id and not settings.client_id:
+        name = found.name_of("tenant_id")
+        raise ConfigurationError(
+            f"{name} is set without ACTIVE_DIRECTORY_CLIENT_ID. Stock Mage then signs in through an "
+            "application and a server of its makers, which hold the secret; nobody else can use those.",
+            hint="Register an application of your own in the Entra admin center, with the redirect URI "
+            "https://YOUR-MAGE/oauth; set ACTIVE_DIRECTORY_CLIENT_ID and ACTIVE_DIRECTORY_CLIENT_SECRET.",
+            setting="ACTIVE_DIRECTORY_CLIENT_ID",
+        )
+    authority_of(settings, found)
+    credentials_of(settings, found)
+    if settings.entra_only and not settings.break_glass_users:
+        log.warning(
+            "ENTRADA_ENTRA_ONLY is on and ENTRADA_BREAK_GLASS_USERS is empty: if Entra fails, nobody gets in."
+        )
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Mage's own switch, read as Mage reads it.
+
+    Raises:
+        ConfigurationError: it is off.
+    """
+    if environ.get("REQUIRE_USER_AUTHENTICATION", "true").lower() not in ("true", "1", "t"):
+        raise ConfigurationError(
+            "REQUIRE_USER_AUTHENTICATION is off: Mage would let everybody in without asking who they are.",
+            hint="Set REQUIRE_USER_AUTHENTICATION=1.",
+            setting="REQUIRE_USER_AUTHENTICATION",
+        )
+
+
+def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
+    """For trying things out on this machine the public URL may be left out; for anybody else it must be said.
+
+    Raises:
+        ConfigurationError: Mage listens for others, or its port is taken, and nobody said where it is found.
+    """
+    if settings.public_url is not None:
+        return settings
+    if host not in LOOPBACK_HOSTS:
+        where = "on every address" if host in _ANY_ADDRESS else f"on {host}"
+        raise ConfigurationError(
+            f"ENTRADA_PUBLIC_URL is not set, and Mage listens {where}.",
+            hint="Set it to the address people type, such as https://mage.contoso.com: redirect URI and "
+            "cookies are made of it, never of what a request claims. On this machine alone: "
+            f"ENTRADA_PUBLIC_URL=http://localhost:{port}",
+            setting="ENTRADA_PUBLIC_URL",
+        )
+    if _is_taken(host, port):
+        raise ConfigurationError(
+            f"Something listens on port {port} already; Mage would move to another, where nobody finds it.",
+            hint="Stop what listens there, choose a free port with --port, or set ENTRADA_PUBLIC_URL.",
+            setting="ENTRADA_PUBLIC_URL",
+        )
+    name = "localhost" if host == "localhost" else f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{port}"
+    log.warning("ENTRADA_PUBLIC_URL is not set; using %s", url)
+    return settings.model_copy(update={"public_url": url})
+
+
+def _is_taken(host: str, port: str) -> bool:
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
