@@ -45,10 +45,10 @@ class Bridge:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(LONGEST_WAIT_SECONDS)
-        except IntegrityError:
-            raise
-        except (DBAPIError, PoolExhausted, OSError, concurrent.futures.CancelledError) as error:
-            future.cancel()  # for a time-out, which is an OSError since Python 3.11
+        except Exception as error:
+            if not _is_the_databases(error):
+                raise
+            future.cancel()  # for a time-out
             raise StoreUnavailable from error
 
     async def transaction(self, work: Callable[[Session], T]) -> T:
@@ -67,3 +67,12 @@ class Bridge:
                 result: T = await session.run_sync(work)
                 await session.commit()
         return result
+
+
+def _is_the_databases(error: Exception) -> bool:
+    """Whether the database did not answer, rather than refuse what was written."""
+    if isinstance(error, IntegrityError):
+        return False
+    # A time-out is an OSError since Python 3.11; asyncpg tells of a server that takes no connection itself.
+    gone = (DBAPIError, PoolExhausted, OSError, concurrent.futures.CancelledError)
+    return isinstance(error, gone) or type(error).__module__.partition(".")[0] == "asyncpg"
