@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 
 from . import further_grants
-from .admission import check_account, check_application, check_policy, newest_allowed
+from .admission import check_account, check_application, check_consent, check_policy, newest_allowed
 from .client_authentication import AuthenticatedClient, authenticate
 from .directory import GRAPH_APP_ID, Person, Tenant
 from .discovery import find_tenant
@@ -213,8 +213,6 @@ def _narrowed(world: World, asked: TokenRequest, grant: Grant, *, default: str) 
 def _answer(
     world: World, asked: TokenRequest, grant: Grant, person: Person, scope: RequestedScope
 ) -> Response:
-    from .admission import check_consent
-
     check_consent(world, asked.client.app, person, scope)
     if asked.version != grant.version:
         grant = grant._replace(version=asked.version)
