@@ -310,7 +310,7 @@ class Desk:
 
     def redemptions(self) -> int:
         """How many codes Mage has brought to Entra."""
-        return sum(1 for one in self.entra.requests if one.endpoint == "token")
+        return sum(1 for one in self.entra.requests if one.form.get("grant_type") == "authorization_code")
 
 
 def _unpadded(text: str) -> bytes:

@@ -93,7 +93,7 @@ def test_a_wrong_setting_stops_the_start(
 
 
 def test_it_adds_less_than_a_second_to_the_start(entra: RunningEmulator) -> None:
-    """The quickest of at least two starts of each, on an empty project and SQLite, side by side."""
+    """The best of at least two starts of each, on an empty project and SQLite, side by side."""
     while min(len(start_seconds(with_entrada=ours)) for ours in (False, True)) < 2:
         for ours in (False, True):
             if len(start_seconds(with_entrada=ours)) < 2:
