@@ -160,7 +160,9 @@ class Settings(BaseSettings):
         False, "Mage and dstack: no other way to sign in, but for ENTRADA_BREAK_GLASS_USERS and admins."
     )
     break_glass_users: Annotated[list[str], BeforeValidator(read_items)] = _declare(
-        [], "Mage: e-mail addresses of owners whose password still works when ENTRADA_ENTRA_ONLY is true."
+        [],
+        "Who gets in without Entra though ENTRADA_ENTRA_ONLY is true. Mage: e-mail addresses of owners, with "
+        "their password; dstack: user names or e-mail addresses, with their token.",
     )
     dstack_projects: Annotated[dict[str, dict[str, str]], BeforeValidator(read_projects)] = _declare(
         {}, "JSON object: app role, group object id or group:NAME → {dstack project: admin, manager or user}."
