@@ -15,12 +15,6 @@ from integrations.mage.conftest import WITH_ENTRADA
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
 
-_CHANGES = {
-    "its providers": ("mage_ai.authentication.providers.constants", "del module.NAME_TO_PROVIDER"),
-    "its sessions": ("mage_ai.authentication.oauth2", "del module.encode_token"),
-}
-"""A Mage that changed under us: a module of it, and what a later version might do there."""
-
 
 def test_one_environment_holds_both() -> None:
     """`pip check` finds nothing: entrada's requirements and Mage's pins agree."""
@@ -46,26 +40,37 @@ def test_this_mage_fits(entra: RunningEmulator, tmp_path: Path) -> None:
     assert all(one["problem"] is None for one in found["findings"])
 
 
-@pytest.mark.parametrize("change", _CHANGES)
-def test_a_mage_that_changed_does_not_start_half_hooked(
-    entra: RunningEmulator, tmp_path: Path, change: str
-) -> None:
-    """Where one hook no longer fits, check names it, and start refuses before Mage listens."""
-    module, statement = _CHANGES[change]
-    (tmp_path / "sitecustomize.py").write_text(
+def changed_mage(folder: Path, module: str, statement: str) -> dict[str, str]:
+    """Variables with which Mage's module has something done to it, as a later version might."""
+    (folder / "sitecustomize.py").write_text(
         f"import wrapt\n\n\n@wrapt.when_imported({module!r})\ndef changed(module):\n    {statement}\n",
         "utf-8",
     )
-    settings = {"PYTHONPATH": str(tmp_path), "ENTRADA_PUBLIC_URL": "http://localhost:6789"}
+    return {"PYTHONPATH": str(folder), "ENTRADA_PUBLIC_URL": "http://localhost:6789"}
+
+
+def test_check_names_the_hook_that_no_longer_fits(entra: RunningEmulator, tmp_path: Path) -> None:
+    """A Mage without a function that we call: status 1; that one does not fit, most others do."""
+    settings = changed_mage(tmp_path, "mage_ai.authentication.oauth2", "del module.encode_token")
     told = entrada_mage(entra, tmp_path, "check", "--json", settings=settings)
     assert told.returncode == 1
     found = json.loads(told.stdout)
     assert found["fits"] is False
-    assert any(one["problem"] for one in found["findings"])
+    wrong = [one["hook"] for one in found["findings"] if one["problem"]]
+    assert "mage_ai.authentication.oauth2.encode_token" in wrong
+    assert len(wrong) < len(found["findings"]) / 2
+
+
+def test_a_mage_that_changed_does_not_start_half_hooked(entra: RunningEmulator, tmp_path: Path) -> None:
+    """A Mage whose table of providers moved: start refuses before there is a project or a server."""
+    settings = changed_mage(
+        tmp_path, "mage_ai.authentication.providers.constants", "del module.NAME_TO_PROVIDER"
+    )
     refused = entrada_mage(entra, tmp_path, "start", tmp_path / "project", settings=settings)
     assert refused.returncode == 1, refused.stdout
     assert "entrada mage check" in refused.stderr
     assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "project").exists()
 
 
 @pytest.mark.parametrize(
