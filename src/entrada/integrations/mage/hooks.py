@@ -219,7 +219,7 @@ def does_not_fit(findings: Sequence[Finding]) -> ConfigurationError:
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Importing Mage makes very many objects that stay; looking for garbage among them costs over half a second.
+    """Importing Mage makes very many objects that stay; looking for garbage among them takes half a second.
 
     Not looking pays for what we add to the start.
     """
