@@ -29,6 +29,8 @@ def started_linking(started_emulator: RunningEmulator) -> Iterator[Dstack]:
         "ENTRADA_ALLOWED_TENANTS": f"{CONTOSO_ID},{FABRIKAM_ID}",
         "ENTRADA_LINK_BY_EMAIL": "verified",
         "ENTRADA_GUESTS": "allow",
+        # Without the groups: with several tenants each would want its tenant's name before it.
+        "ENTRADA_DSTACK_PROJECTS": "",
     }
     with running_dstack(started_emulator, **settings) as running:
         yield running
