@@ -73,6 +73,14 @@ def test_mages_cookie_is_the_one_mages_script_can_remove(world: World) -> None:
     ]
 
 
+def test_signing_out_works_after_the_browser_was_closed(world: World) -> None:
+    """Our cookie lives as long as Mage's own may, is read by no script, and comes only from our pages."""
+    answer = world.sign_in("ada@contoso.test")
+    (cookie,) = [value for name, value in answer.headers if value.startswith("entrada_mage=")]
+    attributes = [part.strip() for part in cookie.split(";")[1:]]
+    assert attributes == ["Path=/", "HttpOnly", f"Max-Age={30 * 24 * 3600}", "SameSite=Lax"]
+
+
 def test_a_session_ends_at_the_absolute_limit(opened: Callable[..., World]) -> None:
     """Stock Mage gives thirty days; here the limit of sessions counts."""
     world = opened(ENTRADA_SESSION_ABSOLUTE="2h", ENTRADA_SESSION_IDLE="1h")

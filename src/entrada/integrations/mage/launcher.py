@@ -102,7 +102,10 @@ def build_routes(
         ConfigurationError: a setting cannot be carried out.
     """
     base_path = _base_path(mage.REQUESTS_BASE_PATH, "MAGE_REQUESTS_BASE_PATH")
-    callback_paths = [base_path + path for path in settings.callback_paths or [CALLBACK_PATH]]
+    callback_paths = [
+        path if path.startswith(f"{base_path}/") else base_path + path
+        for path in settings.callback_paths or [CALLBACK_PATH]
+    ]
     assert settings.public_url is not None
     host = settings.public_url.partition("://")[2]
     parts = build_parts(

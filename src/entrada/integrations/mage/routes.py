@@ -53,6 +53,8 @@ from entrada.web.sign_in_routes import PROMPTS
 SESSION_COOKIE = "entrada_mage"
 SIGN_OUT_HEADER = "entrada-sign-out"
 _LONGEST_HINT = 320
+_MAGES_COOKIE_LIFE = 30 * 24 * 3600
+"""In seconds; what Mage's own script gives its cookie."""
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _CONTEXT = "mage session"
 
@@ -101,9 +103,12 @@ class MageRoutes:
         return WebResponse(status=200, headers=headers, body=static_text("mage.js").encode())
 
     def session_cookie(self, request: WebRequest, token: str) -> str:
-        """Ours, unread by scripts: it finds the session at sign-out, when Mage's page has dropped its own."""
+        """Ours, unread by scripts: it finds the session at sign-out, when Mage's page has dropped its own.
+
+        It outlives the browser as Mage's does, or signing out after a restart would end nothing.
+        """
         sealed = self.session_sealer.seal(token.encode(), context=_CONTEXT)
-        return self._rules(request).set(SESSION_COOKIE, sealed, max_age_seconds=None)
+        return self._rules(request).set(SESSION_COOKIE, sealed, max_age_seconds=_MAGES_COOKIE_LIFE)
 
     def forget_session(self, request: WebRequest) -> None:
         """End the session this browser had, which another has just replaced."""
