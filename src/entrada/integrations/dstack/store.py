@@ -174,7 +174,7 @@ class DstackStore:
         """See `RecheckStore`."""
 
         def work(session: Session) -> None:
-            user = users.user_of(session, self.bridge.hooks, link.user_id)
+            user = users.user_of(session, self.bridge.hooks, link.user_id, hold=True)
             renewed = links.renew_link(
                 session.connection(), link, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at
             )
@@ -191,7 +191,7 @@ class DstackStore:
 
         def work(session: Session) -> bool:
             connection = session.connection()
-            user = users.user_of(session, self.bridge.hooks, link.user_id)
+            user = users.user_of(session, self.bridge.hooks, link.user_id, hold=True)
             by_hand = user is not None and not user.active and not users.is_shut_out(session, user)
             if not links.end_link(connection, link, because=because, now=now):
                 return False

@@ -32,22 +32,24 @@ LONGEST_EMAIL = 200
 _BY_HAND = "dstack"
 
 
-def user_of(session: Session, hooks: Hooks, user_id: str) -> DstackUser | None:
-    """The row, deleted ones included, held against other servers until the transaction ends."""
+def user_of(session: Session, hooks: Hooks, user_id: str, *, hold: bool = False) -> DstackUser | None:
+    """The row, deleted ones included. `hold` keeps other servers off it until the transaction ends.
+
+    Whoever holds a user and changes a link holds the user first: the other way round two servers end up
+    waiting for each other.
+    """
     model = hooks.UserModel
-    rows = session.execute(
-        select(model).where(model.id == uuid.UUID(user_id)).with_for_update(key_share=True)
-    )
-    return rows.scalar_one_or_none()
+    query = select(model).where(model.id == uuid.UUID(user_id))
+    return session.execute(query.with_for_update(key_share=True) if hold else query).scalar_one_or_none()
 
 
 def existing(session: Session, hooks: Hooks, user_id: str) -> DstackUser:
-    """As `user_of`.
+    """The row, held.
 
     Raises:
         LookupError: there is no such user any more.
     """
-    user = user_of(session, hooks, user_id)
+    user = user_of(session, hooks, user_id, hold=True)
     if user is None or user.deleted:
         raise LookupError(f"dstack has no user {user_id}")
     return user
@@ -101,6 +103,19 @@ async def create(
     Raises:
         IdentityAlreadyLinked: from `ride_along`; nothing was made.
     """
+    # dstack makes a pair of keys for each user: one try at a time for a person with several tabs.
+    async with bridge.alone_for(identity):
+        if await bridge.transaction(lambda s: links.find_link(s.connection(), identity)) is not None:
+            raise IdentityAlreadyLinked
+        return await _create(bridge, profile, identity, ride_along)
+
+
+async def _create(
+    bridge: Bridge,
+    profile: Profile,
+    identity: EntraIdentity,
+    ride_along: Callable[[Session, DstackUser], User],
+) -> User:
     hooks = bridge.hooks
     for name in names_for(profile, identity):
         made: list[User] = []
