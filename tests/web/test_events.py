@@ -93,9 +93,11 @@ def test_J1_no_field_of_the_list_is_for_a_secret() -> None:
 
 
 @pytest.mark.parametrize("event", list(Event))
-def test_refusals_are_warnings_and_the_rest_is_not(event: Event, caplog: pytest.LogCaptureFixture) -> None:
-    """What an administrator should look at stands out by its level."""
+def test_what_an_administrator_should_look_at_is_a_warning(
+    event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refusals, ended access and failed re-checks stand out by their level; the rest does not."""
     with caplog.at_level(logging.INFO, logger="entrada.events"):
         record(event)
     (entry,) = caplog.records
-    assert (entry.levelno == logging.WARNING) == event.value.endswith("refused")
+    assert (entry.levelno == logging.WARNING) == event.value.endswith(("refused", "ended", "failed"))
