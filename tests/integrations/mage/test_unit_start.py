@@ -14,9 +14,9 @@ import pytest
 
 from entrada.cli import main
 from entrada.errors import ConfigurationError
+from entrada.integrations.inside import Finding, Hook, look_at
 from entrada.integrations.mage import configuration, hooks
 from entrada.integrations.mage.addresses import base_path_of
-from entrada.integrations.mage.hooks import Finding, Hook
 from entrada.integrations.mage.routes import token_in
 from entrada.integrations.mage.store import check_interval
 from entrada.integrations.mage.words import words_of
@@ -161,11 +161,11 @@ def pretended() -> Iterator[types.ModuleType]:
 )
 def test_a_mage_that_changed_is_noticed(pretended: types.ModuleType, hook: Hook, problem: str | None) -> None:
     """Missing, renamed, with other parameters, or no longer doing what a hook stands on."""
-    assert hooks._look(hook)[1] == problem
+    assert look_at(hook)[1].problem == problem
 
 
 def test_a_module_that_is_gone_is_noticed() -> None:
-    problem = hooks._look(Hook(name="x", module="mage_that_is_not_there"))[1]
+    problem = look_at(Hook(name="x", module="mage_that_is_not_there"))[1].problem
     assert problem is not None
     assert "cannot be imported" in problem
 

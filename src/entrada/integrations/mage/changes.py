@@ -18,7 +18,8 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from entrada.integrations.mage.hooks import SERVER, Finding, Mage, does_not_fit
+from entrada.integrations.inside import Finding
+from entrada.integrations.mage.hooks import SERVER, Mage, does_not_fit
 
 
 def replace_providers(mage: Mage, replacements: Mapping[str, Any]) -> None:

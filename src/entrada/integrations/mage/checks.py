@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from entrada.integrations.inside import Finding
 from entrada.integrations.mage import hooks
-from entrada.integrations.mage.hooks import Finding
 
 
 @dataclass(frozen=True, kw_only=True)

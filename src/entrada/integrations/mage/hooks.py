@@ -10,16 +10,14 @@ Source: Mage 0.9.80, read and run.
 from __future__ import annotations
 
 import gc
-import importlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from entrada.errors import ConfigurationError
+from entrada.integrations.inside import Finding, Hook, Inside, look_at, version_of
 from entrada.integrations.mage.tables import MageTables
 
 TRIED_VERSIONS = ("0.9.80",)
@@ -34,16 +32,6 @@ DATABASE = frozenset(
 SERVER = "mage_ai.server.server"
 _MODELS = "mage_ai.orchestration.db.models.oauth"
 _RESOURCES = "mage_ai.api.resources"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hook:
-    """`has` are parameters of a function, or attributes of anything else; `uses` is what its code reads."""
-
-    name: str
-    module: str
-    has: Sequence[str] = ()
-    uses: Sequence[str] = ()
 
 
 HOOKS = (
@@ -123,25 +111,8 @@ PAGES_SPEAK_OF = (b'"oauth_token"', b'"current_user"', b"updateAsyncServer")
 """What Mage's own script holds, as far as our answers count on it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One hook as it was found. `problem` None: as expected."""
-
-    hook: str
-    problem: str | None
-
-
-class Mage:
+class Mage(Inside):
     """Mage's own parts by name, such as `mage.make_app`. Made by `find_mage`."""
-
-    def __init__(self, parts: Mapping[str, Any]) -> None:
-        self._parts = parts
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self._parts[name]
-        except KeyError:
-            raise AttributeError(f"{name} is not in the table of hooks") from None
 
     @property
     def tables(self) -> MageTables:
@@ -156,19 +127,15 @@ class Mage:
 
 
 def installed_version() -> str | None:
-    """Mage's version, or None if it is not installed."""
-    try:
-        return metadata.version("mage-ai")
-    except metadata.PackageNotFoundError:
-        return None
+    return version_of("mage-ai")
 
 
 def set_project(project: Path) -> None:
     """Tell Mage its project. Before anything else of it: its database's place depends on it."""
-    part, problem = _look(Hook(name="set_repo_path", module="mage_ai.settings.repo"))
-    if problem is not None:
-        raise does_not_fit([Finding(hook="set_repo_path", problem=problem)])
-    part(str(project.absolute()))
+    set_repo_path, finding = look_at(Hook(name="set_repo_path", module="mage_ai.settings.repo"))
+    if finding.problem is not None:
+        raise does_not_fit([finding])
+    set_repo_path(str(project.absolute()))
 
 
 def probe(only: frozenset[str] | None = None) -> tuple[Mapping[str, Any], Sequence[Finding]]:
@@ -178,9 +145,8 @@ def probe(only: frozenset[str] | None = None) -> tuple[Mapping[str, Any], Sequen
         for hook in HOOKS:
             if only is not None and hook.name not in only:
                 continue
-            part, problem = _look(hook)
-            parts[hook.name] = part
-            findings.append(Finding(hook=f"{hook.module}.{hook.name}", problem=problem))
+            parts[hook.name], finding = look_at(hook)
+            findings.append(finding)
     if only is None and parts.get("main") is not None:
         findings.append(Finding(hook="the built pages", problem=_look_at_pages(parts["main"])))
     if not any(finding.problem for finding in findings):
@@ -232,24 +198,6 @@ def _nothing_collected() -> Iterator[None]:
             gc.enable()
 
 
-def _look(hook: Hook) -> tuple[Any, str | None]:
-    try:
-        part = getattr(importlib.import_module(hook.module), hook.name)
-    except ImportError as error:
-        return None, f"cannot be imported ({error})"
-    except AttributeError:
-        return None, "is not there"
-    has = inspect.signature(part).parameters if inspect.isfunction(part) else None
-    for name in hook.has:
-        if (name not in has) if has is not None else not hasattr(part, name):
-            return part, f"has no {name}"
-    names = _names_read(part) if hook.uses else frozenset()
-    for name in hook.uses:
-        if name not in names:
-            return part, f"no longer uses {name}"
-    return part, None
-
-
 def _look_at_pages(main: Any) -> str | None:
     """Mage's own script keeps the token in this cookie, the person under this key, and signs out this way."""
     pages = Path(inspect.unwrap(main).__code__.co_filename).parent / "frontend_dist"
@@ -258,8 +206,3 @@ def _look_at_pages(main: Any) -> str | None:
         if not any(word in script for script in scripts):
             return f"say nothing of {word.decode()}"
     return None
-
-
-def _names_read(function: Any) -> frozenset[str]:
-    code = inspect.unwrap(function).__code__
-    return frozenset((*code.co_names, *code.co_varnames, *code.co_freevars))
