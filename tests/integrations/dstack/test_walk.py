@@ -21,7 +21,7 @@ from entrada.flows.pending import seal_pending, unseal_pending
 from entrada.flows.sealing import Sealer
 from integrations.dstack.conftest import EXTRA_URL, SECRET_KEY, NewPerson, NewVisitor
 from integrations.dstack.refusals import Watch, redemptions, users_of, words_of
-from integrations.dstack.visitor import CALLBACK, Visitor
+from integrations.dstack.visitor import CALLBACK, Visitor, is_dstacks_page
 from walks.visitor import query_of, with_query
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
@@ -143,6 +143,19 @@ def test_A4_replay(visitor: Visitor, pat: Any, emulator: RunningEmulator) -> Non
     for cookies in ({}, kept):
         visitor.jar.cookies.update(cookies)
         Watch(visitor, emulator).refused(visitor.complete())
+
+
+def test_A4_the_outcome_is_handed_over_once(visitor: Visitor, pat: Any, emulator: RunningEmulator) -> None:
+    """The token goes to dstack's page once: what that page asked for, asked again, gets nothing."""
+    visitor.begin()
+    given = query_of(visitor.approve_as(pat))
+    assert is_dstacks_page(visitor.open(visitor.coming_back, sec_fetch_site="cross-site"))
+    kept = dict(visitor.jar.cookies)
+    answer = {"code": given["code"], "state": given["state"]}
+    assert visitor.ask_to_complete(**answer).status_code == 200
+    for cookies in ({}, kept):
+        visitor.jar.cookies.update(cookies)
+        Watch(visitor, emulator).refused(visitor.ask_to_complete(**answer))
 
 
 def test_A5_same_answer_twice_at_once(visitor: Visitor, pat: Any, emulator: RunningEmulator) -> None:
