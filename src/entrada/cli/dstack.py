@@ -21,6 +21,7 @@ from typing import Any
 
 from entrada.errors import ConfigurationError, EntradaError
 from entrada.integrations.dstack import hooks
+from entrada.integrations.inside import Finding
 from entrada.settings import load_settings
 from entrada.settings_sources import default_file
 
@@ -110,9 +111,7 @@ def _note_on_settings() -> str:
     return ""
 
 
-def _print(
-    version: str, found: Sequence[hooks.Finding], problems: Sequence[str], notes: Sequence[str]
-) -> None:
+def _print(version: str, found: Sequence[Finding], problems: Sequence[str], notes: Sequence[str]) -> None:
     print(f"dstack {version}")
     for finding in found:
         print(f"  {_CROSS if finding.problem else _TICK}{finding.hook}")

@@ -15,6 +15,7 @@ from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.answers import failure_json, json_body
 from entrada.integrations.dstack.start import check_settings, in_dstacks_words
 from entrada.integrations.dstack.stop import stop
+from entrada.integrations.inside import Finding, Hook, look_at
 from entrada.settings import load_settings
 from entrada.web.messages import WebRequest
 
@@ -130,15 +131,15 @@ def test_supported_versions(version: str, supported: bool) -> None:
 
 def test_a_missing_or_changed_hook_is_found() -> None:
     """A hook that is gone, cannot be imported, or lost a parameter is a problem in words."""
-    fits = hooks.Hook(name="dumps", module="json", has=("obj", "indent"))
-    assert hooks._look_at(fits) == (json.dumps, None)
+    fits = Hook(name="dumps", module="json", has=("obj", "indent"))
+    assert look_at(fits) == (json.dumps, Finding(hook="json.dumps", problem=None))
     for hook, words in (
-        (hooks.Hook(name="dumps", module="json", has=("obj", "colour")), "lacks colour"),
-        (hooks.Hook(name="nothing", module="json"), "is not there"),
-        (hooks.Hook(name="x", module="no_such_module"), "cannot be imported"),
-        (hooks.Hook(name="JSONDecoder", module="json", has=("decode", "encode")), "lacks encode"),
+        (Hook(name="dumps", module="json", has=("obj", "colour")), "has no colour"),
+        (Hook(name="nothing", module="json"), "is not there"),
+        (Hook(name="x", module="no_such_module"), "cannot be imported"),
+        (Hook(name="JSONDecoder", module="json", has=("decode", "encode")), "has no encode"),
     ):
-        assert words in (hooks._look_at(hook)[1] or "")
+        assert words in (look_at(hook)[1].problem or "")
 
 
 @pytest.mark.parametrize(

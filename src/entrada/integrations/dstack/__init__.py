@@ -12,7 +12,7 @@
     recheck             the background look at everyone who signed in
     entra_only, label   the switch, and the words on the button
     start, stop         from settings to a server with sign-in; how a wrong one is stopped
-    plugin, asgi        the two ways in
+    plugin              the way in that dstack loads
 
 Importing this imports nothing of dstack: `entrada dstack check` has to run without it, too.
 """
@@ -32,9 +32,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         if name == "app":
-            from entrada.integrations.dstack.asgi import app
+            from entrada.integrations.dstack.start import application
 
-            return app
+            return application()
         from entrada.integrations.dstack.plugin import EntradaPlugin
     except ImportError as missing:
         from entrada.errors import ConfigurationError

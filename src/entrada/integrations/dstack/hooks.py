@@ -10,27 +10,17 @@ Source: dstack 0.22.5, 0.22.1 and 0.21.5, read and run.
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import resources
 from typing import Any
 
 from entrada.errors import ConfigurationError
+from entrada.integrations.inside import Finding, Hook, Inside, look_at, version_of
 
 OLDEST_VERSION = (0, 21, 0)
 _INSIDE = "dstack._internal"
 _SERVER = f"{_INSIDE}.server"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hook:
-    """`has` are the parameters of a function, or the attributes of anything else."""
-
-    name: str
-    module: str
-    has: Sequence[str] = ()
 
 
 HOOKS = (
@@ -73,33 +63,12 @@ HOOKS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One hook as it was found. `problem` None: as expected."""
-
-    hook: str
-    problem: str | None
-
-
-class Hooks:
+class Hooks(Inside):
     """dstack's own parts by name, such as `hooks.create_user`. Made by `find_hooks`."""
-
-    def __init__(self, parts: Mapping[str, Any]) -> None:
-        self._parts = parts
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self._parts[name]
-        except KeyError:
-            raise AttributeError(f"{name} is not in the table of hooks") from None
 
 
 def installed_version() -> str | None:
-    """dstack's version, or None if it is not installed."""
-    try:
-        return metadata.version("dstack")
-    except metadata.PackageNotFoundError:
-        return None
+    return version_of("dstack")
 
 
 def is_supported(version: str) -> bool:
@@ -110,7 +79,7 @@ def is_supported(version: str) -> bool:
 def findings() -> Sequence[Finding]:
     """Every hook, looked at. Loads dstack's server, which takes seconds the first time."""
     _set_up_process()
-    return [Finding(hook=f"{hook.module}.{hook.name}", problem=_look_at(hook)[1]) for hook in HOOKS]
+    return [look_at(hook)[1] for hook in HOOKS]
 
 
 def find_hooks() -> Hooks:
@@ -127,8 +96,8 @@ def find_hooks() -> Hooks:
             hint=f'Install dstack {oldest} or newer: pip install -U "dstack[server]"',
         )
     _set_up_process()
-    found = {hook.name: _look_at(hook) for hook in HOOKS}
-    problems = [f"{name} {problem}" for name, (_, problem) in found.items() if problem]
+    found = {hook.name: look_at(hook) for hook in HOOKS}
+    problems = [f"{name} {finding.problem}" for name, (_, finding) in found.items() if finding.problem]
     if problems:
         raise ConfigurationError(
             f"dstack {version} is different inside from what this plug-in knows: {'; '.join(problems)}.",
@@ -184,23 +153,3 @@ def _set_up_process() -> None:
         return
     if not bootstrap.is_process_set_up():
         bootstrap.set_up_process()
-
-
-def _look_at(hook: Hook) -> tuple[Any, str | None]:
-    try:
-        part = getattr(importlib.import_module(hook.module), hook.name)
-    except ImportError as missing:
-        return None, f"cannot be imported ({missing})"
-    except AttributeError:
-        return None, "is not there"
-    present = _has(part)
-    lacking = [name for name in hook.has if name not in present]
-    return part, f"lacks {', '.join(lacking)}" if lacking else None
-
-
-def _has(part: Any) -> set[str]:
-    """Parameters of a function, fields and attributes of a class."""
-    if inspect.isclass(part):
-        fields = getattr(part, "model_fields", None) or getattr(part, "__fields__", None) or {}
-        return {*dir(part), *fields}
-    return set(inspect.signature(part).parameters)

@@ -29,7 +29,7 @@ from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.recheck import start_rechecks
 from entrada.integrations.dstack.roles import roles_of
 from entrada.integrations.dstack.routes import DstackRoutes
-from entrada.integrations.dstack.stop import stop
+from entrada.integrations.dstack.stop import StartRefused, stop
 from entrada.integrations.dstack.store import DstackStore
 from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
 from entrada.integrations.parts import build_parts
@@ -82,6 +82,22 @@ def register() -> None:
         raise stop(error) from None
     prepared.hooks.register_on_startup_hook(prepared.switch_on)
     _registered.append(prepared)
+
+
+def application() -> Any:
+    """dstack's server with sign-in as an ASGI application, for those who run uvicorn themselves.
+
+    Needs no entry in config.yml, so people can sign in from the very first start; one that is there does no
+    harm.
+
+    Raises:
+        SystemExit: the server must not start; the sentence says why, and no calls around it.
+    """
+    try:
+        register()
+    except StartRefused as refused:
+        raise SystemExit(str(refused)) from None
+    return dstack_hooks.stock_application()
 
 
 def prepare() -> Prepared:
