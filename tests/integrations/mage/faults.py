@@ -40,7 +40,7 @@ def login_csrf(desk: Desk, context: BrowserContext) -> str:
     token = desk.foreign_graph_token("mallory@fabrikam.test")
     tab = context.new_page()
     tab.goto(f"{desk.mage.site}/sign-in?provider=active_directory&access_token={quote(token)}")
-    user = desk.behind(pages.session_within(tab, seconds=5))
+    user = desk.behind(pages.session_after_arrival(context, tab, desk))
     return user.username if user else ""
 
 

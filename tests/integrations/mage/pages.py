@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from playwright.sync_api import TimeoutError
-
 from integrations.mage.desk import Desk
 
 if TYPE_CHECKING:
@@ -24,13 +22,14 @@ def session_of(context: BrowserContext, desk: Desk) -> str:
     return str(named[0].get("value") or "") if named else ""
 
 
-def session_within(tab: Tab, *, seconds: float) -> str:
-    """The session cookie that Mage's script sets in this page within that time, or nothing."""
-    found = "() => (document.cookie.match(/oauth_token=([^;]+)/) || [])[1]"
-    try:
-        return str(tab.wait_for_function(found, timeout=seconds * 1000).json_value())
-    except TimeoutError:
-        return ""
+def session_after_arrival(context: BrowserContext, tab: Tab, desk: Desk) -> str:
+    """The session that this browser has once nothing in the address asks for one any more, or nothing."""
+    tab.wait_for_function(
+        "() => document.cookie.includes('oauth_token=') || !location.search.includes('access_token')"
+    )
+    tab.get_by_text(BUTTON).or_(tab.get_by_text("Pipeline run metrics")).first.wait_for()
+    tab.wait_for_load_state("networkidle")
+    return session_of(context, desk)
 
 
 def press_the_button(tab: Tab, desk: Desk, *, path: str = "/sign-in") -> None:

@@ -185,6 +185,22 @@ def test_an_unverified_address_links_nobody(moved: Moved) -> None:
     assert user is None or user.user_id != made
 
 
+def test_a_link_taken_back_ends_its_sessions(moved: Moved) -> None:
+    """`entrada mage unlink`: the person is out at once, and listed by `links` no more."""
+    person = moved.desk.entra.add_person("vic@contoso.test", roles=["Viewer"])
+    session = moved.desk.sign_in("vic@contoso.test")
+    assert moved.desk.opens(session)
+    home = moved.desk.mage.home
+    project = ("--project", home / "project")
+    listed = entrada_mage(moved.desk.entra, home, "links", "--json", *project)
+    assert person.object_id in listed.stdout, listed.stderr
+    told = entrada_mage(moved.desk.entra, home, "unlink", "--object-id", person.object_id, *project)
+    assert told.returncode == 0, told.stderr
+    assert not moved.desk.opens(session)
+    listed = entrada_mage(moved.desk.entra, home, "links", "--json", *project)
+    assert person.object_id not in listed.stdout
+
+
 # --- the other half of the settings ---
 
 

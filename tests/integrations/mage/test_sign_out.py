@@ -57,6 +57,26 @@ def test_a_guessed_sid_ends_nothing(desk: Desk) -> None:
     assert desk.opens(session)
 
 
+def test_whoever_comes_next_is_nobody_else(desk: Desk) -> None:
+    """Mage remembers sessions by their number in the database: the number of one that ended is not given out
+    again, or the next person would be taken for the last. Asked of Mage itself, not of its database.
+    """
+    for _ in range(3):
+        with desk.person() as browser:
+            first = desk.sign_in("ed@contoso.test", browser=browser)
+            assert desk.opens(first)
+            assert desk.signs_out(browser).status_code == 200
+        with desk.person() as browser:
+            second = desk.sign_in("vi@contoso.test", browser=browser)
+            user = desk.user_called("vi@contoso.test")
+            assert user is not None
+            with desk.api(second) as api:
+                held = api.get("/api/oauth_access_tokens").json()["oauth_access_tokens"]
+            assert {one["user_id"] for one in held} == {user.user_id}
+            desk.signs_out(browser)
+        assert not desk.opens(first)
+
+
 def test_another_site_cannot_sign_people_out(desk: Desk) -> None:
     """A form or script elsewhere that calls Mage's sign-out ends no session."""
     with desk.person() as browser:

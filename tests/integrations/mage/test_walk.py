@@ -72,6 +72,16 @@ def test_what_is_asked_of_entra(desk: Desk) -> None:
     assert "code_verifier" in token.form
 
 
+def test_no_code_is_in_the_log(desk: Desk) -> None:
+    """Mage's access log has the path of Entra's answer, and neither its code nor its state."""
+    before = len(desk.mage.log)
+    assert desk.sign_in("ed@contoso.test")
+    written = desk.mage.log[before:]
+    assert "/oauth" in written
+    assert "code=" not in written
+    assert "state=" not in written
+
+
 def test_a03_an_answer_belongs_to_the_browser_that_asked(desk: Desk) -> None:
     """A3: an attacker's unfinished sign-in, finished in the victim's browser, signs nobody in."""
     with desk.person() as attacker, desk.person() as victim:

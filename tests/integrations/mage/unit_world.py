@@ -157,10 +157,14 @@ class World:
             )
 
     def tokens(self) -> dict[str, int]:
-        """Token → user, those of the pages alone."""
+        """Token → user, those of the pages alone that have not ended."""
         with self.store.engine.begin() as connection:
             rows = connection.execute(select(tables.access_tokens)).all()
-        return {row.token: row.user_id for row in rows if row.oauth2_application_id == 1}
+        return {
+            row.token: row.user_id
+            for row in rows
+            if row.oauth2_application_id == 1 and not row.token.startswith("entrada-ended-")
+        }
 
     def key(self, number: int) -> UserId:
         with self.store.engine.begin() as connection:

@@ -1,7 +1,9 @@
-"""Mage's sessions: rows of tokens. Opened by a sign-in with Entra; ended by deleting the row.
+"""Mage's sessions: rows of tokens. Opened by a sign-in with Entra; ended by giving the row another text.
 
-A row that is gone ends the session at once, also in a server that still holds the row in memory: Mage looks
-every token up by its text. Tokens that people keep for Git belong to other applications and stay.
+Mage looks every token up by its text, so the old one ends at once, also in a server that still holds the row
+in memory. The row itself stays: SQLite gives the number of a last row that is deleted to the next one, and
+Mage, which remembers rows by their number, would take the next person for the last.
+Tokens that people keep for Git belong to other applications and stay.
 Every function is inside the caller's transaction.
 
 Source: Mage 0.9.80, authentication/oauth2.py and api/utils.py.
@@ -14,7 +16,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, String, cast, delete, insert, literal, select, update
 
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.integrations.mage import tables as ours
@@ -28,6 +30,8 @@ from entrada.integrations.mage.tables import (
 )
 
 _AT_ONCE = 500
+_ENDED = "entrada-ended-"
+_LONG_AGO = datetime(1970, 1, 2)  # as Mage writes times
 _ENTRA_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
@@ -93,11 +97,12 @@ def open_session(
 def end_session(connection: Connection, tables: MageTables, token: str) -> EndedSession | None:
     """The session of this token, ended; None if there was none."""
     tokens = tables.access_tokens
-    was_there = connection.execute(
-        delete(tokens).where(
-            tokens.c.token == token, tokens.c.oauth2_application_id == application_id(connection, tables)
-        )
-    ).rowcount
+    was_there = _end(
+        connection,
+        tables,
+        tokens.c.token == token,
+        tokens.c.oauth2_application_id == application_id(connection, tables),
+    )
     row = connection.execute(
         select(ours.sessions).where(ours.sessions.c.token_hash == hash_of(token))
     ).one_or_none()
@@ -122,7 +127,7 @@ def end_by_entra_session(connection: Connection, tables: MageTables, entra_sessi
     held = connection.execute(select(tokens.c.id, tokens.c.token).where(tokens.c.user_id.in_(numbers)))
     ids = [row.id for row in held if hash_of(row.token or "") in hashes]
     if ids:
-        connection.execute(delete(tokens).where(tokens.c.id.in_(ids)))
+        _end(connection, tables, tokens.c.id.in_(ids))
     connection.execute(delete(ours.sessions).where(ours.sessions.c.token_hash.in_(hashes)))
     return len(ids)
 
@@ -130,12 +135,12 @@ def end_by_entra_session(connection: Connection, tables: MageTables, entra_sessi
 def end_of_user(connection: Connection, tables: MageTables, user_number: int) -> int:
     """End every session of a user, however it was opened; how many there were."""
     tokens = tables.access_tokens
-    ended = connection.execute(
-        delete(tokens).where(
-            tokens.c.user_id == user_number,
-            tokens.c.oauth2_application_id == application_id(connection, tables),
-        )
-    ).rowcount
+    ended = _end(
+        connection,
+        tables,
+        tokens.c.user_id == user_number,
+        tokens.c.oauth2_application_id == application_id(connection, tables),
+    )
     connection.execute(delete(ours.sessions).where(ours.sessions.c.user_id.startswith(f"{user_number}@")))
     return ended
 
@@ -146,7 +151,10 @@ def end_foreign(connection: Connection, tables: MageTables, *, kept: frozenset[s
     rows = connection.execute(
         select(tokens.c.id.label("token_id"), tokens.c.token, users.c.email, users.c.username)
         .outerjoin(users, users.c.id == tokens.c.user_id)
-        .where(tokens.c.oauth2_application_id == application_id(connection, tables))
+        .where(
+            tokens.c.oauth2_application_id == application_id(connection, tables),
+            ~tokens.c.token.startswith(_ENDED),
+        )
     ).all()
     ours_hashes = set(connection.execute(select(ours.sessions.c.token_hash)).scalars())
     ids = [
@@ -155,8 +163,19 @@ def end_foreign(connection: Connection, tables: MageTables, *, kept: frozenset[s
         if hash_of(row.token or "") not in ours_hashes and not is_named(row, kept)
     ]
     for start in range(0, len(ids), _AT_ONCE):
-        connection.execute(delete(tokens).where(tokens.c.id.in_(ids[start : start + _AT_ONCE])))
+        _end(connection, tables, tokens.c.id.in_(ids[start : start + _AT_ONCE]))
     return len(ids)
+
+
+def _end(connection: Connection, tables: MageTables, *which: ColumnElement[bool]) -> int:
+    """Give each of these rows a text of its own that nobody has, as they must differ; how many they were."""
+    tokens = tables.access_tokens
+    nobodys = literal(f"{_ENDED}{secrets.token_urlsafe(32)}-", String) + cast(tokens.c.id, String)
+    return connection.execute(
+        update(tokens)
+        .where(*which, ~tokens.c.token.startswith(_ENDED))
+        .values(token=nobodys, expires=_LONG_AGO)
+    ).rowcount
 
 
 def forget_expired(connection: Connection, *, now: datetime) -> None:
