@@ -123,3 +123,24 @@ def test_a_hanging_request_is_listed_when_it_comes(entra: Entra, http: httpx.Cli
         http.get(entra.url("discovery/v2.0/keys"), timeout=0.2)
     http.get(entra.url("discovery/v2.0/keys"))
     assert [(one.endpoint, one.status) for one in entra.emulator.requests] == [("keys", 0), ("keys", 200)]
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"], ids=["target", "header", "headers"]
+)
+def test_a_head_without_end_is_refused(say: Say, head: bytes) -> None:
+    """A client that goes on and on gets 431, and does not fill the memory."""
+    more = b"X: y\r\n" * 11_000 if head.endswith(b"1.1\r\n") else b"a" * 66_000
+    assert say(head, more)[0][0] == 431
+
+
+def test_a_large_body_is_no_large_head(say: Say) -> None:
+    """Only the head is measured so; a body has a limit of its own."""
+    body = b"a=" + b"b" * 70_000
+    request = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s" % (
+        TOKEN,
+        FORM,
+        len(body),
+        body,
+    )
+    assert say(request[:60_000], request[60_000:])[0][0] == 400

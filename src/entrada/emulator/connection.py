@@ -2,7 +2,8 @@
 
 No web server stands in between: signing is to stay the only expensive step of a token, and the start quick.
 Requests of one connection are answered in their order, one at a time.
-Refuses what is not HTTP (400) and knows no protocol to upgrade to.  Source: RFC 9110, RFC 9112.
+Refuses what is not HTTP (400) or has a head without end (431), and knows no protocol to upgrade to.
+Source: RFC 9110, RFC 9112; RFC 6585, section 5.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .wire_faults import DropConnection
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _NO_CONTENT = 204
+_MAX_HEAD_BYTES = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
@@ -59,9 +61,14 @@ class Connection(asyncio.Protocol):
                 data = self._fed(data)
         except httptools.HttpParserError:
             self._send(Response(status=400, body=b"This is not HTTP."), method="", last=True)
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self._send(
+                Response(status=431, body=b"The head of this request is too large."), method="", last=True
+            )
 
     def _fed(self, data: bytes) -> bytes:
         """What is still to be read: something only behind a request that asked for another protocol."""
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -76,7 +83,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Called by the parser, as are the next ones: a request begins."""
-        self._target, self._body = b"", b""
+        self._target, self._body, self._head_bytes = b"", b"", 0
         self._headers: dict[str, str] = {}
 
     def on_url(self, part: bytes) -> None:
@@ -92,17 +99,19 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Let a client that asks first send its body."""
+        self._head_bytes = 0
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         """A part of the body; of one that is too large enough is kept to see that it is."""
+        self._head_bytes = 0
         if len(self._body) <= MAX_BODY_BYTES:
             self._body += part
 
     def on_message_complete(self) -> None:
         """The request is whole: answer it, when those before it are answered."""
-        parser = self._parser
+        parser, self._head_bytes = self._parser, 0
         path, _, query = self._target.decode("latin-1").partition("?")
         request = Request(
             method=parser.get_method().decode("latin-1"),
