@@ -79,11 +79,12 @@ class Connection(asyncio.Protocol):
 
     def _read_anew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
+        self._head_bytes = 0
         self.on_message_begin()
 
     def on_message_begin(self) -> None:
         """Called by the parser, as are the next ones: a request begins."""
-        self._target, self._body, self._head_bytes = b"", b"", 0
+        self._target, self._body = b"", b""
         self._headers: dict[str, str] = {}
 
     def on_url(self, part: bytes) -> None:
