@@ -1,7 +1,6 @@
 """Every other way into Mage: who may still use it.
 
-Before: a token of a provider that Mage does not know opens nothing. Stock Mage skips the look-up there and
-believes the e-mail address that came along.
+Before: whoever brings a token of a provider that is none, or is ours to answer for, opens nothing.
 After Mage has checked a password: nobody whose access Entra has ended; and where only Entra counts, nobody
 but the owners named for an emergency.
 
