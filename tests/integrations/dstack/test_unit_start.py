@@ -84,9 +84,14 @@ def test_the_sentence_replaces_the_calls(caplog: pytest.LogCaptureFixture) -> No
         ("/auth/entra/start?prompt=login", "/auth/entra/start?prompt=login"),
     ],
 )
-def test_no_code_in_uvicorns_access_log(path: str, written: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_code_in_uvicorns_access_log(
+    path: str, written: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The address with the code is logged without its query; every other address is as it was."""
     logger = logging.getLogger("uvicorn.access")
+    # A uvicorn of another test's in this process may have set it up in its own way.
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
     keep_codes_out()
     try:
         with caplog.at_level(logging.INFO, logger="uvicorn.access"):
