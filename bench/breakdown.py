@@ -22,6 +22,8 @@ from bench.peers import entrada_environment
 from bench.provider import Provider
 from entrada.entra.application import EntraApplication
 from entrada.entra.pooled_transport import PooledTransport
+from entrada.flows.groups import GroupFinder
+from entrada.flows.identification import Identification
 from entrada.flows.sign_in import SignIn
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
@@ -33,11 +35,11 @@ STEPS: tuple[tuple[str, type, str], ...] = (
     ("authorization request (MSAL)", EntraApplication, "begin"),
     ("pending sign-in: seal", PendingCookies, "keep"),
     ("pending sign-in: open", PendingCookies, "find"),
-    ("answer taken once (SQLite)", SignIn, "_take"),
+    ("answer taken once (SQLite)", Identification, "_take"),
     ("code redeemed (MSAL)", EntraApplication, "redeem"),
     ("  of it HTTPS", PooledTransport, "send"),
-    ("ID token verified", SignIn, "_verify"),
-    ("groups", SignIn, "_find_groups"),
+    ("ID token verified", Identification, "_verify"),
+    ("groups", GroupFinder, "of_person"),
     ("account (SQLite)", SignIn, "_admit"),
     ("session (SQLite)", SignIn, "_open_session"),
 )

@@ -10,24 +10,23 @@ import json
 import sys
 from pathlib import Path
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from entrada.emulator import start
+from entrada.emulator.connection import Connection
 
 made = 0
 
 
 def count_connections() -> None:
     """A protocol's `connection_made` is called once for each TLS handshake that succeeded."""
-    original = HttpToolsProtocol.connection_made
+    original = Connection.connection_made
 
-    def counted(self: HttpToolsProtocol, transport: asyncio.Transport) -> None:
+    def counted(self: Connection, transport: asyncio.Transport) -> None:
         global made
         if transport.get_extra_info("sslcontext") is not None:
             made += 1
         original(self, transport)
 
-    HttpToolsProtocol.connection_made = counted  # type: ignore[method-assign]
+    Connection.connection_made = counted  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
