@@ -92,6 +92,7 @@ def test_no_code_in_uvicorns_access_log(
     # A uvicorn of another test's in this process may have set it up in its own way.
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "disabled", False)
     keep_codes_out()
     try:
         with caplog.at_level(logging.INFO, logger="uvicorn.access"):
