@@ -57,10 +57,9 @@ def project_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_vectors(project_root: Path) -> Path | None:
-    """The public test vectors that lie beside some checkouts, or None."""
-    beside = project_root.parent / "shared" / "vectors"
-    return beside if beside.is_dir() else None
+def vectors_directory(project_root: Path) -> Path:
+    """The public test vectors; the README there says whose they are."""
+    return project_root / "tests" / "vectors"
 
 
 @pytest.fixture

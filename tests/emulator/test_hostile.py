@@ -22,22 +22,22 @@ OWN = ("//evil.example", "https://evil.example/", "/\\evil.example", "javascript
        "http://[::1]/oauth", "http://127.0.0.1:5000/oauth", "http://ⓛocalhost/oauth")  # fmt: skip
 
 
-def _payloads(vectors: Path | None) -> list[str]:
-    listed: list[str] = json.loads((vectors / "open-redirects.json").read_text("utf-8")) if vectors else []
+def _payloads(vectors: Path) -> list[str]:
+    listed: list[str] = json.loads((vectors / "open-redirects.json").read_text("utf-8"))
     return sorted({form for one in [*OWN, *listed] for form in (one, unquote(one), unquote(unquote(one)))})
 
 
-def test_no_payload_is_a_registered_redirect_uri(shared_vectors: Path | None) -> None:
+def test_no_payload_is_a_registered_redirect_uri(vectors_directory: Path) -> None:
     """I4: raw, decoded once and twice, none passes the comparison."""
     registered = tuple(f"http://localhost{path}" for path in (*REDIRECT_PATHS, *POST_LOGOUT_PATHS))
-    for payload in _payloads(shared_vectors):
+    for payload in _payloads(vectors_directory):
         assert not is_registered(payload, registered), payload
         assert not is_registered(f"http://localhost:5000{payload}", registered), payload
 
 
-def test_no_payload_moves_a_browser(entra: Entra, shared_vectors: Path | None) -> None:
+def test_no_payload_moves_a_browser(entra: Entra, vectors_directory: Path) -> None:
     """I4: authorize and sign-out never answer with a Location for an unregistered address."""
-    payloads = [p for p in _payloads(shared_vectors) if "\x00" not in p][::3] + list(OWN)
+    payloads = [p for p in _payloads(vectors_directory) if "\x00" not in p][::3] + list(OWN)
     for payload in payloads:
         page = entra.authorize(redirect_uri=payload, login_hint="ada@contoso.test", _emulator_approve="1")
         assert "location" not in page.headers, payload

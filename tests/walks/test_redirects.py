@@ -80,9 +80,9 @@ def test_the_judge_judges(node_path: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def payloads(shared_vectors: Path | None) -> list[str]:
-    """Ours, and the public lists where they are at hand; raw, decoded once and decoded twice."""
-    public = json.loads((shared_vectors / "open-redirects.json").read_text("utf-8")) if shared_vectors else []
+def payloads(vectors_directory: Path) -> list[str]:
+    """Ours and the public lists; raw, decoded once and decoded twice."""
+    public = json.loads((vectors_directory / "open-redirects.json").read_text("utf-8"))
     forms = (form for raw in (*OWN_PAYLOADS, *public) for form in (raw, unquote(raw), unquote(unquote(raw))))
     return list(dict.fromkeys(forms))
 

@@ -84,12 +84,9 @@ process.stdin.on("end", () => {
 """
 
 
-def payloads(shared_vectors: Path | None) -> list[str]:
-    """The public lists, where they lie beside the checkout, and our excerpt; raw, decoded once and twice."""
-    listed = list(OWN_EXCERPT)
-    vectors = shared_vectors / "open-redirects.json" if shared_vectors else None
-    if vectors and vectors.is_file():
-        listed += json.loads(vectors.read_text("utf-8"))
+def payloads(vectors_directory: Path) -> list[str]:
+    """The public lists and our excerpt; raw, decoded once and twice."""
+    listed = OWN_EXCERPT + json.loads((vectors_directory / "open-redirects.json").read_text("utf-8"))
     return [text for payload in listed for text in (payload, unquote(payload), unquote(unquote(payload)))]
 
 
@@ -118,9 +115,9 @@ def test_the_judge_knows_an_open_redirect(node_path: str) -> None:
     ]
 
 
-def test_E1_no_payload_leaves_the_origin(node_path: str, shared_vectors: Path | None) -> None:
+def test_E1_no_payload_leaves_the_origin(node_path: str, vectors_directory: Path) -> None:
     """Of every payload, raw and decoded once and twice, the path that is allowed stays on the origin."""
-    allowed = [safe_next_path(payload, own_prefix="/auth") for payload in payloads(shared_vectors)]
+    allowed = [safe_next_path(payload, own_prefix="/auth") for payload in payloads(vectors_directory)]
     bases = [f"{PUBLIC_URL}/auth/entra/callback?code=x", f"{PUBLIC_URL}//double", PUBLIC_URL]
     assert off_origin(node_path, allowed, bases) == []
 
@@ -131,12 +128,12 @@ def queries(payload: str) -> list[str]:
     return [f"next={raw}", urlencode({"next": payload}, errors="replace")]
 
 
-def test_E1_no_location_leaves_the_origin(node_path: str, shared_vectors: Path | None) -> None:
+def test_E1_no_location_leaves_the_origin(node_path: str, vectors_directory: Path) -> None:
     """With a session, the sign-in page redirects to `next`: whatever that says, the origin stays."""
     browser = new_browser()
     browser.sign_in()
     locations = []
-    for payload in payloads(shared_vectors):
+    for payload in payloads(vectors_directory):
         for query in queries(payload):
             got = browser.auth.handle(
                 WebRequest(
@@ -165,11 +162,11 @@ def test_E1_the_whole_walk_lands_on_this_origin(node_path: str) -> None:
     assert off_origin(node_path, landed) == []
 
 
-def test_E1_a_protected_page_with_a_hostile_path_stays(node_path: str, shared_vectors: Path | None) -> None:
+def test_E1_a_protected_page_with_a_hostile_path_stays(node_path: str, vectors_directory: Path) -> None:
     """A visit to a hostile path without a session leads to the sign-in page, and from there nowhere else."""
     browser = new_browser()
     locations = []
-    for payload in payloads(shared_vectors):
+    for payload in payloads(vectors_directory):
         request = WebRequest(method="GET", path=f"/{payload.lstrip('/')}", headers=PAGE_VISIT)
         locations.append(location_of(browser.auth.challenge(request)))
         locations.append(_landing(browser, locations[-1]))
