@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from bench.browser import PAGE_VISIT, Browser
 from bench.peers import entrada_environment
 from bench.provider import Provider
+from entrada.build import build_auth_routes
 from entrada.entra.application import EntraApplication
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.groups import GroupFinder
@@ -27,7 +28,6 @@ from entrada.flows.identification import Identification
 from entrada.flows.sign_in import SignIn
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
-from entrada.web.build import build_auth_routes
 from entrada.web.messages import WebRequest
 from entrada.web.pending_cookies import PendingCookies
 

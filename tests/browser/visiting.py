@@ -21,13 +21,13 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Request, Response
 from playwright.sync_api import Page as Tab
 
+from entrada.build import build_auth_routes
 from entrada.cli.sample_app import SAMPLE_ROUTES
 from entrada.cli.serve import listen, server_config
 from entrada.emulator import RunningEmulator
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
-from entrada.web.build import build_auth_routes
 
 BUTTON = "Sign in with Microsoft Entra ID"
 SESSION_COOKIE = "entrada_session"

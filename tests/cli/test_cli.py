@@ -16,8 +16,7 @@ from entrada import __version__
 from entrada.cli import COMMANDS, main, serve
 from entrada.cli.serve import _with_public_url, listen, server_config
 from entrada.errors import ConfigurationError
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import aliases_of, native_name
+from entrada.settings import Settings, aliases_of, load_settings, native_name
 
 
 @pytest.fixture(autouse=True)

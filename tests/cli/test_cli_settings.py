@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from entrada.cli import main
 from entrada.cli.settings import MASK, _masked, _shown, reference
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import aliases_of, native_name
+from entrada.settings import Settings, aliases_of, load_settings, native_name
 
 SECRET = "hush~hush.hush-hush_hush"
 

@@ -23,15 +23,14 @@ import uvicorn
 
 from docs.pages import Block, all_blocks, blocks
 from entrada import cli
+from entrada.build import build_auth_routes
 from entrada.cli.serve import listen, server_config
 from entrada.cli.walkthrough import Browser, walk_through
 from entrada.emulator import RunningEmulator, start
 from entrada.entra.credential import ClientSecret
 from entrada.errors import ConfigurationError
 from entrada.flows.pending import MOST_PENDING, PENDING_LIFE
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import aliases_of
-from entrada.web.build import build_auth_routes
+from entrada.settings import Settings, aliases_of, load_settings
 from house.tools import ROOT
 
 REAL_TENANT = ROOT / "docs/how-to/sign-in-with-a-real-tenant.md"

@@ -16,7 +16,7 @@ from entrada.flows.pending import (
     tag_of,
     unseal_pending,
 )
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 from entrada.sessions.session import SessionId
 
 SEALER = Sealer([b"a key of thirty-two bytes or so, for tests"], purpose="pending sign-in")

@@ -30,10 +30,10 @@ from entrada.errors import EntraUnavailable
 from entrada.flows.groups import GroupFinder
 from entrada.flows.identification import Identification
 from entrada.flows.relying_party import RelyingParty
-from entrada.flows.sealing import Sealer
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
+from entrada.sealing import Sealer
 from entrada.sessions.session import SessionPolicy
 from entrada.sessions.store import SessionStore
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore

@@ -29,13 +29,13 @@ from sqlalchemy import (
 
 from entrada.accounts.admission import Newcomer, admit
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
+from entrada.build import ProductParts, build_parts
 from entrada.emulator import RunningEmulator
 from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.identification import Identified
 from entrada.integrations import links
 from entrada.integrations.links import Link
-from entrada.integrations.parts import ProductParts, build_parts
-from entrada.integrations.recheck import seal_sign_in
+from entrada.integrations.recheck import recheck_of, seal_sign_in
 from entrada.settings import load_settings
 
 ADDRESS = "http://localhost:8000"
@@ -249,7 +249,7 @@ class Shop:
     def recheck_when_due(self) -> int:
         """How many people were looked at, once the interval is over."""
         self.clock.ahead += self.parts.recheck_every
-        return self.parts.recheck(self.store).run()
+        return recheck_of(self.parts, self.store).run()
 
     def user_of(self, identified: Identified) -> User:
         user = self.store.find_by_identity(identified.newcomer.identity)

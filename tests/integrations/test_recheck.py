@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.build import build_parts
 from entrada.emulator import RunningEmulator, start
 from entrada.entra.authority import ObjectId
 from entrada.errors import AccountDisabled, ConfigurationError, TokenRefused
 from entrada.flows.identification import ends_access
-from entrada.flows.sealing import Sealer
 from entrada.integrations import links
-from entrada.integrations.parts import build_parts
-from entrada.integrations.recheck import unseal_sign_in
+from entrada.integrations.recheck import recheck_of, unseal_sign_in
+from entrada.sealing import Sealer
 from entrada.settings import load_settings
 from integrations.shop import ADDRESS, Shop, opened_shop
 
@@ -58,7 +58,7 @@ def shop(open_shop: OpenShop) -> Shop:
 def test_nobody_is_looked_at_before_the_interval_is_over(shop: Shop) -> None:
     """A fresh sign-in is not asked about again."""
     shop.sign_in("ada@contoso.test")
-    assert shop.parts.recheck(shop.store).run() == 0
+    assert recheck_of(shop.parts, shop.store).run() == 0
 
 
 def test_somebody_still_there_stays_and_is_due_again_later(shop: Shop) -> None:

@@ -25,6 +25,7 @@ from entra.tokens import private_key
 from entrada.build import (
     Stores,
     authority_of,
+    build_auth_routes,
     build_relying_party,
     callback_paths_of,
     credentials_of,
@@ -39,7 +40,6 @@ from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 from entrada.web.auth_routes import AuthRoutes
-from entrada.web.build import build_auth_routes
 from flows.world import FakeEntra, application
 
 GUID = "aaaabbbb-0000-cccc-1111-dddd2222eeee"

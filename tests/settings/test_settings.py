@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.errors import ConfigurationError
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import aliases_of, is_secret, native_name
+from entrada.settings import Settings, aliases_of, is_secret, load_settings, native_name
 
 GUID = "aaaabbbb-0000-cccc-1111-dddd2222eeee"
 OTHER_GUID = "99998888-7777-6666-5555-444433332222"

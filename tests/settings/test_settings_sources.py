@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from entrada.errors import ConfigurationError
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import FoundValues, aliases_of, default_file, native_name
+from entrada.settings import FoundValues, Settings, aliases_of, default_file, load_settings, native_name
 
 GUID = "aaaabbbb-0000-cccc-1111-dddd2222eeee"
 SECOND = "99998888-7777-6666-5555-444433332222"

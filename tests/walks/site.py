@@ -22,14 +22,14 @@ from starlette.routing import Route
 
 from entrada.accounts.identity import EntraIdentity, User
 from entrada.adapters.starlette import login_required, principal_of, roles_required
+from entrada.build import build_auth_routes
 from entrada.cli.serve import listen, server_config
+from entrada.clock import SystemClock
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
-from entrada.flows.clock import SystemClock
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
-from entrada.web.build import build_auth_routes
 
 ROLES = '{"Admin": "Admin", "Editor": "Editor", "Viewer": "Viewer"}'
 TABLES = ("entrada_user", "entrada_identity", "entrada_role_grant", "entrada_session")

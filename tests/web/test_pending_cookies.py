@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.flows.pending import MOST_PENDING, MOST_PENDING_CHARACTERS
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest
 from entrada.web.pending_cookies import MOST_REFUSALS, PendingCookies, Refusals
 from flows.world import KEY, Browser, FakeEntra, auth_routes, headers_of, location_of, new_browser

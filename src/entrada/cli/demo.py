@@ -21,6 +21,7 @@ from pathlib import Path
 
 import uvicorn
 
+from entrada.build import build_auth_routes
 from entrada.cli.sample_app import SAMPLE_ROUTES
 from entrada.cli.serve import listen, server_config
 from entrada.cli.walkthrough import walk_through
@@ -28,7 +29,6 @@ from entrada.emulator import EmulatorError, RunningEmulator, start
 from entrada.errors import ConfigurationError, StoreUnavailable
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
-from entrada.web.build import build_auth_routes
 
 ROLES = {"Admin": "Admin", "Editor": "Editor", "Viewer": "Viewer"}
 PEOPLE = (

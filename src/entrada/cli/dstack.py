@@ -22,8 +22,7 @@ from typing import Any
 from entrada.errors import ConfigurationError, EntradaError
 from entrada.integrations.dstack import hooks
 from entrada.integrations.inside import Finding
-from entrada.settings import load_settings
-from entrada.settings_sources import default_file
+from entrada.settings import default_file, load_settings
 
 _TICK, _CROSS = "ok      ", "MISSING "
 

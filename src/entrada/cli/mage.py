@@ -18,13 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.clock import SystemClock
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
-from entrada.flows.clock import SystemClock
 from entrada.integrations.mage import adopt, checks, hooks, launcher, linking
 from entrada.integrations.mage.store import MageStore
-from entrada.settings import load_settings
-from entrada.settings_sources import default_file
+from entrada.settings import default_file, load_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import uvicorn
 
+from entrada.build import build_auth_routes
 from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_app
-from entrada.settings import LOOPBACK_HOSTS, Settings, load_settings
-from entrada.settings_sources import default_file
-from entrada.web.build import build_auth_routes
+from entrada.settings import LOOPBACK_HOSTS, Settings, default_file, load_settings
 
 log = logging.getLogger("entrada")
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import (
+from entrada.settings import (
     FoundValues,
+    Settings,
     aliases_of,
     default_file,
     is_secret,
+    load_settings,
     native_name,
     unit_of,
 )

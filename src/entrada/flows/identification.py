@@ -21,6 +21,7 @@ from entrada.accounts.admission import Newcomer
 from entrada.accounts.email import is_in_domains
 from entrada.accounts.identity import EntraIdentity, Profile
 from entrada.accounts.roles import RoleMapping
+from entrada.clock import Clock
 from entrada.entra.aadsts import AadstsContext, admin_consent_url, read_entra_error
 from entrada.entra.application import EntraApplication, TokenError, TokenResponse
 from entrada.entra.authority import TenantId
@@ -38,7 +39,6 @@ from entrada.errors import (
     TokenRefused,
 )
 from entrada.flows.authorization_response import AuthorizationResponse
-from entrada.flows.clock import Clock
 from entrada.flows.groups import GroupFinder
 from entrada.flows.pending import PENDING_LIFE, PendingSignIn
 from entrada.sessions.session import SessionId

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from entrada.errors import ConfigurationError
-from entrada.flows.sealing import SMALLEST_KEY_BYTES
+from entrada.sealing import SMALLEST_KEY_BYTES
 
 
 def kept_key(path: Path) -> bytes:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 from entrada.sessions.session import SessionId
 
 PENDING_LIFE = timedelta(minutes=10)

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 
 from entrada.accounts.identity import User, UserId
 from entrada.accounts.store import AccountStore
+from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
-from entrada.flows.clock import Clock
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import CheckedSession, SessionCheck
 from entrada.flows.sign_in import SignedIn, SignIn

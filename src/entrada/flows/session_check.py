@@ -13,7 +13,7 @@ from datetime import datetime
 
 from entrada.accounts.principal import UserPrincipal, principal_of
 from entrada.accounts.store import AccountStore
-from entrada.flows.clock import Clock
+from entrada.clock import Clock
 from entrada.sessions.live import LiveSession, LiveSessions
 from entrada.sessions.session import Session, SessionPolicy
 from entrada.sessions.store import SessionStore

@@ -20,16 +20,14 @@ from typing import Protocol
 from entrada.accounts.admission import AdmissionPolicy, Newcomer, check_still_welcome
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User
 from entrada.accounts.roles import RolesSync
+from entrada.build import ProductParts
 from entrada.entra.claims import RememberedSignIn
 from entrada.entra.jws import RawRefreshToken
 from entrada.errors import AccountDisabled, EntradaError, EntraRefused, SignInError, Unavailable
+from entrada.events import Event, record
 from entrada.flows.identification import Identification, Identified, ends_access
-from entrada.flows.sealing import Sealer
 from entrada.integrations.links import Link
-from entrada.web.events import Event, record
-
-KEPT_SIGN_IN = "kept sign-in"
-"""The purpose of the sealer for what is kept of a sign-in."""
+from entrada.sealing import Sealer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +163,17 @@ class Recheck:
 
     def _now(self) -> datetime:
         return self.identification.clock.now()
+
+
+def recheck_of(parts: ProductParts, store: RecheckStore) -> Recheck:
+    """The re-check of a product's people, with what its settings say."""
+    return Recheck(
+        identification=parts.identification,
+        admission=parts.admission,
+        store=store,
+        sealer=parts.kept_sealer,
+        every=parts.recheck_every,
+    )
 
 
 def _because(error: EntradaError) -> str:

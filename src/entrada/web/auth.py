@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from entrada.errors import AdmissionRefused, EntradaError, PageNotFound, TooManyAttempts
+from entrada.events import Event, record
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
-from entrada.web.events import Event, record
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response, redirect
 from entrada.web.page_parts import Page
 from entrada.web.pages import Pages

@@ -19,7 +19,7 @@ from entrada.flows.pending import (
     tag_of,
     unseal_pending,
 )
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest
 
 _NAME = "entrada_pending_"

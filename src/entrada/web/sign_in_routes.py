@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from entrada.errors import EntradaError, EntraRefused, ResponseRefused, StateMissing, TooManyAttempts
+from entrada.events import Event, record
 from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.sign_in import ANSWERABLE_BY_A_PERSON
 from entrada.sessions.token import parse_session_token
 from entrada.web.auth import SESSION_COOKIE, Auth, page_response
-from entrada.web.events import Event, record
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.pending_cookies import MOST_REFUSALS
 from entrada.web.redirects import safe_next_path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from entrada.errors import RequestRefused
+from entrada.events import Event, record
 from entrada.web.auth import SESSION_COOKIE, Auth, page_response
-from entrada.web.events import Event, record
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.same_origin import require_same_origin
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from entrada.accounts.identity import UserId
-from entrada.flows.sealing import Sealer
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly, is_user_interface
+from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest
 
 RULES = CookieRules(secure=True)

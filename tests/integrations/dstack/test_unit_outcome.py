@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from entrada.accounts.identity import UserId
-from entrada.flows.sealing import Sealer
 from entrada.integrations.dstack.outcome import LIFE, PURPOSE, Outcomes
+from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest
 
 RULES = CookieRules(secure=True)

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from entrada.flows.authorization_response import LARGEST_STATE_CHARACTERS
-from entrada.flows.sealing import Sealer
 from entrada.integrations.dstack.state import PURPOSE, State, read_state, with_state, write_state
+from entrada.sealing import Sealer
 
 SEALER = Sealer([b"k" * 32], purpose=PURPOSE)
 TEXT = "s" * 43

@@ -18,7 +18,7 @@ from clients.dstack import Dstack
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import FABRIKAM_ID
 from entrada.flows.pending import seal_pending, unseal_pending
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 from integrations.dstack.conftest import EXTRA_URL, SECRET_KEY, NewPerson, NewVisitor
 from integrations.dstack.refusals import Watch, redemptions, users_of, words_of
 from integrations.dstack.visitor import CALLBACK, Visitor, is_dstacks_page

@@ -20,8 +20,7 @@ from entrada.integrations.mage.addresses import base_path_of
 from entrada.integrations.mage.routes import token_in
 from entrada.integrations.mage.store import check_interval
 from entrada.integrations.mage.words import words_of
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import FoundValues
+from entrada.settings import FoundValues, Settings, load_settings
 
 TENANT = "c0000000-0000-4000-8000-000000000001"
 

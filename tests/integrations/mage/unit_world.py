@@ -33,17 +33,17 @@ from sqlalchemy import (
 from sqlalchemy.sql import func
 
 from entrada.accounts.identity import EntraIdentity, User, UserId
-from entrada.build import roles_of
+from entrada.build import ProductParts, build_parts, roles_of
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
-from entrada.flows.sealing import Sealer
 from entrada.integrations import links
 from entrada.integrations.mage.addresses import Addresses
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import MageTables, key_of
 from entrada.integrations.mage.walk import MageWalk
-from entrada.integrations.parts import ProductParts, build_parts
+from entrada.integrations.recheck import recheck_of
+from entrada.sealing import Sealer
 from entrada.settings import load_settings
 from entrada.web.messages import WebRequest, WebResponse
 
@@ -220,7 +220,7 @@ class World:
 
     def recheck_when_due(self) -> int:
         self.clock.ahead += self.parts.recheck_every
-        return self.parts.recheck(self.store).run()
+        return recheck_of(self.parts, self.store).run()
 
 
 def header(answer: WebResponse | None, name: str) -> str:

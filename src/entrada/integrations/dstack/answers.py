@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from entrada.build import ProductParts
 from entrada.errors import AdmissionRefused, EntradaError, RequestRefused
-from entrada.integrations.parts import ProductParts
+from entrada.events import Event
 from entrada.web.auth import page_response, record_refusal
-from entrada.web.events import Event
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response
 from entrada.web.refusals import status_of
 

@@ -17,8 +17,8 @@ from datetime import timedelta
 from typing import Any
 
 from entrada.accounts.identity import UserId
-from entrada.flows.clock import Clock
-from entrada.flows.sealing import Sealer
+from entrada.clock import Clock
+from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest
 
 PURPOSE = "dstack user interface"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from entrada.accounts.identity import UserId
-from entrada.flows.clock import Clock
+from entrada.clock import Clock
 from entrada.flows.pending import tag_of
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest
 
 PURPOSE = "dstack outcome"

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from entrada.accounts.roles import RoleMapping, role_mapping
 from entrada.errors import ConfigurationError
-from entrada.settings import Settings
-from entrada.settings_sources import FoundValues
+from entrada.settings import FoundValues, Settings
 
 ADMIN, USER = "admin", "user"
 _PROJECT = "project:"

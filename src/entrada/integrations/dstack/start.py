@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from entrada.build import build_parts
+from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError, EntradaError
-from entrada.flows.clock import SystemClock
-from entrada.flows.sealing import Sealer
 from entrada.integrations import links
 from entrada.integrations.dstack import hooks as dstack_hooks
 from entrada.integrations.dstack import outcome, state
@@ -32,9 +32,9 @@ from entrada.integrations.dstack.routes import DstackRoutes
 from entrada.integrations.dstack.stop import StartRefused, stop
 from entrada.integrations.dstack.store import DstackStore
 from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
-from entrada.integrations.parts import build_parts
-from entrada.settings import Settings, load_settings
-from entrada.settings_sources import FoundValues, default_file
+from entrada.integrations.recheck import recheck_of
+from entrada.sealing import Sealer
+from entrada.settings import FoundValues, Settings, default_file, load_settings
 
 log = logging.getLogger("entrada")
 
@@ -54,7 +54,7 @@ class Prepared:
         app.middleware_stack = Front(inner=app.middleware_stack, routes=self.routes, scripts=scripts)
         self.hooks.register_provider(self.hooks.OAuthProviderInfo(name="entra", enabled=True))
         parts = self.routes.sign_in.parts
-        app.state.entrada_rechecks = start_rechecks(parts.recheck(self.routes.sign_in.store))
+        app.state.entrada_rechecks = start_rechecks(recheck_of(parts, self.routes.sign_in.store))
         for url in parts.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + CALLBACK_PATH)
 

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 
 PURPOSE = "dstack state"
 _MEMBERS = {"value", "local_port"}

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+from entrada.clock import Clock
 from entrada.errors import AccountDisabled
-from entrada.flows.clock import Clock
 from entrada.integrations import links
 from entrada.integrations.dstack import users
 from entrada.integrations.dstack.bridge import Bridge

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from entrada.build import authority_of, credentials_of
 from entrada.errors import ConfigurationError
-from entrada.settings import LOOPBACK_HOSTS, Settings
-from entrada.settings_sources import FoundValues
+from entrada.settings import LOOPBACK_HOSTS, FoundValues, Settings
 
 log = logging.getLogger("entrada.mage")
 

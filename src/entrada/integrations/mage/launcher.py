@@ -18,10 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from entrada.build import roles_of
+from entrada.build import ProductParts, build_parts, roles_of
+from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
-from entrada.flows.clock import SystemClock
-from entrada.flows.sealing import Sealer
 from entrada.integrations.mage import changes, hooks
 from entrada.integrations.mage.addresses import CALLBACK_PATH, Addresses, base_path_of
 from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
@@ -33,9 +32,9 @@ from entrada.integrations.mage.store import MageStore, check_interval
 from entrada.integrations.mage.walk import MageWalk
 from entrada.integrations.mage.watch import Watch
 from entrada.integrations.mage.words import words_of
-from entrada.integrations.parts import ProductParts, build_parts
-from entrada.settings import Settings
-from entrada.settings_sources import FoundValues
+from entrada.integrations.recheck import recheck_of
+from entrada.sealing import Sealer
+from entrada.settings import FoundValues, Settings
 
 log = logging.getLogger("entrada.mage")
 
@@ -85,7 +84,7 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
         log.info("Entra only: %d sessions that it did not open have ended.", ended)
     _replace_sign_in(mage, settings, routes, store, break_glass)
     watch = Watch(
-        parts.recheck(store),
+        recheck_of(parts, store),
         store,
         every=check_interval(parts.recheck_every),
         first_look=lambda: what_owners_should_know(mage, settings, store),

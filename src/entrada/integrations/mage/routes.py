@@ -29,9 +29,9 @@ from entrada.errors import (
     TooManyAttempts,
     Unavailable,
 )
+from entrada.events import Event, record
 from entrada.flows.authorization_response import AuthorizationResponse, read_authorization_response
 from entrada.flows.pending import PendingSignIn
-from entrada.flows.sealing import Sealer
 from entrada.flows.sign_in import ANSWERABLE_BY_A_PERSON
 from entrada.integrations.mage.addresses import Addresses
 from entrada.integrations.mage.pages import (
@@ -41,8 +41,8 @@ from entrada.integrations.mage.pages import (
     token_cookie,
 )
 from entrada.integrations.mage.walk import MageWalk, SignedIn
+from entrada.sealing import Sealer
 from entrada.web.auth import page_response
-from entrada.web.events import Event, record
 from entrada.web.messages import CookieRules, WebRequest, WebResponse, json_response, redirect
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import MOST_REFUSALS, PendingCookies

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.admission import AdmissionPolicy, Newcomer, admit
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User
+from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
-from entrada.flows.clock import Clock
 from entrada.flows.identification import Identified
 from entrada.integrations import links
 from entrada.integrations.links import Link

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from entrada.accounts.identity import User
+from entrada.build import ProductParts
 from entrada.errors import ConfigurationError, Unavailable
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.pending import PendingSignIn
 from entrada.integrations.mage.sessions import EndedSession, MageToken
 from entrada.integrations.mage.store import MageStore
-from entrada.integrations.parts import ProductParts
 from entrada.integrations.recheck import seal_sign_in
 
 

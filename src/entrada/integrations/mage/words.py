@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from entrada.settings_sources import FoundValues, native_name
+from entrada.settings import FoundValues, native_name
 
 ON_MAGES_PAGE = {
     "tenant_id": "ACTIVE_DIRECTORY_DIRECTORY_ID",

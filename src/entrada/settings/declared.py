@@ -1,7 +1,7 @@
 """Every setting, declared once.
 
 The loader, the error texts, `entrada settings` and the reference page all read `Settings` below.
-`entrada.settings_sources` finds the values; this module says what they are and refuses what cannot be.
+`entrada.settings` finds the values; this module says what they are and refuses what cannot be.
 An error names the variable and the fix, never the value of a secret.
 """
 
@@ -20,8 +20,8 @@ from entrada.accounts.admission import LinkByEmail
 from entrada.accounts.roles import RolesSync, role_mapping
 from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId
 from entrada.errors import ConfigurationError
-from entrada.settings_sources import FoundValues, find_values
-from entrada.settings_values import (
+from entrada.settings.sources import FoundValues, find_values
+from entrada.settings.values import (
     read_client_id,
     read_domains,
     read_duration,

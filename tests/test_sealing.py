@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entrada.errors import ConfigurationError
-from entrada.flows.sealing import Sealer
+from entrada.sealing import Sealer
 
 KEY = b"the first key, of thirty-two bytes or more"
 NEWER = b"another key, of thirty-two bytes or more too"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrada.web.events import FIELDS, Event, record
+from entrada.events import FIELDS, Event, record
 
 
 class Lines(logging.Handler):

@@ -1,4 +1,4 @@
-"""From settings to the parts of the walk that a product needs: the only place that chooses them.
+"""From settings to the parts of the walk that a product needs.
 
 A product brings its own users (`AdmissionStore`), its own database for `SpentSignIns`, and its own address.
 """
@@ -12,23 +12,35 @@ from pathlib import Path
 
 from entrada.accounts.admission import AdmissionPolicy
 from entrada.accounts.roles import RoleMapping
-from entrada.build import admission_of, build_identification, roles_of, secret_keys_of, shared_key_missing
+from entrada.build.relying_party import (
+    admission_of,
+    build_identification,
+    roles_of,
+    secret_keys_of,
+    shared_key_missing,
+)
 from entrada.entra.pooled_transport import PooledTransport
-from entrada.flows.clock import Clock, SystemClock
+from entrada.clock import Clock, SystemClock
 from entrada.flows.identification import Identification, SpentSignIns
-from entrada.flows.sealing import Sealer
-from entrada.integrations.recheck import KEPT_SIGN_IN, Recheck, RecheckStore
+from entrada.sealing import Sealer
 from entrada.settings import Settings
-from entrada.settings_sources import FoundValues
-from entrada.web.build import warn_of
+from entrada.settings import FoundValues
+from entrada.build.auth_routes import warn_of
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
 from entrada.web.site import Site
 
 
+KEPT_SIGN_IN = "kept sign-in"
+"""The purpose of the sealer for what is kept of a sign-in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProductParts:
-    """Everything the walk needs in front of a product's own users."""
+    """Everything the walk needs in front of a product's own users.
+
+    `kept_sealer` seals what is kept of a sign-in for asking Entra again.
+    """
 
     identification: Identification
     admission: AdmissionPolicy
@@ -41,15 +53,6 @@ class ProductParts:
     recheck_every: timedelta
     clock: Clock
     close: Callable[[], None]
-
-    def recheck(self, store: RecheckStore) -> Recheck:
-        return Recheck(
-            identification=self.identification,
-            admission=self.admission,
-            store=store,
-            sealer=self.kept_sealer,
-            every=self.recheck_every,
-        )
 
 
 def build_parts(
