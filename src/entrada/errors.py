@@ -22,7 +22,8 @@ The walks raise these; only `entrada.web` turns them into status codes and pages
     │       ├── TenantRefused
     │       └── RoleRequired
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
-    │   └── PageNotFound
+    │   ├── PageNotFound
+    │   └── PathRefused                 two readers could take the path differently; no rule is asked
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
@@ -233,6 +234,18 @@ class PageNotFound(RequestRefused):
     code = "page_not_found"
     default_sentence = "There is no such page."
     default_hint = "Go back to the sign-in page."
+
+
+class PathRefused(RequestRefused):
+    """`reason` names what stands in the path, without quoting it."""
+
+    code = "path_refused"
+    default_sentence = "This address cannot be read in one way only."
+    default_hint = "Follow a link of the application itself, or type the address anew."
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"This address holds {reason}, so it is refused." if reason else None)
 
 
 class IdentityAlreadyLinked(EntradaError):

@@ -9,6 +9,7 @@ from entrada.errors import (
     EntraRefused,
     EntraUnavailable,
     PageNotFound,
+    PathRefused,
     RequestRefused,
     SignInError,
     TooManyAttempts,
@@ -31,6 +32,8 @@ def status_of(error: EntradaError) -> int:
             return 400
         case PageNotFound():
             return 404
+        case PathRefused():
+            return 400
         case RequestRefused():
             return 403
         case EntraUnavailable(answered=True):
