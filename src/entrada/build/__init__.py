@@ -1,0 +1,43 @@
+"""From settings to parts: the only place that chooses implementations.
+
+    relying_party   the walks and their stores
+    auth_routes     the sign-in pages of `entrada serve` and of an application's own
+    product         what a product with its own users needs: Mage, dstack
+
+Everything that can be wrong about settings together with files and databases is found here, before the first
+visitor is. Entra itself is not asked: a start must not depend on it.
+"""
+
+from entrada.build.auth_routes import build_auth_routes, warn_of
+from entrada.build.product import ProductParts, build_parts
+from entrada.build.relying_party import (
+    Stores,
+    admission_of,
+    authority_of,
+    build_identification,
+    build_relying_party,
+    callback_paths_of,
+    credentials_of,
+    open_stores,
+    roles_of,
+    secret_keys_of,
+    session_policy_of,
+)
+
+__all__ = [
+    "ProductParts",
+    "Stores",
+    "admission_of",
+    "authority_of",
+    "build_auth_routes",
+    "build_identification",
+    "build_parts",
+    "build_relying_party",
+    "callback_paths_of",
+    "credentials_of",
+    "open_stores",
+    "roles_of",
+    "secret_keys_of",
+    "session_policy_of",
+    "warn_of",
+]
