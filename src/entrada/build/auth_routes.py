@@ -8,11 +8,10 @@ import logging
 from urllib.parse import urlsplit
 
 from entrada.build.relying_party import Stores, build_relying_party, callback_paths_of, secret_keys_of
-from entrada.errors import ConfigurationError
 from entrada.clock import Clock
+from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
-from entrada.settings import Settings
-from entrada.settings import FoundValues
+from entrada.settings import FoundValues, Settings
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies

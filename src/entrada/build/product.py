@@ -12,6 +12,7 @@ from pathlib import Path
 
 from entrada.accounts.admission import AdmissionPolicy
 from entrada.accounts.roles import RoleMapping
+from entrada.build.auth_routes import warn_of
 from entrada.build.relying_party import (
     admission_of,
     build_identification,
@@ -19,17 +20,14 @@ from entrada.build.relying_party import (
     secret_keys_of,
     shared_key_missing,
 )
-from entrada.entra.pooled_transport import PooledTransport
 from entrada.clock import Clock, SystemClock
+from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.identification import Identification, SpentSignIns
 from entrada.sealing import Sealer
-from entrada.settings import Settings
-from entrada.settings import FoundValues
-from entrada.build.auth_routes import warn_of
+from entrada.settings import FoundValues, Settings
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
 from entrada.web.site import Site
-
 
 KEPT_SIGN_IN = "kept sign-in"
 """The purpose of the sealer for what is kept of a sign-in."""

@@ -20,6 +20,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from entrada.accounts.admission import AdmissionPolicy, GuestRule
 from entrada.accounts.roles import RoleMapping, role_mapping
 from entrada.accounts.store import AccountStore
+from entrada.clock import Clock, SystemClock
 from entrada.entra.application import EntraApplication
 from entrada.entra.authority import Authority
 from entrada.entra.clouds import PUBLIC, Cloud, cloud_named, cloud_of_graph_host, cloud_of_login_host
@@ -27,19 +28,24 @@ from entrada.entra.credential import ClientCertificate, ClientCredential, Client
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.entra.transport import HttpTransport
 from entrada.errors import ConfigurationError
-from entrada.clock import Clock, SystemClock
 from entrada.flows.groups import GroupFinder
 from entrada.flows.identification import Identification, SpentSignIns
 from entrada.flows.key_file import kept_key
 from entrada.flows.relying_party import RelyingParty
-from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
+from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.sessions.session import SessionPolicy
 from entrada.sessions.store import SessionStore
-from entrada.settings import DEFAULT_CALLBACK_PATH, LOOPBACK_HOSTS, MAGE_CALLBACK_PATH, Settings
-from entrada.settings import FoundValues, native_name
+from entrada.settings import (
+    DEFAULT_CALLBACK_PATH,
+    LOOPBACK_HOSTS,
+    MAGE_CALLBACK_PATH,
+    FoundValues,
+    Settings,
+    native_name,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
