@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from entrada.emulator import start
-from entrada.emulator.connection import Connection
+from entrada.emulator.server.connection import Connection
 
 made = 0
 

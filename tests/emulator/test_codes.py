@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.relying_party import Entra, answered, code_of
-from entrada.emulator.aadsts import AADSTS
+from entrada.emulator.protocol.aadsts import AADSTS
 
 EXPLAINED = (
     16000, 28002, 50002, 50005, 50011, 50012, 50020, 50033, 50034, 50053, 50055, 50056,
@@ -34,7 +34,7 @@ def test_a_code_can_be_switched_on(entra: Entra, code: int) -> None:
 
 def test_tenants_of_other_clouds(entra: Entra) -> None:
     """A tenant of another cloud is known by name and sent elsewhere: 90038."""
-    from entrada.emulator.directory import Tenant
+    from entrada.emulator.directory.records import Tenant
 
     entra.emulator.directory.put(Tenant(tenant_id="a" * 8, domain="gov.test", cloud="usgov"))
     page = entra.authorize(tenant="gov.test")

@@ -102,7 +102,7 @@ def test_a_bad_directory_file_is_explained(tmp_path: Path, content: str | None, 
     file = tmp_path / "directory.toml"
     if content is not None:
         file.write_text(content, "utf-8")
-    from entrada.emulator.directory_file import DirectoryFileError
+    from entrada.emulator.directory.directory_file import DirectoryFileError
 
     with pytest.raises(DirectoryFileError) as failure:
         start(directory=file)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from emulator.relying_party import Entra, answered, code_of, header, payload
-from entrada.emulator.conformance import module_names
+from entrada.emulator.faults.conformance import module_names
 from entrada.emulator.seed import CLIENT_ID
 
 DISCOVERY = "v2.0/.well-known/openid-configuration"

@@ -9,9 +9,9 @@ import pytest
 
 from emulator.relying_party import Entra
 from entrada.emulator import start
-from entrada.emulator.faults import ENDPOINTS, MEANING_FAULTS, WIRE_FAULTS
+from entrada.emulator.faults.catalogue import ENDPOINTS, MEANING_FAULTS, WIRE_FAULTS
+from entrada.emulator.faults.tampering import SIGNATURES
 from entrada.emulator.seed import CLIENT_SECRET, CONTOSO_ID, FABRIKAM_ID, SECOND_CLIENT_SECRET
-from entrada.emulator.tampering import SIGNATURES
 
 pytest_plugins = ["pytester"]
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from emulator.relying_party import CALLBACK, Entra
-from entrada.emulator.redirect_uris import is_registered
+from entrada.emulator.protocol.redirect_uris import is_registered
 from entrada.emulator.seed import CLIENT_ID, POST_LOGOUT_PATHS, REDIRECT_PATHS
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"

@@ -9,8 +9,8 @@ import pytest
 
 from emulator.relying_party import CALLBACK, Entra, answered, code_of
 from entrada.emulator import EmulatorError, start
-from entrada.emulator.control_actions import ControlError
-from entrada.emulator.directory_file import DirectoryFileError
+from entrada.emulator.control.actions import ControlError
+from entrada.emulator.directory.directory_file import DirectoryFileError
 from entrada.emulator.remote import RemoteEmulator, RemoteError
 from entrada.emulator.seed import CLIENT_ID
 

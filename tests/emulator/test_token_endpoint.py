@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from emulator.relying_party import CALLBACK, Entra, code_of, header, payload
-from entrada.emulator.codes import _MOST_REMEMBERED, Codes
-from entrada.emulator.grant import Grant
 from entrada.emulator.seed import CLIENT_ID, CLIENT_SECRET, FABRIKAM_ID, SECOND_CLIENT_SECRET
+from entrada.emulator.state.codes import _MOST_REMEMBERED, Codes
+from entrada.emulator.state.grant import Grant
 
 OTHER_CLIENT = "e0000000-0000-4000-8000-0000000000ee"
 API = f"api://{CLIENT_ID}/.default"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -47,6 +49,32 @@ def test_the_emulator_stands_alone() -> None:
     ours = {f"{name}." for name in loaded if name.startswith("entrada.")}
     assert {name for name in ours if not name.startswith("entrada.emulator.")} == set()
     assert "msal" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        pytest.param("errors.py", "from entrada.entra import clouds", id="two parts"),
+        pytest.param("emulator/clock.py", "from .state.world import World", id="two folders of the emulator"),
+        pytest.param("emulator/tokens/opaque.py", "from . import access_token", id="two files of one folder"),
+    ],
+)
+def test_a_circle_of_imports_fails_the_check(tmp_path: Path, file: str, line: str) -> None:
+    """One import that closes a circle, between files or folders, and import-linter names it."""
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "src" / "entrada", tmp_path / "entrada")
+    spoiled = tmp_path / "entrada" / file
+    spoiled.write_text(f"{spoiled.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--config", root / ".importlinter", "--no-cache"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    assert "No circles, anywhere BROKEN" in run.stdout
 
 
 def submodules(package: str) -> list[str]:

@@ -7,17 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import control_actions as actions
-from . import control_policies as policies
-from .application import Application
-from .directory import App, Directory, Group, Person, Policy
+from .control import actions as actions
+from .control import policies as policies
+from .directory.directory import Directory
+from .directory.records import App, Group, Person, Policy
+from .directory.state_file import StateFile
 from .environment import environment
-from .faults import Fault
-from .http import Parameters, Request
-from .listeners import Listeners
-from .request_log import ReceivedRequest
-from .state_file import StateFile
-from .world import World
+from .protocol.http import Parameters, Request
+from .server.application import Application
+from .server.listeners import Listeners
+from .state.request_log import ReceivedRequest
+from .state.switched_faults import Fault
+from .state.world import World
 
 
 class EmulatorError(Exception):

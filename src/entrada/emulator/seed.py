@@ -5,7 +5,8 @@ Every name, id and secret here is public and documented in docs/how-to/emulator.
 
 from __future__ import annotations
 
-from .directory import App, AppRole, Directory, Group, Person, Secret, Tenant
+from .directory.directory import Directory
+from .directory.records import App, AppRole, Group, Person, Secret, Tenant
 
 CONTOSO_ID = "c0000000-0000-4000-8000-000000000001"
 FABRIKAM_ID = "f0000000-0000-4000-8000-000000000002"

@@ -13,16 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .application import Application
-from .certificates import ensure_certificates, write_private
-from .directory import Directory
-from .keys import KeyRing
-from .listeners import Listeners, bind, is_loopback
+from .directory.directory import Directory
+from .directory.state_file import StateFile
+from .private_file import write_private
 from .running import EmulatorError, RunningEmulator
-from .sealing import Sealer
 from .seed import seed
-from .state_file import StateFile
-from .world import World
+from .server.application import Application
+from .server.certificates import ensure_certificates
+from .server.listeners import Listeners, bind, is_loopback
+from .state.keys import KeyRing
+from .state.sealing import Sealer
+from .state.world import World
 
 RUNNING_FILE = "running.json"
 _SEALING_KEY_FILE = "sealing.key"
@@ -121,9 +122,9 @@ def _prepared(folder: Path) -> KeyRing:
 def _filler(directory: Path | None) -> Callable[[Directory], None]:
     if directory is None:
         return seed
-    from .directory_file import load_directory
+    from .directory.directory_file import load_directory
 
-    return load_directory(directory)
+    return load_directory(directory, seed=seed)
 
 
 def _sockets(host: str, port: int, tls_port: int) -> tuple[list[Any], list[Any]]:

@@ -11,10 +11,12 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from ..directory import Directory, Person, new_id
-from ..http import Request, Response, json_response
-from ..tokens import read_graph_token, read_note
-from ..world import World
+from ..directory.directory import Directory
+from ..directory.records import Person, new_id
+from ..protocol.http import Request, Response, json_response
+from ..state.world import World
+from ..tokens.access_token import read_graph_token
+from ..tokens.opaque import read_note
 
 _SKEW_SECONDS = 300
 _DIRECTORY_READ = ("Directory.Read.All", "Directory.ReadWrite.All")

@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..directory import GRAPH_APP_ID, App, AppRole, Certificate, RoleAssignment, Secret, new_id
-from ..http import Request, Response, json_response
-from ..world import World
+from ..directory.records import GRAPH_APP_ID, App, AppRole, Certificate, RoleAssignment, Secret, new_id
+from ..protocol.http import Request, Response, json_response
+from ..state.world import World
 from . import query, shapes
 from .access import Caller, GraphError
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..directory import Group
-from ..http import Request, Response, json_response
-from ..world import World
+from ..directory.records import Group
+from ..protocol.http import Request, Response, json_response
+from ..state.world import World
 from . import query, shapes
 from .access import Caller, GraphError
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..directory import Person
-from ..http import Request, Response, json_response
-from ..tampering import tamper_document
-from ..world import World
+from ..directory.records import Person
+from ..faults.tampering import tamper_document
+from ..protocol.http import Request, Response, json_response
+from ..state.world import World
 from . import query, shapes
 from .access import Caller, GraphError, person_in
 
@@ -154,7 +154,7 @@ def revoke_sign_in_sessions(world: World, request: Request, who: Caller, name: s
 
 def userinfo(world: World, request: Request, who: Caller) -> Response:
     """The OpenID userinfo endpoint, which Graph serves."""
-    from ..identity_claims import pairwise_subject
+    from ..tokens.identity_claims import pairwise_subject
 
     person = _self(who)
     claims: dict[str, Any] = {"sub": pairwise_subject(person, who.client_id)}

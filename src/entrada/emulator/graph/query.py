@@ -11,7 +11,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ..http import Request
+from ..protocol.http import Request
 from .access import GraphError
 
 _DEFAULT_PAGE = 100

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from ..http import Request, Response
-from ..world import World
+from ..protocol.http import Request, Response
+from ..state.world import World
 from . import applications, groups, people
 from .access import Caller, GraphError, caller, graph_error_response
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..clock import graph_time
-from ..directory import GRAPH_APP_ID, App, AppRole, Directory, Group, Person, RoleAssignment, Secret
+from ..directory.directory import Directory
+from ..directory.records import GRAPH_APP_ID, App, AppRole, Group, Person, RoleAssignment, Secret
 
 GRAPH_PRINCIPAL_ID = "00000003-0000-4000-8000-00000000001d"
 

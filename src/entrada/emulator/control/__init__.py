@@ -1,0 +1,1 @@
+"""The control API and its page, under `/_emulator/`."""

@@ -1,0 +1,1 @@
+"""Two listeners, their connections, and which endpoint a path belongs to."""

@@ -1,0 +1,1 @@
+"""What happens in the browser: authorize, the pages, consent, signing out."""

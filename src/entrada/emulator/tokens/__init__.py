@@ -1,0 +1,1 @@
+"""From a proven client to tokens: metadata, the token endpoint, its grants, and the claims."""
