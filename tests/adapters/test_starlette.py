@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -360,3 +361,62 @@ def test_the_front_page_is_for_people_who_are_signed_in(browser: Browser) -> Non
     assert client_of(browser, app).get("/", headers=PAGE_VISIT).headers["location"] == "/auth/login"
     browser.sign_in()
     assert client_of(browser, app).get("/", headers=PAGE_VISIT).headers["location"] == "/auth/account"
+
+
+# --- K4: what a server let pass and the middleware does not ---
+
+
+def scope_with(headers: list[tuple[bytes, bytes]], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/whoami",
+        "query_string": b"",
+        "headers": headers,
+        **more,
+    }
+
+
+K4_TOO_LARGE = {
+    "K4-repeated-short-headers": (scope_with([(b"a", b"b")] * 200_000), 431),
+    "K4-one-long-header": (scope_with([(b"a", b"b" * 70_000)]), 431),
+    "K4-many-cookies": (scope_with([(b"cookie", b"a=b")] * 80_000), 431),
+    "K4-long-path": (scope_with([], path="/" + "a" * 40_000), 414),
+    "K4-long-query": (scope_with([], query_string=b"a" * 40_000), 414),
+    "K4-of-our-own-pages": (scope_with([(b"a", b"b")] * 200_000, path="/auth/login"), 431),
+    "K4-a-socket": (scope_with([(b"a", b"b")] * 200_000, type="websocket", path="/live"), None),
+}
+
+
+@pytest.mark.parametrize("case", K4_TOO_LARGE)
+def test_K4_a_head_over_the_limit_is_refused_on_every_path(browser: Browser, case: str) -> None:
+    """431 or 414, before the headers are read; a socket is closed before it opens."""
+    scope, status = K4_TOO_LARGE[case]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect" if scope["type"] == "websocket" else "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app_of(browser)(scope, receive, send))
+    if status is None:
+        assert [message["type"] for message in sent] == ["websocket.close"]
+    else:
+        assert sent[0]["status"] == status
+
+
+def test_K4_reading_headers_is_linear_work() -> None:
+    """Four times as many repeated headers take about four times as long, not sixteen times."""
+
+    def seconds(count: int) -> float:
+        scope = scope_with([(b"a", b"b" * 50)] * count)
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            web_request(scope)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert seconds(160_000) < 9 * seconds(40_000)

@@ -24,6 +24,7 @@ from entrada.accounts.principal import UserPrincipal
 from entrada.errors import EntradaError, RequestRefused, RoleRequired
 from entrada.flows.session_check import CheckedSession
 from entrada.web.auth_routes import AuthRoutes
+from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
 
 WALKS_AT_ONCE = 40
@@ -43,6 +44,10 @@ class EntradaMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
+            return
+        refusal = head_refusal_of(scope)
+        if refusal is not None:
+            await _refuse(refusal, scope, receive, send)
             return
         request = web_request(scope)
         if scope["type"] == "http" and self._auth.owns(request.path):
@@ -147,16 +152,34 @@ def auth_of(request: Request) -> AuthRoutes:
 def web_request(scope: Scope) -> WebRequest:
     """The request without its body. The path is the one that was sent, decoded once."""
     headers: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        separator = "; " if name == "cookie" else ", "
-        headers[name] = f"{headers[name]}{separator}{value}" if name in headers else value
+        if name in headers:
+            repeated.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
+    for name, values in repeated.items():
+        headers[name] = ("; " if name == "cookie" else ", ").join(values)
     return WebRequest(
         method=scope.get("method", "GET"),
         path=scope["path"],
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
     )
+
+
+def head_refusal_of(scope: Scope) -> WebResponse | None:
+    """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
+    target = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    return head_refusal(target_bytes=target, headers=scope["headers"])
+
+
+async def _refuse(refusal: WebResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1009})
+    else:
+        await to_starlette(refusal, head=scope["method"] == "HEAD")(scope, receive, send)
 
 
 def to_starlette(answer: WebResponse, *, head: bool = False) -> Response:

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -18,6 +19,8 @@ import uvicorn
 from entrada.build import build_auth_routes
 from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_app
+from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
+from entrada.gateway.http_protocol import limited_protocol
 from entrada.settings import LOOPBACK_HOSTS, Settings, default_file, load_settings
 
 log = logging.getLogger("entrada")
@@ -54,16 +57,20 @@ def _end(*_: object) -> None:
 
 
 def server_config(app: object) -> uvicorn.Config:
-    """How the server runs: no access log, because the query of a callback holds a code."""
+    """How the server runs: no access log, because the query of a callback holds a code; limits on all."""
     # uvicorn logs accesses, whatever it was told, as soon as anything hangs a handler on this logger.
     logging.getLogger("uvicorn.access").disabled = True
+    limits = ConnectionLimits()
+    limits = replace(limits, connections=connections_allowed(limits.connections))
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application
+        http=limited_protocol(limits),
         access_log=False,
+        log_level=logging.ERROR,  # a request that is no HTTP is no event
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=20,
+        timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=20,
         ws="none",
         lifespan="off",

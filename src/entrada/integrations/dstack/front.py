@@ -18,7 +18,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entrada.adapters.starlette import WALKS_AT_ONCE, read_body, to_starlette, web_request
+from entrada.adapters.starlette import WALKS_AT_ONCE, head_refusal_of, read_body, to_starlette, web_request
 from entrada.errors import EntradaError, RequestRefused
 from entrada.integrations.dstack import answers
 from entrada.integrations.dstack.entra_only import is_user_interface
@@ -45,6 +45,10 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.inner(scope, receive, send)
+            return
+        refusal = head_refusal_of(scope)
+        if refusal is not None:
+            await to_starlette(refusal, head=scope["method"] == "HEAD")(scope, receive, send)
             return
         request = web_request(scope)
         answer: WebResponse | None = None
