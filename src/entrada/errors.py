@@ -23,7 +23,7 @@ The walks raise these; only `entrada.web` turns them into status codes and pages
     │       └── RoleRequired
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
     │   ├── PageNotFound
-    │   └── PathRefused                 two readers could take the path differently; no rule is asked
+    │   └── AmbiguousRequest            two readers could take it differently; no rule is asked
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
@@ -236,16 +236,18 @@ class PageNotFound(RequestRefused):
     default_hint = "Go back to the sign-in page."
 
 
-class PathRefused(RequestRefused):
-    """`reason` names what stands in the path, without quoting it."""
+class AmbiguousRequest(RequestRefused):
+    """`reason` names what can be taken in two ways, without quoting it."""
 
-    code = "path_refused"
-    default_sentence = "This address cannot be read in one way only."
+    code = "ambiguous_request"
+    default_sentence = "This request can be read in more than one way, so it is refused."
     default_hint = "Follow a link of the application itself, or type the address anew."
 
     def __init__(self, reason: str = "") -> None:
         self.reason = reason
-        super().__init__(f"This address holds {reason}, so it is refused." if reason else None)
+        super().__init__(
+            f"This request can be read in more than one way ({reason}), so it is refused." if reason else None
+        )
 
 
 class IdentityAlreadyLinked(EntradaError):

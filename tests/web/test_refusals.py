@@ -43,7 +43,7 @@ STATUS = {
     errors.RoleRequired: 403,
     errors.RequestRefused: 403,
     errors.PageNotFound: 404,
-    errors.PathRefused: 400,
+    errors.AmbiguousRequest: 400,
     errors.IdentityAlreadyLinked: 400,
     errors.Unavailable: 503,
     errors.EntraUnavailable: 503,

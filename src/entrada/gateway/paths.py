@@ -26,7 +26,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from entrada.errors import PathRefused
+from entrada.errors import AmbiguousRequest
 
 _PRINTABLE = re.compile(rb"[!-~]*")
 _QUERY = re.compile(rb'[!"$-~]*')  # printable, without the fragment's sign
@@ -55,18 +55,18 @@ def read_path(target: bytes) -> RequestPath:
     """The path and query of a request target in origin form.
 
     Raises:
-        PathRefused: two readers could take it differently; the sentence says by what.
+        AmbiguousRequest: two readers could take it differently; the sentence says by what.
     """
     raw, query = _split(target)
     for sign in b"\\#;":
         if sign in raw:
-            raise PathRefused(f"the sign {chr(sign)}")
+            raise AmbiguousRequest(f"the sign {chr(sign)}")
     if b"%" in raw:
         _check_encoding(raw)
     try:
         text = unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
-        raise PathRefused("bytes that are no UTF-8") from None
+        raise AmbiguousRequest("bytes that are no UTF-8") from None
     if not text.isascii():
         _check_characters(text)
     segments = text[1:].split("/")
@@ -74,9 +74,9 @@ def read_path(target: bytes) -> RequestPath:
         segments.pop()
     for segment in segments:
         if not segment:
-            raise PathRefused("an empty segment (//)")
+            raise AmbiguousRequest("an empty segment (//)")
         if not segment.strip(". "):
-            raise PathRefused("a segment of dots or blanks")
+            raise AmbiguousRequest("a segment of dots or blanks")
     kept = tuple(segments)
     return RequestPath(
         raw=raw.decode("ascii"), query=query, segments=kept, folded=tuple(map(folded_segment, kept))
@@ -87,7 +87,7 @@ def opaque_path(target: bytes) -> RequestPath:
     """As `read_path` for a route whose path decides nothing: anything printable that begins with a slash.
 
     Raises:
-        PathRefused: not in origin form, or with a control character, a blank, or a byte beyond ASCII.
+        AmbiguousRequest: not in origin form, or with a control character, a blank, or a byte beyond ASCII.
     """
     raw, query = _split(target)
     return RequestPath(raw=raw.decode("ascii"), query=query, segments=None, folded=None)
@@ -103,30 +103,32 @@ def folded_segment(segment: str) -> str:
 
 def _split(target: bytes) -> tuple[bytes, str | None]:
     if not target.startswith(b"/"):
-        raise PathRefused("no slash at its beginning")
+        raise AmbiguousRequest("no slash at its beginning")
     raw, mark, query = target.partition(b"?")
     if not _PRINTABLE.fullmatch(raw):
-        raise PathRefused("a control character, a blank, or a byte beyond ASCII")
+        raise AmbiguousRequest("a control character, a blank, or a byte beyond ASCII")
     if not _QUERY.fullmatch(query):
-        raise PathRefused("a character that no query may hold")
+        raise AmbiguousRequest("a character that no query may hold")
     return raw, query.decode("ascii") if mark else None
 
 
 def _check_encoding(raw: bytes) -> None:
     if _BROKEN_PERCENT.search(raw):
-        raise PathRefused("a percent sign that encodes nothing")
+        raise AmbiguousRequest("a percent sign that encodes nothing")
     if encoded := _ENCODED_SYNTAX.search(raw):
-        raise PathRefused(f"{encoded[0].decode()}, which is syntax to one reader and a character to another")
+        raise AmbiguousRequest(
+            f"{encoded[0].decode()}, which is syntax to one reader and a character to another"
+        )
 
 
 def _check_characters(text: str) -> None:
     if any(unicodedata.category(char) in _REFUSED_CATEGORIES for char in text):
-        raise PathRefused("a control character or one that has no meaning")
+        raise AmbiguousRequest("a control character or one that has no meaning")
     if _syntax_of(unicodedata.normalize("NFKC", text)) != _syntax_of(text):
-        raise PathRefused("a character that some readers take for syntax")
+        raise AmbiguousRequest("a character that some readers take for syntax")
     for segment in text.split("/"):
         if segment and not folded_segment(segment):
-            raise PathRefused("a segment of dots or blanks")
+            raise AmbiguousRequest("a segment of dots or blanks")
 
 
 def _syntax_of(text: str) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from entrada.errors import (
     AdmissionRefused,
+    AmbiguousRequest,
     ConfigurationError,
     EntradaError,
     EntraRefused,
     EntraUnavailable,
     PageNotFound,
-    PathRefused,
     RequestRefused,
     SignInError,
     TooManyAttempts,
@@ -32,7 +32,7 @@ def status_of(error: EntradaError) -> int:
             return 400
         case PageNotFound():
             return 404
-        case PathRefused():
+        case AmbiguousRequest():
             return 400
         case RequestRefused():
             return 403

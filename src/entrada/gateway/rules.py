@@ -1,0 +1,198 @@
+"""Rules: who may ask for what. Routes: which upstream answers it.
+
+**The first rule of the file that fits decides, and where none fits, a signed-in person is asked for.** A rule
+that can never be reached, because one before it covers it, stops the start: so an early wide rule opens
+nothing that a later one closes (D21). Routes are chosen alike; a request that fits no route has no upstream.
+
+A request has several readings where two readers could differ: the path as it is and folded (case,
+compatibility forms), the method as it is, in capitals, and as an override field names it. All readings must
+lead to the same rule and the same route, or the request is refused (D5, D8).
+
+A rule for GET fits HEAD, too. A rule names `public`, `signed-in` or `deny`; `roles` and `groups` ask for one
+of those listed, and where both are given, for one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from entrada.errors import AmbiguousRequest
+from entrada.gateway.caller import Caller
+from entrada.gateway.paths import RequestPath, opaque_path, read_path
+from entrada.gateway.patterns import EVERYTHING, Host, HostPattern, PathPattern, read_host
+
+P = TypeVar("P", bound="Place")
+T = TypeVar("T")
+
+OVERRIDE_FIELDS = ("x-http-method-override", "x-http-method", "x-method-override")
+"""Fields by which some frameworks let a request call itself something else."""
+
+
+class Access(StrEnum):
+    PUBLIC = "public"
+    SIGNED_IN = "signed-in"
+    DENY = "deny"
+
+
+class Decision(StrEnum):
+    """What a rule means for one caller."""
+
+    ALLOWED = "allowed"
+    SIGN_IN_NEEDED = "sign_in_needed"
+    FORBIDDEN = "forbidden"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a rule or route fits. `host` and `methods` None: any. `line` of the file, if it stands in one."""
+
+    host: HostPattern | None = None
+    path: PathPattern = EVERYTHING
+    methods: frozenset[str] | None = None
+    line: int | None = None
+
+    def fits(self, method: str, host: Host, path: RequestPath, *, folded: bool) -> bool:
+        if self.methods is not None and method not in self.methods:
+            return False
+        if self.host is not None and not self.host.matches(host):
+            return False
+        if path.segments is None or path.folded is None:
+            return self.path.is_everything
+        return self.path.matches_folded(path.folded) if folded else self.path.matches(path.segments)
+
+    def covers(self, other: Place) -> bool:
+        """Whether nothing is left that `other` alone could fit."""
+        return (
+            (self.methods is None or (other.methods is not None and self.methods >= other.methods))
+            and (self.host is None or (other.host is not None and self.host.covers(other.host)))
+            and self.path.covers(other.path)
+        )
+
+    def __str__(self) -> str:
+        methods = "" if self.methods is None else " ".join(sorted(self.methods)) + " "
+        return f"{methods}{'' if self.host is None else self.host}{self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Place):
+    access: Access
+    roles: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    def decide(self, caller: Caller | None) -> Decision:
+        if self.access is Access.PUBLIC:
+            return Decision.ALLOWED
+        if self.access is Access.DENY:
+            return Decision.FORBIDDEN
+        if caller is None:
+            return Decision.SIGN_IN_NEEDED
+        missing_role = bool(self.roles) and self.roles.isdisjoint(caller.roles)
+        missing_group = bool(self.groups) and self.groups.isdisjoint(caller.groups)
+        return Decision.FORBIDDEN if missing_role or missing_group else Decision.ALLOWED
+
+    @property
+    def for_whom(self) -> str:
+        match self.access:
+            case Access.PUBLIC:
+                return "anybody, signed in or not"
+            case Access.DENY:
+                return "nobody"
+        asked = [
+            f"one of the {name} {', '.join(sorted(values))}"
+            for name, values in (("roles", self.roles), ("groups", self.groups))
+            if values
+        ]
+        return "signed-in people" + (f" with {' and '.join(asked)}" if asked else "")
+
+
+OTHERWISE = Rule(access=Access.SIGNED_IN)
+"""What decides where no rule fits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route(Place):
+    """`upstream` is an http or https origin, or `unix:/path`. `opaque`: its paths are not read."""
+
+    upstream: str
+    opaque: bool = False
+    identity: tuple[str, ...] = ()
+    audience: str | None = None
+    pass_authorization: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What rules look at. `overrides` are the values of `OVERRIDE_FIELDS`."""
+
+    method: str
+    host: Host
+    path: RequestPath
+    overrides: tuple[str, ...] = ()
+
+    def readings(self) -> Iterator[tuple[str, bool]]:
+        for method in {self.method, self.method.upper(), *(name.strip().upper() for name in self.overrides)}:
+            yield method, False
+            yield method, True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleBook:
+    """The rules and routes of one file, in its order."""
+
+    rules: Sequence[Rule] = ()
+    routes: Sequence[Route] = ()
+
+    def read(self, method: str, host: str, target: bytes, overrides: Iterable[str] = ()) -> Request:
+        """
+        Raises:
+            AmbiguousRequest: host or path can be taken in two ways.
+        """
+        named = read_host(host)
+        opaque = any(
+            route.opaque and (route.host is None or route.host.matches(named)) for route in self.routes
+        )
+        path = opaque_path(target) if opaque else read_path(target)
+        return Request(method=method, host=named, path=path, overrides=tuple(overrides))
+
+    def rule_for(self, request: Request) -> Rule:
+        """
+        Raises:
+            AmbiguousRequest: two readings of the request lead to different rules.
+        """
+        return _only([_first(self.rules, request, *reading) or OTHERWISE for reading in request.readings()])
+
+    def route_for(self, request: Request) -> Route | None:
+        """
+        Raises:
+            AmbiguousRequest: two readings of the request lead to different routes.
+        """
+        return _only([_first(self.routes, request, *reading) for reading in request.readings()])
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Every group that a rule asks for."""
+        return frozenset().union(*(rule.groups for rule in self.rules))
+
+
+def unreachable(places: Sequence[P]) -> Iterator[tuple[P, P]]:
+    """Each place that can never be reached, with the one before it that covers it."""
+    for index, place in enumerate(places):
+        for before in places[:index]:
+            if before.covers(place):
+                yield place, before
+                break
+
+
+def _first(places: Sequence[P], request: Request, method: str, folded: bool) -> P | None:
+    return next(
+        (place for place in places if place.fits(method, request.host, request.path, folded=folded)), None
+    )
+
+
+def _only(found: list[T]) -> T:
+    if any(other is not found[0] for other in found[1:]):
+        raise AmbiguousRequest("two rules, by who reads it")
+    return found[0]

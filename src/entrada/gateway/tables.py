@@ -1,0 +1,241 @@
+"""`[[routes]]` and `[[rules]]` of entrada.toml become a `RuleBook`, or one sentence with the line and the
+fix.
+
+    [[routes]]                            [[rules]]
+    host = "tool.contoso.com"             host = "tool.contoso.com"
+    path = "/grafana/**"                  path = "/admin/**"
+    upstream = "http://127.0.0.1:3000"    methods = ["POST", "DELETE"]
+    identity = ["x-forwarded"]            roles = ["Admin"]
+
+tomllib tells no lines, so they are looked for in the text: good enough to point at, never to decide by.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from entrada.entra.authority import parse_guid
+from entrada.errors import ConfigurationError
+from entrada.gateway.identity import STYLES
+from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
+from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
+
+TABLES = ("routes", "rules")
+"""The entries of entrada.toml that are no settings."""
+
+P = TypeVar("P", bound=Place)
+T = TypeVar("T")
+
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_PLACE = ("host", "path", "methods")
+_OF_RULES = (*_PLACE, "access", "roles", "groups")
+_OF_ROUTES = ("host", "path", "upstream", "paths", "identity", "audience", "pass_authorization")
+
+
+def read_tables(entries: Mapping[str, Any], *, file: str, text: str) -> RuleBook:
+    """The rules and routes in `entries`, which tomllib read from `text`, the content of `file`.
+
+    Raises:
+        ConfigurationError: the first thing that is wrong, with its line.
+    """
+    rules = [_read_rule(table) for table in _tables(entries, "rules", file, text)]
+    routes = [_read_route(table) for table in _tables(entries, "routes", file, text)]
+    _check_order(rules, file, "rule")
+    _check_order(routes, file, "route")
+    _check_opaque(routes, rules, file)
+    return RuleBook(rules=rules, routes=routes)
+
+
+class _Table:
+    """One table, where it stands, and its values read one by one."""
+
+    def __init__(
+        self, values: Mapping[str, Any], *, file: str, lines: Sequence[str], line: int | None
+    ) -> None:
+        self.values, self.file, self.line, self._lines = values, file, line, lines
+
+    def refuse(self, sentence: str, hint: str, key: str | None = None) -> NoReturn:
+        raise _wrong(self.file, self._line_of(key), sentence, hint)
+
+    def text(self, key: str) -> str | None:
+        value = self.values.get(key)
+        if value is not None and (not isinstance(value, str) or not value):
+            self.refuse(f"{key} is no text.", f'Write {key} = "…".', key)
+        return value
+
+    def texts(self, key: str) -> frozenset[str]:
+        """A list of texts; empty only if the key is absent: an empty list could mean nothing or all."""
+        if key not in self.values:
+            return frozenset()
+        value = self.values[key]
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
+            self.refuse(f"{key} is no list of texts.", f'Write {key} = ["…"], or leave it out.', key)
+        return frozenset(value)
+
+    def parsed(self, key: str, parse: Callable[[str], T]) -> T | None:
+        text = self.text(key)
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            self.refuse(
+                f"{key} = {text!r} cannot be used.", f"{str(error)[:1].upper()}{str(error)[1:]}.", key
+            )
+
+    def only(self, known: Sequence[str]) -> None:
+        for key in self.values:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, 1, 0.5)
+                fix = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
+                self.refuse(f"{key} means nothing here.", fix, key)
+
+    def _line_of(self, key: str | None) -> int | None:
+        if self.line is None or key is None:
+            return self.line
+        written = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
+        for number, line in enumerate(self._lines[self.line :], self.line + 1):
+            if line.lstrip().startswith("["):
+                break
+            if written.match(line):
+                return number
+        return self.line
+
+
+def _tables(entries: Mapping[str, Any], name: str, file: str, text: str) -> list[_Table]:
+    found = entries.get(name, [])
+    lines = text.splitlines()
+    header = re.compile(rf"\s*\[\[\s*[\"']?{name}[\"']?\s*\]\]\s*(?:#.*)?")
+    where: list[int | None] = [number for number, line in enumerate(lines, 1) if header.fullmatch(line)]
+    if not isinstance(found, list) or not all(isinstance(values, dict) for values in found):
+        raise _wrong(file, None, f"{name} is no list of tables.", f"Begin each with a line [[{name}]].")
+    if len(where) != len(found):
+        where = [None] * len(found)
+    return [
+        _Table(values, file=file, lines=lines, line=line) for values, line in zip(found, where, strict=True)
+    ]
+
+
+def _read_rule(table: _Table) -> Rule:
+    table.only(_OF_RULES)
+    methods, roles, groups = table.texts("methods"), table.texts("roles"), table.texts("groups")
+    for method in methods:
+        if not _METHOD.fullmatch(method):
+            table.refuse(
+                f"methods names {method!r}.", "Methods are written in capitals: GET, POST.", "methods"
+            )
+    for group in groups:
+        if parse_guid(group) is None:
+            table.refuse(
+                f"groups names {group!r}, which is no object id.",
+                "Names change hands: write the group's object id, as Entra's admin centre shows it.",
+                "groups",
+            )
+    access = table.parsed("access", _parse_access)
+    if access is None and not (roles or groups):
+        table.refuse(
+            "The rule does not say what it means.",
+            'Add access = "public", "signed-in" or "deny", or roles, or groups.',
+        )
+    if access in (Access.PUBLIC, Access.DENY) and (roles or groups):
+        table.refuse(
+            f"access = {access.value!r} and roles or groups contradict.", "Keep one of them.", "access"
+        )
+    return Rule(
+        host=table.parsed("host", parse_host_pattern),
+        path=table.parsed("path", parse_path_pattern) or EVERYTHING,
+        methods=(methods | ({"HEAD"} if "GET" in methods else set())) or None,
+        access=access or Access.SIGNED_IN,
+        roles=roles,
+        groups=frozenset(parse_guid(group) or group for group in groups),
+        line=table.line,
+    )
+
+
+def _parse_access(text: str) -> Access:
+    try:
+        return Access(text)
+    except ValueError:
+        raise ValueError("access is public, signed-in or deny") from None
+
+
+def _read_route(table: _Table) -> Route:
+    table.only(_OF_ROUTES)
+    upstream = table.parsed("upstream", parse_upstream)
+    if upstream is None:
+        table.refuse("The route has no upstream.", 'Add upstream = "http://127.0.0.1:5000".')
+    paths = table.text("paths") or "strict"
+    if paths not in ("strict", "opaque"):
+        table.refuse(f"paths = {paths!r} is neither strict nor opaque.", "Leave it out for strict.", "paths")
+    identity = tuple(sorted(table.texts("identity")))
+    for style in identity:
+        if style not in STYLES:
+            table.refuse(f"identity names {style!r}.", f"There are {', '.join(STYLES)}.", "identity")
+    pass_authorization = table.values.get("pass_authorization", False)
+    if not isinstance(pass_authorization, bool):
+        table.refuse("pass_authorization is neither true nor false.", "Leave it out for false.")
+    return Route(
+        host=table.parsed("host", parse_host_pattern),
+        path=table.parsed("path", parse_path_pattern) or EVERYTHING,
+        upstream=upstream,
+        opaque=paths == "opaque",
+        identity=identity,
+        audience=table.text("audience"),
+        pass_authorization=pass_authorization,
+        line=table.line,
+    )
+
+
+def parse_upstream(text: str) -> str:
+    """The origin of an upstream.
+
+    Raises:
+        ValueError: anything with a path, a query or a user in it, or of another scheme.
+    """
+    form = "an upstream is http://host:port, https://host:port or unix:/path/of/socket"
+    if text.startswith("unix:/") and len(text) > len("unix:/") and text.isprintable():
+        return text
+    try:
+        parts = urlsplit(text)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(form) from None
+    extra = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("http", "https") or not parts.hostname or extra or not port_is_good:
+        raise ValueError(form)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _check_order(places: Sequence[P], file: str, what: str) -> None:
+    for place, before in unreachable(places):
+        raise _wrong(
+            file,
+            place.line,
+            f"The {what} for {place} is never reached: {_at(before)} covers it, and the first decides.",
+            f"Move it above {_at(before)}, or delete it.",
+        )
+
+
+def _check_opaque(routes: Sequence[Route], rules: Sequence[Rule], file: str) -> None:
+    """An opaque route takes a whole host, and no rule or other route of that host looks at its paths."""
+    for route in routes:
+        if not route.opaque:
+            continue
+        for place in [place for place in (route, *routes, *rules) if not place.path.is_everything]:
+            if route.host is None or place.host is None or route.host.meets(place.host):
+                raise _wrong(
+                    file,
+                    place.line,
+                    f"path = {str(place.path)!r} cannot be told apart where paths are opaque ({_at(route)}).",
+                    'Give the opaque route a host of its own, or drop paths = "opaque".',
+                )
+
+
+def _at(place: Place) -> str:
+    return "another one" if place.line is None else f"the one on line {place.line}"
+
+
+def _wrong(file: str, line: int | None, sentence: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"{file}{'' if line is None else f', line {line}'}: {sentence}", hint=hint)

@@ -1,0 +1,23 @@
+"""People the gateway's tests ask about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entrada.gateway.caller import Caller
+
+EDITORS = "11111111-2222-3333-4444-555555555555"
+
+
+def ada(**changed: Any) -> Caller:
+    known: dict[str, Any] = {
+        "user_id": "0" * 31 + "1",
+        "tenant_id": "aaaaaaaa-0000-0000-0000-000000000000",
+        "object_id": "bbbbbbbb-0000-0000-0000-000000000000",
+        "name": "Ada Lovelace",
+        "email": "ada@contoso.test",
+        "username": "ada@contoso.test",
+        "roles": frozenset({"Admin"}),
+        "groups": frozenset({EDITORS}),
+    }
+    return Caller(**known | changed)
