@@ -23,7 +23,8 @@ The walks raise these; only `entrada.web` turns them into status codes and pages
     │       └── RoleRequired
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
     │   ├── PageNotFound
-    │   └── AmbiguousRequest            two readers could take it differently; no rule is asked
+    │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
+    │   └── ForwardAuthRefused          a proxy asked in a way that cannot be believed
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
@@ -248,6 +249,13 @@ class AmbiguousRequest(RequestRefused):
         super().__init__(
             f"This request can be read in more than one way ({reason}), so it is refused." if reason else None
         )
+
+
+class ForwardAuthRefused(RequestRefused):
+    code = "forward_auth_refused"
+    fixer = Fixer.ADMINISTRATOR
+    default_sentence = "The proxy in front asked about this request in a way that cannot be believed."
+    default_hint = "Compare the proxy's configuration with the documented one."
 
 
 class IdentityAlreadyLinked(EntradaError):

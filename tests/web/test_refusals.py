@@ -44,6 +44,7 @@ STATUS = {
     errors.RequestRefused: 403,
     errors.PageNotFound: 404,
     errors.AmbiguousRequest: 400,
+    errors.ForwardAuthRefused: 403,
     errors.IdentityAlreadyLinked: 400,
     errors.Unavailable: 503,
     errors.EntraUnavailable: 503,
