@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from entra.tiny_server import Behaviour, Handler, TinyServer, certificate, serving
-from entrada.entra import pooled_transport
+from entrada.entra import pooled_transport, strict_response
 from entrada.entra.pooled_transport import LARGEST_ANSWER_BYTES, PooledTransport
 from entrada.errors import ConfigurationError, EntraUnavailable
 
@@ -28,7 +28,7 @@ def quick_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short limits, and no proxy of this machine."""
     monkeypatch.setattr(pooled_transport, "CONNECT_SECONDS", 1.0)
     monkeypatch.setattr(pooled_transport, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(pooled_transport, "WHOLE_ANSWER_SECONDS", 0.6)
+    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 0.6)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -134,7 +134,7 @@ def test_A29_an_answer_beyond_the_limit_is_refused(
     transport: PooledTransport, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However it is sent, no more than the limit is kept."""
-    monkeypatch.setattr(pooled_transport, "WHOLE_ANSWER_SECONDS", 30.0)
+    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 30.0)
     with serving(behaviour) as server:
         refusal = unavailable(transport, server.url)
     assert "larger than" in refusal.reason
@@ -143,7 +143,7 @@ def test_A29_an_answer_beyond_the_limit_is_refused(
 
 def test_the_largest_answer_is_taken(transport: PooledTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly the limit is still an answer."""
-    monkeypatch.setattr(pooled_transport, "WHOLE_ANSWER_SECONDS", 30.0)
+    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 30.0)
     with serving(lambda handler: handler.answer(b"x" * LARGEST_ANSWER_BYTES)) as server:
         assert len(transport.send("GET", server.url).body) == LARGEST_ANSWER_BYTES
 
@@ -394,17 +394,3 @@ def test_J3_this_very_machine_is_asked_without_a_proxy(
     monkeypatch.setenv(name, f"http://127.0.0.1:{free_port}")
     with serving(ok) as server:
         assert transport.send("GET", server.url).status == 200
-
-
-def test_J3_a_proxy_that_demands_a_password_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTPS_PROXY is used for Microsoft's hosts; one that refuses is told apart, with what to check."""
-    with serving(lambda handler: handler.answer(status=407)) as proxy:
-
-        def do_connect(handler: Handler) -> None:
-            handler.answer(status=407)
-
-        monkeypatch.setattr(Handler, "do_CONNECT", do_connect, raising=False)
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        refusal = unavailable(PooledTransport(), "https://login.microsoftonline.com/x")
-    assert "proxy" in refusal.reason
-    assert "HTTPS_PROXY" in refusal.hint

@@ -53,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 class TinyServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
 
     def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -99,9 +100,9 @@ def serving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> Itera
 
 
 def certificate(
-    directory: Path, *, expired: bool = False, host: str = "127.0.0.1"
+    directory: Path, *, expired: bool = False, host: str = "127.0.0.1", names: tuple[str, ...] = ()
 ) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for `host`, and the PEM file of the authority that issued its certificate."""
+    """A server's context for `host` and `names`, and the PEM file of the authority of its certificate."""
     key, name = (
         private_key("tiny server"),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tiny authority")]),
@@ -117,7 +118,10 @@ def certificate(
         .not_valid_after(begins + timedelta(days=1 if expired else 30))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address(host)), *(x509.DNSName(name) for name in names)]
+            ),
+            critical=False,
         )
         .sign(key, SHA256())
     )
