@@ -18,6 +18,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -184,7 +185,7 @@ def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    if urllib3.__version__.startswith("1."):
+    if version("urllib3").startswith("1."):
         # It hides an address in place of a host name from `ssl`, and compares the certificate's names itself.
         context.check_hostname = False
     if ca_bundle is not None:
