@@ -26,9 +26,9 @@ ENVIRONMENT = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 @pytest.fixture(autouse=True)
 def quick_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short limits, and no proxy of this machine."""
-    monkeypatch.setattr(pooled_transport, "CONNECT_SECONDS", 1.0)
-    monkeypatch.setattr(pooled_transport, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 0.6)
+    monkeypatch.setattr(pooled_transport, "CONNECT_SECONDS", 3.0)
+    monkeypatch.setattr(pooled_transport, "READ_SECONDS", 1.0)
+    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 1.5)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -180,7 +180,7 @@ def drips(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("content-length", "100000")
     handler.end_headers()
-    for _ in range(80):
+    for _ in range(200):
         handler.server.over.wait(0.02)
         handler.wfile.write(b"x")
     handler.close_connection = True
@@ -190,7 +190,7 @@ def drips_chunked(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("transfer-encoding", "chunked")
     handler.end_headers()
-    for _ in range(80):
+    for _ in range(200):
         handler.server.over.wait(0.02)
         handler.wfile.write(b"1\r\nx\r\n")
     handler.close_connection = True
@@ -202,7 +202,7 @@ def test_an_answer_that_drips_is_cut_off(transport: PooledTransport, behaviour: 
     with serving(behaviour) as server:
         began = time.monotonic()
         unavailable(transport, server.url)
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 3
 
 
 def test_a_refused_connection_is_named(transport: PooledTransport, free_port: int) -> None:

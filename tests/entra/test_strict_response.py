@@ -25,8 +25,8 @@ STRANGER = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nstranger"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pooled_transport, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 0.6)
+    monkeypatch.setattr(pooled_transport, "READ_SECONDS", 1.0)
+    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 1.5)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_K52_interim_answers_without_end_are_given_up(transport: PooledTransport
         began = time.monotonic()
         with pytest.raises(EntraUnavailable):
             transport.send("GET", server.url)
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 3
 
 
 def test_a_head_that_drips_is_cut_off(transport: PooledTransport) -> None:
@@ -268,7 +268,7 @@ def test_a_head_that_drips_is_cut_off(transport: PooledTransport) -> None:
         began = time.monotonic()
         with pytest.raises(EntraUnavailable) as refusal:
             transport.send("GET", server.url)
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 3
     assert "took longer" in refusal.value.reason
 
 
