@@ -21,6 +21,11 @@ The walks raise these; only `entrada.web` turns them into status codes and pages
     │       ├── PersonalAccountRefused
     │       ├── TenantRefused
     │       └── RoleRequired
+    ├── BearerError                     a call whose access token does not let it in
+    │   ├── BearerRequestRefused        the request carries its token in no proper way
+    │   ├── BearerTokenRefused          the token failed a named check
+    │   ├── InsufficientScope           genuine, but not for this: scope, role, client or kind of caller
+    │   └── InsufficientClaims          genuine, but Conditional Access must be met first
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
     │   ├── PageNotFound
     │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
@@ -220,6 +225,67 @@ class RoleRequired(AdmissionRefused):
     code = "role_required"
     default_sentence = "You have none of the roles that this application asks for."
     default_hint = "Ask your administrator to assign you an app role or a group in Microsoft Entra ID."
+
+
+class BearerError(EntradaError):
+    """A call with an access token that is not let in; nothing was created or changed.
+
+    Source: RFC 6750, section 3.
+    """
+
+    code = "bearer"
+    fixer = Fixer.ADMINISTRATOR
+    default_sentence = "This call does not carry a token that lets it in."
+    default_hint = "Ask Microsoft Entra ID for a token of this API, and send it as Authorization: Bearer."
+
+
+class BearerRequestRefused(BearerError):
+    code = "bearer_request_refused"
+    default_sentence = "This call carries its token in a way that cannot be read in one way only."
+    default_hint = (
+        "Send one field Authorization with Bearer, one blank and the token, and no token elsewhere."
+    )
+
+
+class BearerTokenRefused(BearerError):
+    """The access token failed the check named `check`. The message does not quote the token."""
+
+    code = "bearer_token_refused"
+
+    def __init__(self, check: str, detail: str, *, hint: str | None = None) -> None:
+        self.check = check
+        self.detail = detail
+        super().__init__(f"The access token did not pass verification ({check}: {detail}).", hint=hint)
+
+
+class InsufficientScope(BearerError):
+    """`scopes` are those of which one is needed; empty if it is not a scope that is missing."""
+
+    code = "insufficient_scope"
+    default_sentence = "This token is genuine, but not for this call."
+    default_hint = "Ask the administrator of this API to grant what is missing in Microsoft Entra ID."
+
+    def __init__(
+        self, sentence: str | None = None, *, scopes: frozenset[str] = frozenset(), hint: str | None = None
+    ) -> None:
+        self.scopes = scopes
+        super().__init__(sentence, hint=hint)
+
+
+class InsufficientClaims(BearerError):
+    """`auth_context` must be met; `can_be_answered`: the caller said that it understands a claims challenge.
+
+    Source: Microsoft, "Claims challenges, claims requests, and client capabilities".
+    """
+
+    code = "insufficient_claims"
+    default_sentence = "This call needs a stronger sign-in than the token tells of."
+    default_hint = "Sign in again with the claims that the challenge names."
+
+    def __init__(self, *, auth_context: str = "", can_be_answered: bool = False) -> None:
+        self.auth_context = auth_context
+        self.can_be_answered = can_be_answered
+        super().__init__()
 
 
 class RequestRefused(EntradaError):

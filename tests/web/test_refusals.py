@@ -21,6 +21,7 @@ SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
     errors.EntraRefused: lambda: refused("invalid_grant"),
     errors.TooManyAttempts: lambda: errors.TooManyAttempts(attempts=3, reason="x"),
     errors.TokenRefused: lambda: errors.TokenRefused("iss", "x"),
+    errors.BearerTokenRefused: lambda: errors.BearerTokenRefused("aud", "x"),
     errors.EntraUnavailable: lambda: EntraUnavailable(reason="x"),
 }
 STATUS = {
@@ -43,6 +44,11 @@ STATUS = {
     errors.RoleRequired: 403,
     errors.RequestRefused: 403,
     errors.PageNotFound: 404,
+    errors.BearerError: 401,
+    errors.BearerRequestRefused: 400,
+    errors.BearerTokenRefused: 401,
+    errors.InsufficientScope: 403,
+    errors.InsufficientClaims: 403,
     errors.AmbiguousRequest: 400,
     errors.ForwardAuthRefused: 403,
     errors.IdentityAlreadyLinked: 400,

@@ -1,15 +1,19 @@
-"""Who is asking, as every walk answers it."""
+"""Who is asking, as every walk answers it: a person with an account here, or an application for itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from entrada.accounts.identity import EntraIdentity, User, UserId
+from entrada.entra.callers import CallerKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserPrincipal:
-    """A verified person. Made only from an enabled user by `principal_of`."""
+    """A verified person. Made only from an enabled user by `principal_of`.
+
+    `client_id` is the application or agent that asks in their name; None where they ask themselves.
+    """
 
     user_id: UserId
     identity: EntraIdentity
@@ -17,13 +21,48 @@ class UserPrincipal:
     email: str | None
     username: str | None
     roles: frozenset[str]
+    caller: CallerKind = CallerKind.PERSON
+    client_id: str | None = None
 
     def has_any_role(self, *roles: str) -> bool:
         """True if one of `roles` is held. Asking for none is never granted."""
         return not self.roles.isdisjoint(roles)
 
 
-def principal_of(user: User, identity: EntraIdentity) -> UserPrincipal:
+@dataclass(frozen=True, kw_only=True)
+class AppPrincipal:
+    """A verified application or agent that asks for itself. `identity` names its service principal."""
+
+    client_id: str
+    identity: EntraIdentity
+    name: str
+    roles: frozenset[str]
+    caller: CallerKind
+
+    @property
+    def user_id(self) -> None:
+        """None: it has no account here."""
+
+    @property
+    def email(self) -> None:
+        """None: it reads no mail."""
+
+    def has_any_role(self, *roles: str) -> bool:
+        """True if one of `roles` is held. Asking for none is never granted."""
+        return not self.roles.isdisjoint(roles)
+
+
+Principal = UserPrincipal | AppPrincipal
+"""How someone came in makes no difference to it."""
+
+
+def principal_of(
+    user: User,
+    identity: EntraIdentity,
+    *,
+    caller: CallerKind = CallerKind.PERSON,
+    client_id: str | None = None,
+) -> UserPrincipal:
     return UserPrincipal(
         user_id=user.id,
         identity=identity,
@@ -31,4 +70,6 @@ def principal_of(user: User, identity: EntraIdentity) -> UserPrincipal:
         email=user.profile.email,
         username=user.profile.username,
         roles=user.roles,
+        caller=caller,
+        client_id=client_id,
     )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from entrada.errors import (
     AdmissionRefused,
     AmbiguousRequest,
+    BearerError,
+    BearerRequestRefused,
     ConfigurationError,
     EntradaError,
     EntraRefused,
     EntraUnavailable,
+    InsufficientClaims,
+    InsufficientScope,
     PageNotFound,
     RequestRefused,
     SignInError,
@@ -32,8 +36,14 @@ def status_of(error: EntradaError) -> int:
             return 400
         case PageNotFound():
             return 404
-        case AmbiguousRequest():
+        case InsufficientClaims(can_be_answered=True):
+            return 401
+        case InsufficientScope() | InsufficientClaims():
+            return 403
+        case BearerRequestRefused() | AmbiguousRequest():
             return 400
+        case BearerError():
+            return 401
         case RequestRefused():
             return 403
         case EntraUnavailable(answered=True):
