@@ -21,7 +21,7 @@ serve: setup ## the server, with the settings of the environment and entrada.tom
 emulator: setup ## an Entra of your own on this machine (ARGS="--port 8400")
 	exec .venv/bin/entrada emulator $(ARGS)
 
-test: setup-dev ## set up what the tests need, then `make check` and every test (ARGS="-k name")
+test: setup-dev ## what the tests need, `make check`, every test (ARGS="-k name"; ENTRADA_TESTS_INSTALL=1: apt, too)
 	sh scripts/setup-tests
 	status=0; sh scripts/check || status=1; sh scripts/run-tests $(ARGS) || status=1; exit $$status
 

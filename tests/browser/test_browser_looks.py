@@ -129,3 +129,33 @@ def test_forced_colours_and_large_text_leave_it_usable(
     assert box["x"] + box["width"] <= 640
     press_the_button(tab)
     assert tab.url.startswith(site.entra.http_url)
+
+
+FONTS = (
+    None,
+    "Segoe UI",
+    "Roboto",
+    "Noto Sans",
+    "Cantarell",
+    "Ubuntu",
+    "Liberation Sans",
+    "Arial",
+    "DejaVu Sans",
+)
+LINES = """(font) => {
+  const button = document.querySelector(".microsoft");
+  if (font) button.style.fontFamily = `"${font}", sans-serif`;
+  const text = document.createRange();
+  text.selectNodeContents(button.querySelector("span") ?? button);
+  const tops = [...text.getClientRects()].filter((box) => box.width > 25).map((box) => Math.round(box.top));
+  return new Set(tops).size;
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 375, 390, 412, 417, 430, 1280])
+def test_K36_the_label_stays_on_one_line(site: Site, visitors: Callable[..., Visitor], width: int) -> None:
+    """From 360 px on, in each of the named fonts that are here, and in what stands in for others."""
+    tab = visitors(viewport={"width": width, "height": 740}).tab()
+    tab.goto(site.url)
+    lines = {font: tab.evaluate(LINES, font) for font in FONTS}
+    assert lines == dict.fromkeys(FONTS, 1)

@@ -6,7 +6,7 @@ installed once; a stamp says of what and where, and a lock keeps two runs from i
     installed("mage-ai==0.9.80")                                                  # the product alone
     installed("dstack[server]==0.22.5", name="dstack-0.22.5", with_project="dstack")
 
-The second holds this checkout beside the product, as `pip install "entrada[dstack]"` would, but editable:
+The second holds this checkout beside the product, as `pip install "./entrada[dstack]"` would, but editable:
 a change of the source is seen at the product's next start. `name` keeps several versions side by side.
 """
 

@@ -164,3 +164,62 @@ def test_every_script_is_plain_shell(project_root: Path) -> None:
         assert first == "#!/bin/sh", script.name
         assert second.startswith("# "), script.name
         assert run("sh", "-n", str(script), cwd=project_root).returncode == 0, script.name
+
+
+def setup_tests(project_root: Path, tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """scripts/setup-tests where a test wants a package that no machine has, with an apt that tells."""
+    checkout, tools = tmp_path / "checkout", tmp_path / "tools"
+    (checkout / "scripts").mkdir(parents=True)
+    (checkout / "bench").mkdir()
+    (checkout / ".venv/bin").mkdir(parents=True)
+    tools.mkdir()
+    shutil.copy(project_root / "scripts/setup-tests", checkout / "scripts/setup-tests")
+    (checkout / "scripts/system-packages.txt").write_text(
+        "no-such-command | no-such-package | a test\n", "utf-8"
+    )
+    (checkout / "bench/package.json").write_text('{"dependencies": {"x": "1"}}', "utf-8")
+    put_script(checkout / ".venv/bin/python", "#!/bin/sh\nexit 0\n")
+    put_script(tools / "apt-get", f'#!/bin/sh\necho "$@" >>{tmp_path}/apt\n')
+    put_script(tools / "sudo", '#!/bin/sh\nshift; exec "$@"\n')
+    put_script(
+        tools / "npm", f'#!/bin/sh\necho "$@" >>{tmp_path}/npm; echo "npm error: no way" >&2; exit 1\n'
+    )
+    for command in (["git", "init", "-q"], ["git", "add", "-A"]):
+        subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+    return subprocess.run(
+        ["sh", "scripts/setup-tests"],
+        cwd=checkout,
+        env={"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"CI": "false"}, {"CI": "1", "ENTRADA_TESTS_INSTALL": "0"}])
+def test_K63_system_packages_are_not_installed_unasked(
+    project_root: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """On a desk it says what is missing and how to ask for it, and apt is not called."""
+    answer = setup_tests(project_root, tmp_path, **environment)
+    assert "no-such-package" in answer.stdout
+    assert "ENTRADA_TESTS_INSTALL=1 make test" in answer.stdout
+    assert not (tmp_path / "apt").exists()
+
+
+@pytest.mark.parametrize("environment", [{"CI": "true"}, {"ENTRADA_TESTS_INSTALL": "1"}])
+def test_K63_asked_for_or_in_ci_they_are(
+    project_root: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """One by one, through apt."""
+    setup_tests(project_root, tmp_path, **environment)
+    assert "no-such-package" in (tmp_path / "apt").read_text("utf-8")
+
+
+def test_K63_a_failure_of_npm_is_shown_and_no_lock_file_is_left(project_root: Path, tmp_path: Path) -> None:
+    """npm's own words, and `--no-package-lock` where the repository has none."""
+    answer = setup_tests(project_root, tmp_path)
+    assert "npm error: no way" in answer.stdout
+    assert "npm failed" in answer.stdout
+    assert "--no-package-lock" in (tmp_path / "npm").read_text("utf-8")

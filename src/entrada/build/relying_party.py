@@ -286,7 +286,7 @@ def open_stores(database_url: str) -> Stores:
     except ModuleNotFoundError as missing:
         raise ConfigurationError(
             f"Keeping accounts in a database needs {missing.name}, which is not installed.",
-            hint='Install it with: pip install "entrada[server]"',
+            hint='Install it with: pip install "./entrada[server]"',
             setting="ENTRADA_DATABASE_URL",
         ) from None
     database = connect(database_url)

@@ -71,7 +71,7 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_par
             raise
         print(
             f"entrada: `entrada {name}` needs {missing.name}, which is not installed.\n"
-            f'  Install it with: pip install "entrada[{EXTRAS.get(name, "server")}]"',
+            f'  Install it with: pip install "./entrada[{EXTRAS.get(name, "server")}]"',
             file=sys.stderr,
         )
         raise SystemExit(1) from None

@@ -51,7 +51,7 @@ def _check(args: argparse.Namespace) -> int:
     if version is None:
         raise ConfigurationError(
             "dstack is not installed beside this entrada.",
-            hint='Run this in dstack\'s own environment: pip install "entrada[dstack]"',
+            hint='Run this in dstack\'s own environment: pip install "./entrada[dstack]"',
         )
     supported = hooks.is_supported(version)
     found = hooks.findings() if supported else []

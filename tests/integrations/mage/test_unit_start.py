@@ -177,7 +177,7 @@ def test_what_does_not_fit_is_said_with_the_versions_that_do(monkeypatch: pytest
     assert error.sentence.endswith("mage_ai.x: is not there.")
     assert "0.9.80" in error.hint
     monkeypatch.setattr(hooks, "installed_version", lambda: None)
-    assert 'pip install "entrada[mage]"' in hooks.does_not_fit([]).hint
+    assert 'pip install "./entrada[mage]"' in hooks.does_not_fit([]).hint
 
 
 def test_check_without_mage_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
         raise stop(
             ConfigurationError(
                 f"Entrada's plug-in cannot be loaded: {missing}.",
-                hint='Install it with everything it needs: pip install "entrada[dstack]"',
+                hint='Install it with everything it needs: pip install "./entrada[dstack]"',
             )
         ) from None
     return EntradaPlugin

@@ -174,7 +174,8 @@ def does_not_fit(findings: Sequence[Finding]) -> ConfigurationError:
     version = installed_version()
     if version is None:
         return ConfigurationError(
-            "Mage is not installed here.", hint='Install both in one environment: pip install "entrada[mage]"'
+            "Mage is not installed here.",
+            hint='Install both in one environment: pip install "./entrada[mage]"',
         )
     return ConfigurationError(
         f"Mage {version} is not built as Entrada's hooks expect: {wrong[0].hook}: {wrong[0].problem}.",
