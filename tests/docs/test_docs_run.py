@@ -269,9 +269,9 @@ def complaint(words: list[str]) -> str | None:
 
 
 def can_be_installed(wanted: str) -> bool:
-    """Whether this is Entrada with an extra it has, or a product that one of the extras is for."""
+    """Whether this is a checkout of Entrada with an extra it has, or a product that one of the extras is for."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = re.fullmatch(r"entrada\[(\w+)\]", wanted)
+    named = re.fullmatch(r"\./entrada\[(\w+)\]", wanted)
     return wanted in ("dstack[server]", "mage-ai") or (named is not None and named.group(1) in extras)
 
 
