@@ -229,7 +229,7 @@ _KNOWN_NAMES = {
         *aliases_of(field),
     )
 }
-_NAMES_OF_PRODUCTS = {"REQUIRE_USER_AUTHENTICATION"}
+_NAMES_OF_PRODUCTS = {"REQUIRE_USER_AUTHENTICATION", "HTTPS_PROXY", "NO_PROXY"}
 
 
 def complaint(words: list[str]) -> str | None:
@@ -248,6 +248,8 @@ def complaint(words: list[str]) -> str | None:
                 if re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
                 else "no target"
             )
+        case ["curl", "-v", url]:
+            return None if url.startswith("https://") else "no address"
         case ["pip", "install", *wanted]:
             return None if wanted and all(map(can_be_installed, wanted)) else "no such extra or product"
         case ["eval", command]:
@@ -269,7 +271,7 @@ def complaint(words: list[str]) -> str | None:
 
 
 def can_be_installed(wanted: str) -> bool:
-    """Whether this is a checkout of Entrada with an extra it has, or a product that one of the extras is for."""
+    """Whether this is a checkout of Entrada with an extra it has, or a product that an extra is for."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = re.fullmatch(r"\./entrada\[(\w+)\]", wanted)
     return wanted in ("dstack[server]", "mage-ai") or (named is not None and named.group(1) in extras)
