@@ -9,7 +9,6 @@ Source: RFC 6749 sections 4.1.1-4.1.4 and 6; RFC 7636; Microsoft, "OAuth 2.0 aut
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,13 @@ from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
 from entrada.entra.keys import KeyRing, KeySet
-from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, read_object, read_retry_after
+from entrada.entra.msal_parts import (
+    MsalHttpClient,
+    NoTokenCache,
+    msal_authority,
+    read_object,
+    read_retry_after,
+)
 from entrada.entra.transport import HttpTransport
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
 
@@ -236,7 +241,9 @@ class EntraApplication:
     def _discover(self, now: datetime) -> _Discovered:
         document = _fetch_metadata(self._transport, self.authority)
         metadata = read_metadata(document, self.authority)
-        http_client = MsalHttpClient(self._transport, metadata_text=json.dumps(document))
+        http_client = MsalHttpClient(
+            self._transport, metadata=document, token_endpoint=metadata.token_endpoint
+        )
         return _Discovered(
             metadata=metadata,
             clients=[self._client(credential, http_client) for credential in self._credentials],
@@ -251,10 +258,12 @@ class EntraApplication:
         return KeyRing(self._transport, jwks_uri, clock=self._clock)
 
     def _client(self, credential: ClientCredential, http_client: MsalHttpClient) -> Any:
-        return msal.ConfidentialClientApplication(
+        shown = credential.for_msal()
+        kind = msal.PublicClientApplication if shown is None else msal.ConfidentialClientApplication
+        return kind(
             self.client_id,
-            client_credential=credential.for_msal(),
-            authority=self.authority.url,
+            **({} if shown is None else {"client_credential": shown}),
+            authority=msal_authority(self.authority),
             instance_discovery=False,
             http_client=http_client,
             token_cache=NoTokenCache(),

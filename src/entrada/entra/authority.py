@@ -47,19 +47,23 @@ class Authority:
 
     `login_url` and `graph_url` are origins such as `https://login.microsoftonline.com`, no slash at the end.
     `tenant` is a GUID, a domain, or one of `MULTI_TENANT_SEGMENTS`.
+    `is_broker`: not Entra itself but an Entrada that shares one registration; it is one issuer, its own URL,
+    for every tenant, and `tenant` is the GUID of the one whose people may come back.
     """
 
     login_url: str
     graph_url: str
     tenant: str
+    is_broker: bool = False
 
     @property
     def url(self) -> str:
-        return f"{self.login_url}/{self.tenant}"
+        return self.login_url if self.is_broker else f"{self.login_url}/{self.tenant}"
 
     @property
     def metadata_url(self) -> str:
-        return f"{self.url}/v2.0/.well-known/openid-configuration"
+        version = "" if self.is_broker else "/v2.0"
+        return f"{self.url}{version}/.well-known/openid-configuration"
 
     @property
     def is_multi_tenant(self) -> bool:
@@ -109,6 +113,11 @@ def _read_issuer(issuer: object, authority: Authority) -> tuple[str, TenantId | 
 
     A domain as tenant is answered with the tenant's GUID in the issuer: then only the shape can be compared.
     """
+    if authority.is_broker:
+        tenant_id = parse_guid(authority.tenant)
+        if tenant_id is None or issuer != authority.login_url:
+            raise _issuer_differs(issuer, authority.login_url)
+        return authority.login_url, TenantId(tenant_id)
     template = f"{authority.login_url}/{_TENANT_TEMPLATE}/v2.0"
     if authority.is_multi_tenant:
         if issuer == template:
@@ -141,8 +150,10 @@ def _endpoint(
         hostname, _port = parts.hostname, parts.port
     except ValueError:
         raise _endpoint_refused(name, "is not a URL") from None
-    # An emulator on this very machine sends browsers to plain http, so that none warns about its certificate.
-    loopback = seen_by_browser and hostname in _LOOPBACK and home.hostname in _LOOPBACK
+    # An emulator on this very machine sends browsers to plain http, so that none warns about its certificate;
+    # a broker on this very machine is plain http as a whole.
+    on_loopback = hostname in _LOOPBACK and home.hostname in _LOOPBACK
+    loopback = on_loopback and (seen_by_browser or (authority.is_broker and parts.netloc == home.netloc))
     if parts.scheme != "https" and not loopback:
         raise _endpoint_refused(name, f"is not https: {url[:200]!r}")
     if parts.netloc != home.netloc and not loopback:

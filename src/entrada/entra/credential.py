@@ -50,7 +50,18 @@ class FederatedCredential:
         return {"client_assertion": lambda: _read(self.token_file, "ENTRADA_FEDERATED_TOKEN_FILE").strip()}
 
 
-ClientCredential = ClientSecret | ClientCertificate | FederatedCredential
+@dataclass(frozen=True, kw_only=True)
+class NoCredential:
+    """A public client: the code verifier and a redirect URI that is listed are its proof.
+
+    Source: RFC 6749, section 2.1; RFC 7636.
+    """
+
+    def for_msal(self) -> Any:
+        return None
+
+
+ClientCredential = ClientSecret | ClientCertificate | FederatedCredential | NoCredential
 
 
 def _read(path: Path, setting: str) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msal
 
+from entrada.entra.authority import Authority
 from entrada.entra.transport import HttpTransport
 from entrada.errors import EntraUnavailable
 
@@ -49,12 +50,16 @@ class MsalHttpClient:
     """The get and post that MSAL asks for, over our transport.
 
     Discovery is answered from the document that was checked already, so MSAL cannot be shown another one.
+    Whatever address MSAL makes of it, a form with the client secret goes to the checked token endpoint alone.
     A token answer that is not a JSON object stops here: MSAL would write it into the log.
     """
 
-    def __init__(self, transport: HttpTransport, *, metadata_text: str) -> None:
+    def __init__(self, transport: HttpTransport, *, metadata: Mapping[str, Any], token_endpoint: str) -> None:
         self._transport = transport
-        self._metadata = _MsalAnswer(status_code=200, text=metadata_text, headers={})
+        self._token_endpoint = token_endpoint
+        # MSAL takes no plain http, which a broker on this very machine speaks.
+        shown = {**metadata, "token_endpoint": _with_https(token_endpoint)}
+        self._metadata = _MsalAnswer(status_code=200, text=json.dumps(shown), headers={})
 
     def get(self, url: str, **_: Any) -> _MsalAnswer:
         if not url.endswith("/.well-known/openid-configuration"):
@@ -69,10 +74,10 @@ class MsalHttpClient:
         data: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> _MsalAnswer:
-        del params
+        del params, url
         answer = self._transport.send(
             "POST",
-            url,
+            self._token_endpoint,
             headers={
                 **{name: value for name, value in (headers or {}).items() if value is not None},
                 "content-type": "application/x-www-form-urlencoded",
@@ -93,6 +98,18 @@ class MsalHttpClient:
 
     def close(self) -> None:
         """The transport belongs to whoever made it."""
+
+
+def msal_authority(authority: Authority) -> str:
+    """The authority as MSAL wants it: https, and with a tenant in its path.
+
+    Discovery is answered from `MsalHttpClient`, so nothing is ever asked of this address.
+    """
+    return _with_https(f"{authority.login_url}/{authority.tenant}")
+
+
+def _with_https(url: str) -> str:
+    return f"https://{url.removeprefix('http://')}" if url.startswith("http://") else url
 
 
 def read_retry_after(text: str | None) -> int | None:

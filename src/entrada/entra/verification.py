@@ -91,8 +91,8 @@ class IdTokenExpectations:
     def __post_init__(self) -> None:
         if not (self.client_id and self.nonce and self.allowed_tenants):
             raise ValueError("client_id, nonce and allowed_tenants must not be empty")
-        if _TENANT_TEMPLATE not in self.issuer_template:
-            raise ValueError("issuer_template must contain {tenantid}")
+        if _TENANT_TEMPLATE not in self.issuer_template and len(self.allowed_tenants) != 1:
+            raise ValueError("issuer_template must contain {tenantid} unless one tenant alone is allowed")
         if not timedelta(0) <= self.skew <= timedelta(minutes=5):
             raise ValueError("skew must lie between 0 and 5 minutes")
 
