@@ -1092,3 +1092,36 @@ def test_expectations_are_made_of_values() -> None:
         "skew",
         "oldest_issue",
     ]
+
+
+BROKER = "https://login.example.test"
+AT_BROKER = dataclasses.replace(EXPECTED, issuer_template=BROKER, is_one_issuer=True)
+
+
+def test_a_broker_is_one_issuer_for_the_one_tenant_that_is_allowed() -> None:
+    """Its token is taken for the tenant in `tid`, and only from exactly that issuer."""
+    keys = key_set(jwk(issuer=ABSENT))
+    assert verify(token(iss=BROKER), expected=AT_BROKER, keys=keys).tenant_id == TENANT
+    for other in (BROKER + "/", f"{BROKER}/{TENANT}/v2.0", ISSUER):
+        assert refusal(token(iss=other), expected=AT_BROKER, keys=keys).check == "iss"
+
+
+def test_a_brokers_token_of_another_tenant_is_refused_a7() -> None:
+    """A7: an installation of tenant A takes nobody of tenant B, though the issuer is the same."""
+    with pytest.raises(TenantRefused):
+        verify(token(iss=BROKER, tid=OTHER_TENANT), expected=AT_BROKER, keys=key_set(jwk(issuer=ABSENT)))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"issuer_template": BROKER + "/{tenantid}"},
+        {"allowed_tenants": frozenset({TENANT, OTHER_TENANT})},
+        {"is_one_issuer": False},
+    ],
+    ids=str,
+)
+def test_one_issuer_goes_with_one_tenant(odd: dict[str, Any]) -> None:
+    """Anything between the two readings cannot be made."""
+    with pytest.raises(ValueError):
+        dataclasses.replace(AT_BROKER, **odd)

@@ -85,14 +85,19 @@ class IdTokenExpectations:
     nonce: str = field(repr=False)
     max_age: timedelta | None = None
     auth_contexts: frozenset[str] = frozenset()
+    is_one_issuer: bool = False
+    """`issuer_template` is the issuer itself, a broker's; then one tenant alone is allowed."""
     skew: timedelta = timedelta(seconds=120)
     oldest_issue: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
         if not (self.client_id and self.nonce and self.allowed_tenants):
             raise ValueError("client_id, nonce and allowed_tenants must not be empty")
-        if _TENANT_TEMPLATE not in self.issuer_template and len(self.allowed_tenants) != 1:
-            raise ValueError("issuer_template must contain {tenantid} unless one tenant alone is allowed")
+        if self.is_one_issuer:
+            if _TENANT_TEMPLATE in self.issuer_template or len(self.allowed_tenants) != 1:
+                raise ValueError("one issuer for all tenants goes with exactly one allowed tenant")
+        elif _TENANT_TEMPLATE not in self.issuer_template:
+            raise ValueError("issuer_template must contain {tenantid}")
         if not timedelta(0) <= self.skew <= timedelta(minutes=5):
             raise ValueError("skew must lie between 0 and 5 minutes")
 

@@ -236,6 +236,7 @@ class Identification:
         return IdTokenExpectations(
             client_id=self.application.client_id,
             issuer_template=self.application.metadata().issuer_template,
+            is_one_issuer=self.application.authority.is_broker,
             allowed_tenants=self._allowed_tenants(),
             nonce=nonce,
             max_age=max_age,
