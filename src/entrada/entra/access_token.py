@@ -66,6 +66,8 @@ class AccessToken:
     """Delegated permissions, to the letter; empty for an application."""
     roles: frozenset[str]
     expires_at: datetime
+    key_id: str | None
+    """The key that signed it."""
     token_id: str | None
     name: str
     username: str | None
@@ -160,7 +162,7 @@ def _verify(
         raise TokenRefused("aud", "not meant for this API")
     expires_at = _check_times(claims, expected.skew, now)
     client_id = _check_client(claims, version, expected)
-    return _read(claims, version, tenant_id, audience, client_id, expires_at)
+    return _read(claims, version, tenant_id, audience, client_id, expires_at, jws.kid)
 
 
 def _check_issuer(
@@ -215,6 +217,7 @@ def _read(
     audience: str,
     client_id: str,
     expires_at: datetime,
+    key_id: str | None,
 ) -> AccessToken:
     object_id = parse_guid(claims.get("oid"))
     if object_id is None:
@@ -234,6 +237,7 @@ def _read(
         scopes=scopes,
         roles=roles,
         expires_at=expires_at,
+        key_id=key_id,
         token_id=read.optional_text(claims, "uti", limit=read.VALUE_LIMIT_CHARS),
         name=name or username or "",
         username=username,

@@ -1,0 +1,224 @@
+"""The walk of a call with an access token: header → strict gate → who calls → scopes or roles → principal.
+
+A token verified once is remembered by its hash, in bounded number, until it expires, its signing key is gone
+or its person's access ends: an account is asked for anew every `ACCOUNT_CHECK_SECONDS`, so one that was
+disabled, or lost a role, is refused within that time. A person, an agent for a person and an agent's account
+are those of an account here, made by a first sign-in in a browser; an application needs none, and stands on
+the app roles in its token. A token that expires while its answer is being sent does not cut that answer off
+(G12).
+
+Source: RFC 6750; Microsoft, "Secure applications and APIs by validating claims".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from entrada.accounts.identity import EntraIdentity
+from entrada.accounts.principal import AppPrincipal, Principal, principal_of
+from entrada.accounts.store import AdmissionStore
+from entrada.clock import Clock
+from entrada.entra.access_token import AccessToken, AccessTokenExpectations, verify_access_token
+from entrada.entra.callers import CallerKind
+from entrada.entra.jws import RawAccessToken, read_kid
+from entrada.entra.keys import KeySet, SigningKey
+from entrada.errors import (
+    AccountDisabled,
+    AdmissionRefused,
+    BearerRequestRefused,
+    BearerTokenRefused,
+    InsufficientClaims,
+    InsufficientScope,
+    TokenRefused,
+)
+
+MOST_REMEMBERED = 10_000
+ACCOUNT_CHECK_SECONDS = 0.5
+
+_CREDENTIALS = re.compile(r"bearer (?P<token>[A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
+_SCHEME = re.compile(r"bearer(?![!#$%&'*+.^_`|~0-9A-Za-z-])", re.IGNORECASE | re.ASCII)
+_IN_QUERY = re.compile(r"(?:^|&)access_token(?:=|&|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What one call asks of its caller.
+
+    `scopes`: one of these, of a token with a person or an agent's account in it. `roles`: one of these, of an
+    application, and of others too where there are any. `auth_context` must have been met.
+
+    Raises:
+        ValueError: it lets in a kind of caller of whom it asks nothing.
+    """
+
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    callers: frozenset[CallerKind] = frozenset({CallerKind.PERSON})
+    auth_context: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.callers:
+            raise ValueError("callers must not be empty")
+        if any(kind.has_account for kind in self.callers) and not self.scopes:
+            raise ValueError("scopes must not be empty where people may call")
+        if not all(kind.has_account for kind in self.callers) and not self.roles:
+            raise ValueError("roles must not be empty where applications may call")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedToken:
+    """A call with a good token: who calls, and what the token is for."""
+
+    principal: Principal
+    token: AccessToken
+
+    def meet(self, needs: Needs) -> Principal:
+        """The principal, if the token suffices.
+
+        Raises:
+            InsufficientScope: another kind of caller, or none of the scopes or roles.
+            InsufficientClaims: Conditional Access must be met first.
+        """
+        kind = self.token.caller
+        if kind not in needs.callers:
+            raise InsufficientScope(f"This call is not for callers of the kind {kind}.")
+        if kind.has_account and needs.scopes.isdisjoint(self.token.scopes):
+            raise InsufficientScope(
+                f"This call needs the scope {' or '.join(sorted(needs.scopes))}.", scopes=needs.scopes
+            )
+        if needs.roles and needs.roles.isdisjoint(self.principal.roles):
+            raise InsufficientScope(f"This call needs the role {' or '.join(sorted(needs.roles))}.")
+        if needs.auth_context is not None and needs.auth_context not in self.token.auth_contexts:
+            raise InsufficientClaims(
+                auth_context=needs.auth_context, can_be_answered=self.token.understands_challenges
+            )
+        return self.principal
+
+
+def read_bearer(authorization: Sequence[str], *, query: str = "") -> RawAccessToken | None:
+    """The token of a request, from the values of its Authorization fields; None if it carries none.
+
+    Credentials of another scheme are none.
+
+    Raises:
+        BearerRequestRefused: several fields, another form, or a token in the query.
+    Source: RFC 6750, section 2.
+    """
+    if _IN_QUERY.search(query):
+        raise BearerRequestRefused("This call carries a token in its address, where logs keep it.")
+    if not any(_SCHEME.match(value.strip()) for value in authorization):
+        return None
+    match = _CREDENTIALS.fullmatch(authorization[0]) if len(authorization) == 1 else None
+    if match is None:
+        raise BearerRequestRefused()
+    return RawAccessToken(match["token"])
+
+
+@dataclass(kw_only=True)
+class _Remembered:
+    token: AccessToken
+    key: SigningKey
+    principal: Principal
+    ask_again_at: float
+
+
+@dataclass(kw_only=True)
+class BearerCheck:
+    """`expected` is asked each time: what Entra's metadata says may be known only later, or change."""
+
+    expected: Callable[[], AccessTokenExpectations]
+    keys_for: Callable[[str | None], KeySet]
+    accounts: AdmissionStore
+    clock: Clock
+    most_remembered: int = MOST_REMEMBERED
+    _remembered: OrderedDict[bytes, _Remembered] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def check(self, raw: RawAccessToken) -> CheckedToken:
+        """Who calls.
+
+        Raises:
+            BearerTokenRefused: the token failed a check.
+            AdmissionRefused: genuine, but the account is disabled, or there is none yet.
+            EntraUnavailable, StoreUnavailable: it cannot be known.
+        """
+        digest = hashlib.sha256(raw.encode("utf-8", "replace")).digest()
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        expected = self.expected()
+        known = self._remembered.get(digest)
+        if known is not None and self._stands(known, expected.skew, now):
+            if monotonic >= known.ask_again_at:
+                try:
+                    known.principal = self._principal(known.token)
+                except AdmissionRefused:
+                    self._forget(digest)
+                    raise
+                known.ask_again_at = monotonic + ACCOUNT_CHECK_SECONDS
+            return CheckedToken(principal=known.principal, token=known.token)
+        self._forget(digest)
+        try:
+            keys = self.keys_for(read_kid(raw))
+        except TokenRefused as refused:
+            raise BearerTokenRefused(refused.check, refused.detail) from None
+        token = verify_access_token(raw, keys=keys, expected=expected, now=now)
+        key = keys.find(token.key_id)
+        assert key is not None  # it has just verified
+        principal = self._principal(token)
+        self._remember(
+            digest,
+            _Remembered(
+                token=token,
+                key=key,
+                principal=principal,
+                ask_again_at=monotonic + ACCOUNT_CHECK_SECONDS,
+            ),
+        )
+        return CheckedToken(principal=principal, token=token)
+
+    def forget_all(self) -> None:
+        """Every token is verified anew: settings or registrations changed."""
+        with self._lock:
+            self._remembered.clear()
+
+    def _stands(self, known: _Remembered, skew: timedelta, now: datetime) -> bool:
+        if now > known.token.expires_at + skew:
+            return False
+        # A key that Entra no longer publishes takes its tokens along, remembered ones too.
+        current = self.keys_for(known.key.kid).find(known.key.kid)
+        return current is known.key or current == known.key
+
+    def _principal(self, token: AccessToken) -> Principal:
+        identity = EntraIdentity(tenant_id=token.tenant_id, object_id=token.object_id)
+        if not token.caller.has_account:
+            return AppPrincipal(
+                client_id=token.client_id,
+                identity=identity,
+                name=token.name or token.client_id,
+                roles=token.roles,
+                caller=token.caller,
+            )
+        user = self.accounts.find_by_identity(identity)
+        if user is None:
+            raise AdmissionRefused(
+                "There is no account here for the person in this token.",
+                hint="Sign in once in a browser; that makes the account.",
+            )
+        if not user.is_enabled:
+            raise AccountDisabled
+        return principal_of(user, identity, caller=token.caller, client_id=token.client_id)
+
+    def _remember(self, digest: bytes, entry: _Remembered) -> None:
+        with self._lock:
+            self._remembered[digest] = entry
+            while len(self._remembered) > self.most_remembered:
+                self._remembered.popitem(last=False)
+
+    def _forget(self, digest: bytes) -> None:
+        with self._lock:
+            self._remembered.pop(digest, None)
