@@ -148,9 +148,13 @@ def test_agents_are_let_in_only_by_name(world: World) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"callers": frozenset()}, {"callers": frozenset({CallerKind.APPLICATION}), "scopes": frozenset({"a"})},
-     {"callers": frozenset({CallerKind.AGENT_USER}), "roles": frozenset({"a"})}],
-)  # fmt: skip
+    [
+        {},
+        {"callers": frozenset()},
+        {"callers": frozenset({CallerKind.APPLICATION}), "scopes": frozenset({"a"})},
+        {"callers": frozenset({CallerKind.AGENT_USER}), "roles": frozenset({"a"})},
+    ],
+)
 def test_needs_that_ask_a_caller_for_nothing_are_none(asked: dict[str, Any]) -> None:
     """An empty list of checks is a failure."""
     with pytest.raises(ValueError):
