@@ -153,6 +153,61 @@ def test_what_it_looks_like(
     context.close()
 
 
+def test_k37_enter_does_what_the_field_is_for(
+    emulator: RunningEmulator, application: Application, page: Page, complaints: list[str]
+) -> None:
+    """Enter signs in the account that was typed, verifies the code, accepts; Cancel still cancels each."""
+    page.goto(_url(emulator, application))
+    page.get_by_label("Another account").fill("mia@contoso.test")
+    page.keyboard.press("Enter")
+    page.get_by_label("Code").fill("123456")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{application.url}/auth/entra/callback?code=*")
+    page.goto(_url(emulator, application, prompt="login"))
+    page.get_by_label("Another account").fill("ed@contoso.test")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{application.url}/auth/entra/callback?code=*")
+    ada = {"prompt": "consent", "scope": "openid Mail.Read"}
+    page.goto(_url(emulator, application, **ada, login_hint="ada@contoso.test"))
+    page.get_by_text("Ada Lovelace").click()
+    page.get_by_label("Consent on behalf").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{application.url}/auth/entra/callback?code=*")
+    for reached in (None, "Mia Multifactor"):
+        page.goto(_url(emulator, application, prompt="login"))
+        if reached:
+            page.get_by_text(reached).click()
+        page.get_by_role("button", name="Cancel").click()
+        page.wait_for_url(f"{application.url}/auth/entra/callback?*error=access_denied*")
+    assert _quiet(complaints)
+
+
+def test_k59_the_log_stands_last_in_a_frame_and_the_picker_says_roles(
+    emulator: RunningEmulator, application: Application, page: Page, shot: Callable[[Page, str], Path]
+) -> None:
+    """250 requests make the page no longer than 50; who has which role is on each account."""
+    page.set_viewport_size({"width": 320, "height": 700})
+
+    def height_after(requests: int) -> int:
+        for n in range(requests):
+            emulator_page(f"{emulator.http_url}/contoso.test/discovery/v2.0/keys?{'x' * 900}={n}")
+        page.goto(f"{emulator.http_url}/_emulator/")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        height: int = page.evaluate("document.documentElement.scrollHeight")
+        return height
+
+    emulator_page = page.request.get
+    assert height_after(50) == height_after(250)
+    assert page.locator("h2").last.inner_text() == "Requests received"
+    shot(page, "emulator-control-320")
+    page.goto(_url(emulator, application))
+    tile = page.get_by_role("button", name="Ed Codd")
+    assert "Editor" in tile.inner_text()
+    assert "Admin" in page.get_by_role("button", name="Ada Lovelace").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    shot(page, "emulator-picker-320")
+
+
 _ASK = """async ([url, question]) => {
   const frame = document.createElement('iframe');
   frame.src = url;

@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulator.relying_party import Entra
 from entrada.emulator import EmulatorError, start
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID
 
@@ -282,3 +283,83 @@ def test_importing_the_package_is_cheap_and_pulls_in_nothing_else() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
     )
     assert json.loads(answer.stdout) == [True, []]
+
+
+@pytest.mark.parametrize(
+    ("home", "says"),
+    [
+        pytest.param(None, "--state-dir", id="K55 no HOME, no such user"),
+        pytest.param("", "--state-dir", id="K55 HOME is empty"),
+        pytest.param("somewhere", "--state-dir", id="K55 HOME is relative"),
+        pytest.param("/proc/1/nobody", "--state-dir", id="K55 HOME cannot be written"),
+    ],
+)
+@pytest.mark.parametrize("command", [(), ("env", "entrada")], ids=["run", "env"])
+def test_k55_without_a_home(
+    command: tuple[str, ...],
+    home: str | None,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An unknown user id without a home gets a sentence that names --state-dir, never a traceback."""
+
+    def no_such_user(_uid: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_such_user)
+    if home is None:
+        monkeypatch.delenv("HOME", raising=False)
+    else:
+        monkeypatch.setenv("HOME", home)
+    from entrada.cli import main
+
+    assert main(["emulator", *command]) == 1
+    told = capsys.readouterr().err
+    assert (says in told) or (command and home and "entrada emulator" in told)
+    assert "Traceback" not in told
+
+
+def test_k64_a_reset_brings_the_first_keys_back(tmp_path: Path) -> None:
+    """Rotated, dropped and withdrawn keys: after reset() the set is that of the start, in the file too."""
+    with start(state_dir=tmp_path) as emulator:
+        keys = emulator._world.keys
+        before = [key.kid for key in keys.published]
+        file = (tmp_path / "signing-keys.pem").read_bytes()
+        for change in (
+            emulator.rotate_keys,
+            lambda: emulator.rotate_keys(keep_old=False),
+            emulator.withdraw_key,
+        ):
+            change()
+            assert [key.kid for key in keys.published] != before
+            emulator.reset()
+            assert [key.kid for key in keys.published] == before
+            assert keys.current.kid == before[0]
+        assert (tmp_path / "signing-keys.pem").read_bytes() == file
+
+
+def test_k41_the_usual_ports_are_not_written() -> None:
+    """Addresses say a port only where a browser would: 443 of https and 80 of http are left out."""
+    from entrada.emulator.starting import _url
+
+    assert _url("https", 443, usual=443) == "https://localhost"
+    assert _url("http", 80, usual=80) == "http://localhost"
+    assert _url("https", 80, usual=443) == "https://localhost:80"
+
+
+def test_k41_tokens_can_be_issued_as_the_live_service() -> None:
+    """With `issue_as_live` metadata and tokens name the live issuers; endpoints stay here."""
+    with start(issue_as_live=True) as emulator:
+        trust = ssl.create_default_context(cafile=emulator.ca_file)
+        with httpx.Client(verify=trust, trust_env=False) as client:
+            entra = Entra(emulator, client)
+            live = f"https://login.microsoftonline.com/{CONTOSO_ID}/v2.0"
+            document = client.get(entra.url("v2.0/.well-known/openid-configuration")).json()
+            assert document["issuer"] == entra.claims()["iss"] == live
+            assert document["token_endpoint"].startswith(emulator.https_url)
+            older = client.get(entra.url(".well-known/openid-configuration")).json()
+            assert older["issuer"] == f"https://sts.windows.net/{CONTOSO_ID}/"
+            keys = client.get(entra.url("discovery/v2.0/keys")).json()["keys"]
+            assert {key["issuer"] for key in keys} == {live}

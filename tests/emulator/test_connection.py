@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import BinaryIO
@@ -144,3 +146,44 @@ def test_a_large_body_is_no_large_head(say: Say) -> None:
         body,
     )
     assert say(request[:60_000], request[60_000:])[0][0] == 400
+
+
+def _sent_until_nobody_reads(connection: socket.socket, ahead: bytes) -> int:
+    sent = 0
+    try:
+        while sent < 64_000_000:
+            sent += connection.send(ahead)
+    except TimeoutError:
+        pass
+    return sent
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_k51_a_client_that_never_reads_is_not_read_from(
+    emulator: RunningEmulator, trust: ssl.SSLContext, secure: bool
+) -> None:
+    """Requests sent ahead without end fill the buffers of both sides and no more; others are served."""
+    url = emulator.https_url if secure else emulator.http_url
+    ahead = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % KEYS * 1_000
+    with socket.create_connection(("localhost", int(url.rpartition(":")[2])), timeout=2) as plain:
+        connection = trust.wrap_socket(plain, server_hostname="localhost") if secure else plain
+        connection.settimeout(0.5)
+        sent = _sent_until_nobody_reads(connection, ahead)
+        # What the two kernels and the emulator's one unread piece hold.
+        assert sent < 20_000_000
+        assert httpx.get(f"{emulator.http_url}/contoso.test/discovery/v2.0/keys").status_code == 200
+        connection.close()
+
+
+def test_k51_a_client_that_reads_late_misses_nothing(emulator: RunningEmulator) -> None:
+    """Two thousand requests sent ahead get two thousand answers once the client begins to read."""
+    port, wanted = int(emulator.http_url.rpartition(":")[2]), 2_000
+    with (
+        socket.create_connection(("localhost", port), timeout=10) as connection,
+        connection.makefile("rb") as reader,
+    ):
+        ahead = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" * wanted
+        sending = threading.Thread(target=connection.sendall, args=(ahead,))
+        sending.start()
+        assert {_read(reader, True)[0] for _ in range(wanted)} == {404}
+        sending.join()

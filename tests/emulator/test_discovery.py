@@ -103,6 +103,36 @@ def test_instance_discovery_knows_this_host_alone(entra: Entra) -> None:
     assert len(answer["metadata"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "known"),
+    [
+        ("https://localhost/contoso.test/oauth2/v2.0/authorize", True),
+        ("https://127.0.0.1:9/contoso.test/oauth2/v2.0/authorize", True),
+        ("https://login.microsoftonline.com/common/oauth2/v2.0/authorize", True),
+        ("https://LOGIN.MICROSOFTONLINE.US/common/oauth2/v2.0/authorize", True),
+        ("https://login.example.test/common/oauth2/v2.0/authorize", False),
+        ("https://localhost.evil/common/oauth2/v2.0/authorize", False),
+        ("https://localhost@evil/common/oauth2/v2.0/authorize", False),
+        ("https://login.microsoftonline.de/common/oauth2/v2.0/authorize", False),
+        ("ftp://localhost/common", False),
+        ("nonsense", False),
+    ],
+)
+def test_k41_instance_discovery_knows_login_hosts_alone(entra: Entra, asked: str, known: bool) -> None:
+    """A host that is no login host is invalid_instance, AADSTS50049; none at all AADSTS900144."""
+    url = f"{entra.emulator.https_url}/common/discovery/instance"
+    answer = entra.http.get(url, params={"api-version": "1.1", "authorization_endpoint": asked})
+    if known:
+        assert answer.status_code == 200
+    else:
+        assert (answer.status_code, answer.json()["error"], code_of(answer)) == (
+            400,
+            "invalid_instance",
+            50049,
+        )
+    assert code_of(entra.http.get(url, params={"api-version": "1.1"})) == 900144
+
+
 def test_user_realm_says_managed_or_unknown(entra: Entra) -> None:
     """A name of a known domain is managed, any other unknown."""
     base = f"{entra.emulator.https_url}/common/UserRealm"

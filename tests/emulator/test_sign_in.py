@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from emulator.relying_party import CALLBACK, Entra, answered, code_of, payload
+from entrada.emulator.control.actions import ControlError
 from entrada.emulator.seed import CLIENT_ID
 
 
@@ -142,6 +143,33 @@ def test_errors_before_the_redirect_uri_is_trusted_stay_here(
         ({"response_type": "token"}, 700051),
         ({"scope": None}, 900144),
         ({"scope": "openid no:such"}, 70011),
+        pytest.param({"scope": "   "}, 900144, id="K39 a scope of spaces"),
+        pytest.param({"scope": "openid tools.read"}, 650053, id="K39 somebody else's short name"),
+        pytest.param({"scope": "access_as_user"}, 650053, id="K39 a word"),
+        pytest.param({"scope": "User.Fly"}, 650053, id="K39 no such operation"),
+        pytest.param({"scope": "User"}, 650053, id="K39 half a name"),
+        pytest.param({"scope": f"api://{CLIENT_ID}/nothing"}, 650053, id="K39 unknown to its resource"),
+        pytest.param(
+            {"scope": f"api://{CLIENT_ID}/access_as_user", "resource": "https://tool.test/mcp"},
+            9010010,
+            id="K39 a resource that is nobody's",
+        ),
+        pytest.param(
+            {"scope": "User.Read", "resource": f"api://{CLIENT_ID}"},
+            9010010,
+            id="K39 a resource of other scopes",
+        ),
+        pytest.param(
+            {"scope": f"api://{CLIENT_ID}/access_as_user", "resource": f"api://{CLIENT_ID}/"},
+            9010010,
+            id="K39 a slash more",
+        ),
+        pytest.param(
+            {"scope": f"api://{CLIENT_ID}/access_as_user", "resource": f"API://{CLIENT_ID}"},
+            9010010,
+            id="K39 another case",
+        ),
+        pytest.param({"scope": "openid", "resource": "https://tool.test"}, 9010010, id="K39 resource alone"),
         ({"scope": "api://unknown/x"}, 500011),
         ({"scope": f"User.Read api://{CLIENT_ID}/access_as_user"}, 28000),
         ({"prompt": "nonsense"}, 90023),
@@ -346,3 +374,45 @@ def test_administrators_consent_for_all(entra: Entra) -> None:
     response = entra.http.get(url, params=query)
     assert answered(response)["admin_consent"] == "True"
     assert "code" in entra.sign_in("ed@contoso.test", scope="Mail.Read")
+
+
+def test_k39_a_scope_that_does_not_exist_is_told_to_the_application(entra: Entra) -> None:
+    """AADSTS650053 comes back as invalid_client, without error_uri; the permission's case does not matter."""
+    told = answered(entra.authorize(scope="openid tools.read"))
+    assert (told["error"], told["state"]) == ("invalid_client", "the-state")
+    assert "error_uri" not in told
+    assert (
+        entra.tokens(scope="openid user.read mail.send.shared", prompt=None)["scope"].count("User.Read") == 1
+    )
+
+
+def test_k39_an_app_id_uri_that_is_a_web_address(entra: Entra) -> None:
+    """`resource` equal to it letter for letter is taken; the audience is the client id."""
+    address = "https://tool.test/mcp"
+    entra.emulator.change_app(CLIENT_ID, identifier_uris=[f"api://{CLIENT_ID}", address])
+    scope = f"openid offline_access {address}/access_as_user"
+    tokens = entra.tokens(scope=scope, resource=address)
+    assert payload(tokens["access_token"])["aud"] == CLIENT_ID
+    refreshed = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert entra.token(**refreshed, resource=address, scope=scope).status_code == 200
+    assert code_of(entra.token(**refreshed, resource=f"{address}/", scope=scope)) == 9010010
+    assert code_of(entra.authorize(scope=scope, resource=f"{address}/")) == 9010010
+    code = entra.sign_in(scope=scope, resource=address)["code"]
+    assert code_of(entra.redeem(code, resource="https://tool.test", scope=scope)) == 9010010
+    with pytest.raises(ControlError, match="version 2"):
+        entra.emulator.change_app(CLIENT_ID, access_token_version=1)
+    with pytest.raises(ControlError, match="version 2"):
+        entra.emulator.add_app("Old", identifier_uris=["https://old.test"], access_token_version=1)
+
+
+@pytest.mark.parametrize("path", ["/contoso.test//{}", "//contoso.test/{}", "/contoso.test///{}"])
+@pytest.mark.parametrize(
+    "rest", ["v2.0/.well-known/openid-configuration", "discovery/v2.0/keys", "oauth2/v2.0/token"]
+)
+def test_k38_slashes_behind_the_tenant_do_not_matter(entra: Entra, path: str, rest: str) -> None:
+    """An authority that ends in a slash asks with two; the answer is the same, and names one."""
+    answer = entra.http.get(entra.emulator.https_url + path.format(rest))
+    plain = entra.http.get(entra.url(rest, tenant="contoso.test"))
+    assert (answer.status_code, answer.status_code != 404) == (plain.status_code, True)
+    if rest.endswith("configuration"):
+        assert answer.json() == plain.json()

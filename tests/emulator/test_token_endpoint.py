@@ -340,3 +340,64 @@ def test_very_many_codes_are_not_all_remembered() -> None:
     assert codes.grant_of(first) is None
     assert codes.grant_of(last) == grant
     assert (codes.redeem(last), codes.redeem(last)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "has"),
+    [
+        pytest.param("email", set(), id="K7 email alone"),
+        pytest.param("openid", {"id_token"}, id="K7 openid"),
+        pytest.param("offline_access User.Read", {"refresh_token"}, id="K7 offline_access"),
+        pytest.param("User.Read", set(), id="K7 a permission"),
+        pytest.param(None, {"id_token", "refresh_token"}, id="K7 no scope: all that was granted"),
+        pytest.param("openid profile email offline_access", {"id_token", "refresh_token"}, id="K7 all"),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True], ids=["code", "refresh token"])
+def test_k7_tokens_are_narrowed_to_what_is_asked(
+    entra: Entra, asked: str | None, has: set[str], again: bool
+) -> None:
+    """The scope of the redemption, or of the refresh, is taken literally; without one the grant's counts."""
+    if again:
+        known = entra.tokens()["refresh_token"]
+        answer = entra.token(grant_type="refresh_token", refresh_token=known, scope=asked).json()
+    else:
+        answer = entra.redeem(entra.sign_in()["code"], scope=asked).json()
+    assert {"id_token", "refresh_token"} & set(answer) == has
+    assert "access_token" in answer
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        pytest.param(f"openid profile offline_access {API}", id="K8 before"),
+        pytest.param(f"{API} openid profile offline_access", id="K8 behind"),
+        pytest.param(f"openid {API} email", id="K8 around"),
+        pytest.param(f"  {API}  ", id="K8 spaces"),
+        pytest.param("openid https://graph.microsoft.com/.default", id="K8 Graph"),
+    ],
+)
+def test_k8_reserved_scopes_beside_default_mean_nothing(entra: Entra, scope: str) -> None:
+    """Client credentials take the OpenID scopes that several clients always send, and ignore them."""
+    answer = entra.token(grant_type="client_credentials", scope=scope)
+    assert answer.status_code == 200
+    assert "id_token" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("scope", "code"),
+    [("openid profile", 1002012), (f"{API} User.Read", 1002012), ("   ", 900144), ("OPENID", 1002012)],
+)
+def test_k8_anything_else_beside_default_is_refused(entra: Entra, scope: str, code: int) -> None:
+    """A scope without a resource's .default, or with another scope beside it, is none for an application."""
+    assert code_of(entra.token(grant_type="client_credentials", scope=scope)) == code
+
+
+def test_k41_an_empty_client_id_is_no_identifier(entra: Entra) -> None:
+    """The id of zeros is AADSTS700038, an unknown one 700016; the first answer has no error_uri."""
+    nobody, unknown = "00000000-0000-0000-0000-000000000000", "00000000-0000-4000-8000-000000000001"
+    for client_id, code in ((nobody, 700038), (unknown, 700016)):
+        assert code_of(entra.authorize(client_id=client_id)) == code
+        refused = entra.token(client_id=client_id, grant_type="client_credentials", scope=API)
+        assert code_of(refused) == code
+        assert ("error_uri" in refused.json()) == (code == 700016)

@@ -387,3 +387,14 @@ def test_B32_odd_but_good(
     assert visitor.sign_in_as(pat).status_code == 303
     assert visitor.whoami()["object_id"] == pat.object_id
     assert "<b>" not in visitor.open("/auth/account").text
+
+
+def test_K7_the_code_is_redeemed_with_the_scopes_of_the_request(
+    visitor: Visitor, pat: Any, emulator: RunningEmulator
+) -> None:
+    """A provider that narrows tokens to the redemption's `scope` gives all that was asked for at the start."""
+    emulator.clear_requests()
+    assert visitor.sign_in_as(pat).status_code == 303
+    (asked,) = (one.query for one in emulator.requests if one.endpoint == "authorize")
+    (redeemed,) = (one.form for one in emulator.requests if one.endpoint == "token")
+    assert set(redeemed["scope"].split()) == set(asked["scope"].split()) >= {"openid", "offline_access"}

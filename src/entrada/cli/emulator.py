@@ -36,6 +36,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--browser-over-https", action="store_true", help="send browsers to https too; they will warn"
     )
+    parser.add_argument(
+        "--issue-as-live",
+        action="store_true",
+        help="write the live service's issuers into tokens and discovery",
+    )
     parser.set_defaults(func=run)
     commands = parser.add_subparsers(metavar="env")
     env = commands.add_parser("env", help="print export lines for a product")
@@ -46,10 +51,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def default_state_dir() -> Path:
-    """The user's state directory, as the XDG base directory specification has it."""
+    """The user's state directory, as the XDG base directory specification has it.
+
+    Raises:
+        EmulatorError: there is neither XDG_STATE_HOME nor a home, as for a user id that no file knows.
+    """
+    from entrada.emulator import EmulatorError
+
     base = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
-    return root / "entrada" / "emulator"
+    if base.startswith("/"):
+        return Path(base, "entrada", "emulator")
+    try:
+        # An empty HOME would be taken for the root of the file system.
+        home = Path() if os.environ.get("HOME") == "" else Path.home()
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
+        raise EmulatorError(
+            "There is no home directory to keep the emulator's keys and certificates in.",
+            hint="Name a directory with --state-dir, or set HOME or XDG_STATE_HOME.",
+        )
+    return home / ".local" / "state" / "entrada" / "emulator"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
             host=arguments.host,
             insecure_allow_remote=arguments.insecure_allow_remote,
             browser_over_https=arguments.browser_over_https,
+            issue_as_live=arguments.issue_as_live,
         )
     except Exception as error:
         hint = getattr(error, "hint", None)
@@ -102,9 +125,13 @@ def _greet(emulator: RunningEmulator, host: str) -> None:
 
 def print_environment(arguments: argparse.Namespace) -> int:
     """Print `export NAME=value` lines for the running emulator."""
+    from entrada.emulator import EmulatorError
     from entrada.emulator.environment import environment
 
-    state = _running_state(arguments)
+    try:
+        state = _running_state(arguments)
+    except EmulatorError as error:
+        return _failed(str(error), error.hint)
     if state is None:
         return _failed("No running emulator was found.", "Start one with: entrada emulator")
     for name, value in environment(arguments.product, state).items():

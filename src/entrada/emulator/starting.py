@@ -39,13 +39,15 @@ def start(
     state_file: Path | None = None,
     insecure_allow_remote: bool = False,
     browser_over_https: bool = False,
+    issue_as_live: bool = False,
 ) -> RunningEmulator:
     """Start an emulator in a background thread and return when both listeners answer.
 
     Port 0 is any free port.  `directory` is a TOML file; without it there are the seeded tenants.  Keys and
     certificates live in `state_dir`, or in a directory that is removed at the end.  `state_file` keeps
     changes of the directory between runs.  `browser_over_https` sends browsers to https too, for clients that
-    accept no http endpoint.
+    accept no http endpoint.  `issue_as_live` writes the live service's issuers into tokens and metadata, for
+    clients that expect no other.
 
     Raises:
         EmulatorError: a port is taken, the directory file is wrong, or the host is not loopback and
@@ -65,6 +67,7 @@ def start(
         http, https = _sockets(host, port, tls_port)
         world, tls_file = _world(folder, keys, fill, http[0].getsockname()[1], https[0].getsockname()[1])
         world.browser_over_https = browser_over_https
+        world.issue_as_live = issue_as_live
         world.remote_allowed = insecure_allow_remote
         state = StateFile(state_file) if state_file else None
         if state is not None:
@@ -159,12 +162,17 @@ def _world(
         keys=keys,
         sealer=Sealer(sealing_key),
         graph_key=sealing_key[::-1],
-        http_url=f"http://localhost:{http_port}",
-        https_url=f"https://localhost:{https_port}",
+        http_url=_url("http", http_port, usual=80),
+        https_url=_url("https", https_port, usual=443),
         ca_file=ca_file.resolve(),
     )
     fill(world.directory)
     return world, tls_file
+
+
+def _url(scheme: str, port: int, *, usual: int) -> str:
+    """The listener's address, as a browser would write it: without the scheme's own port."""
+    return f"{scheme}://localhost" if port == usual else f"{scheme}://localhost:{port}"
 
 
 def _sealing_key(folder: Path) -> bytes:

@@ -35,6 +35,8 @@ from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, Tok
 METADATA_LIFE = timedelta(hours=24)
 FAILED_DISCOVERY_PAUSE = timedelta(seconds=3)
 SIGN_IN_SCOPES = ("email",)
+_ADDED_BY_MSAL = ("openid", "profile", "offline_access")
+"""What MSAL adds to the scopes of every authorization request; the redemption has to say the same."""
 """MSAL adds openid, profile and offline_access by itself."""
 
 
@@ -163,7 +165,7 @@ class EntraApplication:
             flow = {
                 "state": state,
                 "redirect_uri": redirect_uri,
-                "scope": self._scopes,
+                "scope": [*self._scopes, *_ADDED_BY_MSAL],
                 "code_verifier": code_verifier,
                 "nonce": nonce,
             }

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..directory.mappings import RecordError, read_record, write_record
 from ..directory.records import App, Group, Person, Tenant, new_id
+from ..directory.registration import check_registration
 from ..faults.catalogue import make_faults
 from ..seed import CLIENT_ID
 from ..state.switched_faults import Fault, UnknownFault
@@ -122,7 +123,8 @@ def remove_person(world: World, rest: str, _body: dict[str, Any]) -> dict[str, A
 
 def _read(kind: type[Any], fields: dict[str, Any], where: str, *, base: Any = None) -> Any:
     try:
-        return read_record(kind, fields, where=where, base=base)
+        record = read_record(kind, fields, where=where, base=base)
+        return check_registration(record, where=where) if isinstance(record, App) else record
     except RecordError as error:
         raise ControlError(f"The {error}.") from None
 

@@ -30,12 +30,12 @@ def control_page(world: World) -> Response:
         + _apps(world)
         + _policies(world)
         + _faults(world)
-        + _requests(world)
         + '<h2>Everything</h2><div class="actions">'
         + _button("Rotate keys", "keys", {})
         + _button("Revoke all sessions", "sessions", {})
         + _button("Reset", "reset", {})
         + "</div>"
+        + _requests(world)
     )
     return page("Entra emulator", body, script="control", wide=True)
 
@@ -47,12 +47,15 @@ def _button(label: str, call: str, body: dict[str, object], *, method: str = "PO
     )
 
 
-def _table(caption: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table whose cells are HTML already."""
+def _table(
+    caption: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, tall: bool = False
+) -> str:
+    """A table whose cells are HTML already; one that may grow `tall` scrolls in a frame of its own."""
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    kind = "scroll tall" if tall else "scroll"
     return (
-        f'<h2>{caption}</h2><div class="scroll" tabindex="0" role="region" aria-label="{caption}">'
+        f'<h2>{caption}</h2><div class="{kind}" tabindex="0" role="region" aria-label="{caption}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
@@ -162,7 +165,11 @@ def _faults(world: World) -> str:
 def _requests(world: World) -> str:
     shown = [one for one in world.log.shown() if one.endpoint != "control"][-_SHOWN_REQUESTS:]
     rows = [_request(one) for one in reversed(shown)]
-    return _table("Requests received", ("Time", "Request", "Endpoint", "Status", "Parameters"), rows)
+    heads = ("Time", "Request", "Endpoint", "Status", "Parameters")
+    return _table("Requests received", heads, rows, tall=True) + (
+        f"<p><small>The last {_SHOWN_REQUESTS}, the newest first; "
+        '<a href="/_emulator/requests">all that are remembered</a>.</small></p>'
+    )
 
 
 def _request(one: ReceivedRequest) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from .directory import Directory
 from .mappings import RecordError, read_record
 from .policies import read_policy
 from .records import App, AppRole, Group, Person, Secret, Tenant
+from .registration import check_registration
 
 _TABLES = ("tenants", "groups", "apps", "people", "policies")
 _NAMESPACE = uuid.UUID("e0000000-0000-4000-8000-0000000000ff")
@@ -151,7 +152,7 @@ def _app(directory: Directory, table: dict[str, Any], where: str) -> None:
         else read_record(AppRole, one, where=f"{where}, role {n}")
         for n, one in enumerate(table.get("app_roles", ()), start=1)
     )
-    record = read_record(App, fields, where=where)
+    record = check_registration(read_record(App, fields, where=where), where=where)
     directory.put(App(**{**record.__dict__, "secrets": secrets, "app_roles": roles}))
 
 

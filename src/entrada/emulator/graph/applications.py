@@ -11,7 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ..directory.mappings import RecordError
 from ..directory.records import GRAPH_APP_ID, App, AppRole, Certificate, RoleAssignment, Secret, new_id
+from ..directory.registration import check_registration
 from ..protocol.http import Request, Response, json_response
 from ..state.world import World
 from . import query, shapes
@@ -179,7 +181,8 @@ def create(world: World, request: Request, who: Caller) -> Response:
         raise GraphError(
             400, "Request_BadRequest", "A value is required for property 'displayName' of resource."
         )
-    app = _changed(App(tenant_id=who.tenant_id), body)
+    # Like the live service's, a registration that does not say otherwise gets access tokens of version 1.
+    app = _changed(App(tenant_id=who.tenant_id, access_token_version=1), body)
     world.directory.put(app)
     return json_response(shapes.application(app), status=201)
 
@@ -237,7 +240,10 @@ def _changed(app: App, body: dict[str, Any]) -> App:
         changes["scopes"] = tuple(one["value"] for one in api["oauth2PermissionScopes"])
     if "requestedAccessTokenVersion" in api:
         changes["access_token_version"] = api["requestedAccessTokenVersion"] or 1
-    return replace(app, **changes)
+    try:
+        return check_registration(replace(app, **changes), where="the application")
+    except RecordError as error:
+        raise GraphError(400, "Request_BadRequest", f"Invalid value for identifierUris: {error}.") from None
 
 
 def _role(body: dict[str, Any]) -> AppRole:

@@ -131,7 +131,7 @@ def application(app: App) -> dict[str, Any]:
             "saml2Token": [],
         },
         "api": {
-            "requestedAccessTokenVersion": app.access_token_version,
+            "requestedAccessTokenVersion": 2 if app.access_token_version == 2 else None,
             "oauth2PermissionScopes": [
                 {"value": name, "isEnabled": True, "type": "User"} for name in app.scopes
             ],

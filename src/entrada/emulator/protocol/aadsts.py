@@ -51,6 +51,7 @@ _REGISTRATION = {
     900382: Aadsts(_REQUEST, "The tenant lives in another cloud, where a confidential client must ask."),
     900432: Aadsts(_REQUEST, "A confidential client cannot be used across clouds."),
     90038: Aadsts(_REQUEST, "The tenant lives in a national cloud; its own login host must be used."),
+    50049: Aadsts("invalid_instance", "No cloud is known whose login host this is."),
     50194: Aadsts(
         _REQUEST,
         "This application is single-tenant and cannot be used at the common or organizations endpoint.",
@@ -114,6 +115,8 @@ _REQUESTS = {
     900023: Aadsts(_REQUEST, "The tenant identifier is neither a valid domain nor a GUID."),
     70011: Aadsts("invalid_scope", "The scope is not valid.", REDIRECT),
     28000: Aadsts(_REQUEST, "The scope names more than one resource.", REDIRECT),
+    650053: Aadsts(_CLIENT, "The resource has no scope of the name that was asked for.", REDIRECT),
+    9010010: Aadsts("invalid_target", "The parameter resource is not what the requested scopes belong to."),
     28002: Aadsts("invalid_scope", "The scope is not valid for an access token request.", REDIRECT),
     1002012: Aadsts("invalid_scope", "Client credentials need a scope that ends in /.default."),
     70003: Aadsts("unsupported_grant_type", "The grant type is not supported."),
@@ -223,6 +226,9 @@ _TRANSIENT_CODES = {
         Aadsts(_TRANSIENT, "A temporary fault of the service; try again.", status=503),
     ),
 }
+
+WITHOUT_ADDRESS = frozenset({650053, 700038, 9010010, 50049})
+"""Codes whose answers name no `error_uri`.  Observed for 650053; which others is documented nowhere."""
 
 AADSTS: dict[int, Aadsts] = {
     code: meaning

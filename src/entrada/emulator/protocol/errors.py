@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..clock import Clock
 from ..directory.records import new_id
-from .aadsts import AADSTS, PAGE, Aadsts
+from .aadsts import AADSTS, PAGE, WITHOUT_ADDRESS, Aadsts
 from .http import Request, Response, json_response
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -95,8 +95,9 @@ def error_response(happened: Incident, *, base_url: str) -> Response:
         "timestamp": happened.timestamp,
         "trace_id": happened.trace_id,
         "correlation_id": happened.correlation_id,
-        "error_uri": f"{base_url}/error?code={error.code}",
     }
+    if error.code not in WITHOUT_ADDRESS:
+        body["error_uri"] = f"{base_url}/error?code={error.code}"
     if error.suberror:
         body["suberror"] = error.suberror
     if error.claims:

@@ -6,11 +6,12 @@ Source: Microsoft, "Scopes and permissions in the Microsoft identity platform".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..directory.directory import Directory
 from ..directory.records import GRAPH_APP_ID, App
 from .errors import EntraError
+from .graph_permissions import permission_named
 
 OIDC_SCOPES = ("openid", "profile", "email", "offline_access")
 GRAPH_HOSTS = (
@@ -49,6 +50,11 @@ class RequestedScope:
     as_written: dict[str, str]
 
     @property
+    def names_resource(self) -> bool:
+        """Whether a permission of the resource was asked for; else Graph is only what is left."""
+        return bool(self.permissions) or self.default
+
+    @property
     def qualified(self) -> tuple[str, ...]:
         """Resource permissions as `resource id/Permission`."""
         return tuple(f"{self.resource.resource_id}/{name}" for name in self.permissions)
@@ -75,12 +81,36 @@ def find_resource(identifier: str, directory: Directory, own_urls: tuple[str, ..
     return Resource(resource_id=app.client_id, audience=audience, app=app)
 
 
-def read_scope(text: str, directory: Directory, own_urls: tuple[str, ...]) -> RequestedScope:
-    """The scope parameter's parts.
+def read_scope(
+    text: str, directory: Directory, own_urls: tuple[str, ...], *, resource: str = ""
+) -> RequestedScope:
+    """The scope parameter's parts; `resource` is the parameter of that name.
 
     Raises:
-        EntraError: 70011 for an unknown or malformed scope, 28000 for several resources, 500011.
+        EntraError: 70011 malformed, 650053 unknown to its resource, 28000 for several resources, 500011,
+            9010010 when `resource` is not the one that the scopes belong to.
     """
+    read = _read(text, directory, own_urls)
+    if not resource:
+        return read
+    named = _named(resource, directory, own_urls)
+    if named is None or (read.names_resource and named.resource_id != read.resource.resource_id):
+        raise EntraError(9010010, f"The resource was '{resource[:200]}'.")
+    return replace(read, resource=named)
+
+
+def _named(identifier: str, directory: Directory, own_urls: tuple[str, ...]) -> Resource | None:
+    """The resource that `resource` names, letter for letter, a slash at its end included."""
+    if identifier in (*GRAPH_HOSTS, *(f"{host}/" for host in GRAPH_HOSTS), *own_urls, GRAPH_APP_ID):
+        return find_resource(identifier, directory, own_urls)
+    for app in list(directory.apps.values()):
+        if identifier == app.client_id or identifier in app.identifier_uris:
+            audience = app.client_id if app.access_token_version == 2 else identifier
+            return Resource(resource_id=app.client_id, audience=audience, app=app)
+    return None
+
+
+def _read(text: str, directory: Directory, own_urls: tuple[str, ...]) -> RequestedScope:
     oidc: list[str] = []
     permissions: list[str] = []
     as_written: dict[str, str] = {}
@@ -96,10 +126,9 @@ def read_scope(text: str, directory: Directory, own_urls: tuple[str, ...]) -> Re
         resource = resource or found
         if not (name == ".default" or _PERMISSION.fullmatch(name)):
             raise EntraError(70011, f"The value '{word[:100]}' is not a scope.")
-        if found.app is not None and name != ".default" and name not in found.app.scopes:
-            raise EntraError(70011, f"The resource defines no scope '{name[:100]}'.")
-        permissions.append(name)
-        as_written[name] = word
+        spelt = name if name == ".default" else _spelt(name, found)
+        permissions.append(spelt)
+        as_written[spelt] = word if separator else spelt
     default = ".default" in permissions
     if default and len(permissions) > 1:
         raise EntraError(70011, "The scope .default cannot be combined with others of its resource.")
@@ -110,6 +139,18 @@ def read_scope(text: str, directory: Directory, own_urls: tuple[str, ...]) -> Re
         default=default,
         as_written=as_written,
     )
+
+
+def _spelt(name: str, resource: Resource) -> str:
+    """The permission as its resource spells it."""
+    known: str | None = name
+    if resource.app is None:
+        known = permission_named(name)
+    elif name not in resource.app.scopes:
+        known = None
+    if known is None:
+        raise EntraError(650053, f"The scope was '{name[:100]}', the resource '{resource.resource_id}'.")
+    return known
 
 
 def needs_administrator(permission: str) -> bool:

@@ -1,7 +1,8 @@
 """One connection: HTTP/1.1 read with httptools, and each request answered in one write.
 
 No web server stands in between: signing is to stay the only expensive step of a token, and the start quick.
-Requests of one connection are answered in their order, one at a time.
+Requests of one connection are answered in their order, one at a time; a client that does not read its
+responses is not read from either, so that what it sent ahead cannot pile up.
 Refuses what is not HTTP (400) or has a head without end (431), and knows no protocol to upgrade to.
 Source: RFC 9110, RFC 9112; RFC 6585, section 5.
 """
@@ -23,6 +24,8 @@ from .application import Application
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _NO_CONTENT = 204
 _MAX_HEAD_BYTES = 64 * 1024
+_MAX_WAITING = 16
+"""So many requests sent ahead may wait for a response; then nothing more is read."""
 
 
 class Connection(asyncio.Protocol):
@@ -36,6 +39,8 @@ class Connection(asyncio.Protocol):
         self._all_open = all_open
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._busy: asyncio.Task[None] | None = None
+        self._unread = False
+        self._holding = False
         self._read_anew()
 
     def cut(self) -> None:
@@ -53,6 +58,15 @@ class Connection(asyncio.Protocol):
         self._all_open.discard(self)
         if self._busy is not None:
             self._busy.cancel()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: answer nothing and read nothing until it has caught up."""
+        self._unread = True
+
+    def resume_writing(self) -> None:
+        """It has: go on with what it sent meanwhile, and read again when that is answered."""
+        self._unread = False
+        self._answer_next()
 
     def data_received(self, data: bytes) -> None:
         """Read on; the parser calls the methods below."""
@@ -127,13 +141,16 @@ class Connection(asyncio.Protocol):
         self._answer_next()
 
     def _answer_next(self) -> None:
-        while self._waiting and self._busy is None:
+        while self._waiting and self._busy is None and not self._unread:
             request, last = self._waiting.popleft()
             if self._application.spoiled:
                 answering = self._answer_spoiled(request, last)
                 self._busy = asyncio.get_running_loop().create_task(answering)
             else:
                 self._send(self._application.answer(request), method=request.method, last=last)
+        if (len(self._waiting) > _MAX_WAITING or self._unread) != self._holding:
+            self._holding = not self._holding
+            (self._transport.pause_reading if self._holding else self._transport.resume_reading)()
 
     async def _answer_spoiled(self, request: Request, last: bool) -> None:
         try:

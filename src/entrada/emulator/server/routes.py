@@ -77,7 +77,8 @@ _TENANT_PATHS: dict[str, tuple[str, str, Endpoint]] = {
 def find_endpoint(world: World, request: Request) -> tuple[str, Callable[[], Response]]:
     """The endpoint's name and its answer, not yet made."""
     first, _, rest = request.path.lstrip("/").partition("/")
-    found = _TENANT_PATHS.get(rest)
+    # An authority written with a slash at its end makes two behind the tenant; Entra does not mind.
+    found = _TENANT_PATHS.get(rest.lstrip("/"))
     if found is not None and first != "_emulator":
         methods, name, endpoint = found
         if methods == "*" or request.method in methods.split():

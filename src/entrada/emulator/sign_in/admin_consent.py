@@ -8,6 +8,7 @@ from ..protocol.redirect_uris import checked_redirect_uri
 from ..protocol.return_address import ReturnAddress
 from ..protocol.scopes import read_scope
 from ..state.world import World
+from ..tokens.admission import find_application
 from ..tokens.identity_claims import by_login_hint
 from ..tokens.tenants import find_tenant
 from .answers import answer, refuse
@@ -22,9 +23,7 @@ def admin_consent(world: World, request: Request, segment: str) -> Response:
     to: ReturnAddress | None = None
     try:
         tenant = find_tenant(world, segment)
-        app = world.directory.apps.get(parameters.get("client_id").lower())
-        if app is None:
-            raise EntraError(700016, f"The client id was '{parameters.get('client_id')[:100]}'.")
+        app = find_application(world, parameters.get("client_id"), where=segment)
         state = parameters.get("state") if "state" in parameters else None
         uri = checked_redirect_uri(app, parameters.get("redirect_uri"))
         to = ReturnAddress(redirect_uri=uri, response_mode="query", state=state)

@@ -7,6 +7,7 @@ redirect URIs that were checked before.  Source: RFC 6749, 4.1.2; OAuth 2.0 Form
 from __future__ import annotations
 
 from ..faults.tampering import tamper_document
+from ..protocol.aadsts import WITHOUT_ADDRESS
 from ..protocol.errors import EntraError, Incident, incident
 from ..protocol.http import Response, redirect
 from ..protocol.redirect_uris import origin_of
@@ -31,8 +32,9 @@ def error_parameters(happened: Incident, *, world: World, subcode: str = "") -> 
     parameters = {
         "error": happened.error.error,
         "error_description": happened.description,
-        "error_uri": f"{world.http_url}/error?code={happened.error.code}",
     }
+    if happened.error.code not in WITHOUT_ADDRESS:
+        parameters["error_uri"] = f"{world.http_url}/error?code={happened.error.code}"
     if subcode:
         parameters["error_subcode"] = subcode
     if happened.error.claims:

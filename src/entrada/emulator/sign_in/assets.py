@@ -42,6 +42,7 @@ padding:.45rem .4rem}
 .avatar{flex:none;width:2.5rem;height:2.5rem;border-radius:50%;display:grid;place-items:center;
 background:var(--accent);color:var(--accent-ink);font-weight:600}
 .who{flex:1;min-width:0;display:flex;flex-direction:column}
+.who strong{overflow-wrap:anywhere}
 .who small{color:var(--soft);overflow-wrap:anywhere;line-height:1.3}
 .tags{display:flex;flex-direction:column;gap:.2rem;align-items:flex-end}
 .tag{font-size:.75rem;background:var(--tag);border-radius:99px;padding:.05rem .55rem;white-space:nowrap}
@@ -53,6 +54,8 @@ overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.2rem 1rem;margin:0;font-size:.9rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-family:ui-monospace,monospace}
 .scroll{overflow-x:auto}
+.scroll.tall{max-height:24rem;overflow-y:auto;border:1px solid var(--line);border-radius:8px}
+.tall th{position:sticky;top:0;background:var(--card)}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;
 overflow-wrap:break-word}

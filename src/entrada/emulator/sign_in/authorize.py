@@ -19,7 +19,7 @@ from ..protocol.redirect_uris import checked_redirect_uri, platform_of
 from ..protocol.return_address import ReturnAddress
 from ..protocol.scopes import read_scope
 from ..state.world import World
-from ..tokens.admission import check_application
+from ..tokens.admission import check_application, find_application
 from ..tokens.tenants import find_tenant
 from .answers import refuse
 from .interaction import begin
@@ -64,13 +64,8 @@ def _trusted_part(
     if parameters.repeated:
         raise EntraError(9000411, f"The parameter was '{parameters.repeated[0][:50]}'.")
     tenant = find_tenant(world, segment)
-    client_id = parameters.get("client_id")
-    if not client_id:
-        raise EntraError(900144, "The parameter is 'client_id'.")
-    client = world.directory.apps.get(client_id.lower())
-    if client is None:
-        where = tenant.domain if tenant else segment
-        raise EntraError(700016, f"The client id was '{client_id[:100]}', the directory '{where}'.")
+    where = tenant.domain if tenant else segment
+    client = find_application(world, parameters.get("client_id"), where=where)
     redirect_uri = checked_redirect_uri(client, parameters.get("redirect_uri"))
     check_application(client, tenant)
     kinds = parameters.get("response_type").split()
@@ -103,7 +98,7 @@ def _rest(
     scope_text = parameters.get("scope")
     if version == 1:
         scope_text = " ".join(dict.fromkeys(["openid", "profile", "email", *scope_text.split()]))
-    if not scope_text:
+    if not scope_text.strip():
         raise EntraError(900144, "The parameter is 'scope'.", shown="redirect")
     if parameters.get("prompt") not in _PROMPTS:
         raise EntraError(90023, "The parameter is 'prompt'.", shown="redirect")
@@ -120,7 +115,12 @@ def _rest(
         to=to,
         platform=platform_of(client, to.redirect_uri),
         response_type=response_type,
-        scope=read_scope(scope_text, world.directory, world.own_urls),
+        scope=read_scope(
+            scope_text,
+            world.directory,
+            world.own_urls,
+            resource=parameters.get("resource") if version == 2 else "",
+        ),
         scope_text=scope_text,
         nonce=parameters.get("nonce"),
         prompt=parameters.get("prompt"),

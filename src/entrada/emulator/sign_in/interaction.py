@@ -297,7 +297,10 @@ def _picker(world: World, request: Request, pending: PendingSignIn, *, problem: 
         _action(pending),
         pending.reference,
         app=asked.client,
-        people=people,
+        people=[
+            (person, world.directory.roles_of(asked.client, person.object_id, person.groups))
+            for person in people
+        ],
         signed_in=signed_in if asked.prompt != "login" else set(),
         hint=asked.login_hint,
         form_target=origin_of(asked.to.redirect_uri),

@@ -86,6 +86,17 @@ def _form(action: str, reference: str, inside: str, *, label: str = "") -> str:
     )
 
 
+_CANCEL = '<button form="cancel" name="action" value="cancel">Cancel</button>'
+"""The button of a form of its own: Enter presses the first button of the form that a field stands in."""
+
+
+def _cancel_form(action: str, reference: str) -> str:
+    return (
+        f'<form id="cancel" method="post" action="{attribute(action)}">'
+        f'<input type="hidden" name="ctx" value="{attribute(reference)}"></form>'
+    )
+
+
 def _initials(name: str) -> str:
     return "".join(word[:1] for word in name.split()[:2]).upper() or "?"
 
@@ -93,8 +104,9 @@ def _initials(name: str) -> str:
 _KINDS = {"block": "blocked by policy", "mfa": "second factor"}
 
 
-def _tile(person: Person, *, signed_in: bool) -> str:
+def _tile(person: Person, *, signed_in: bool, roles: list[str]) -> str:
     notes = [
+        *roles,
         "signed in" if signed_in else "",
         "guest" if person.guest else "",
         "" if person.enabled else "disabled",
@@ -117,26 +129,30 @@ def account_picker(
     reference: str,
     *,
     app: App,
-    people: list[Person],
+    people: list[tuple[Person, list[str]]],
     signed_in: set[str],
     hint: str,
     form_target: str,
     problem: str = "",
 ) -> Response:
-    """Pick an account, type another name, or cancel."""
-    tiles = "".join(_tile(person, signed_in=person.object_id in signed_in) for person in people)
+    """Pick an account, type another name, or cancel; each person with the roles held at the application."""
+    tiles = "".join(
+        _tile(person, signed_in=person.object_id in signed_in, roles=roles) for person, roles in people
+    )
     alert = f'<p class="alert" role="alert">{attribute(problem)}</p>' if problem else ""
-    inside = (
-        f'{alert}<ul class="tiles">{tiles}</ul>'
+    other = (
         '<div class="other"><label for="name">Another account</label>'
         '<div class="row"><input id="name" name="name" autocomplete="username" spellcheck="false" '
         f'placeholder="name@contoso.test" value="{attribute(hint)}">'
         '<button class="primary" name="action" value="name">Next</button></div></div>'
-        '<div class="actions"><button name="action" value="cancel">Cancel</button></div>'
     )
     body = (
         f'<p class="lead">to continue to <strong>{attribute(app.display_name or app.client_id)}</strong></p>'
-        + _form(action, reference, inside, label="Accounts")
+        + alert
+        + _form(action, reference, f'<ul class="tiles">{tiles}</ul>', label="Accounts")
+        + _form(action, reference, other)
+        + _cancel_form(action, reference)
+        + f'<div class="actions">{_CANCEL}</div>'
     )
     return page("Pick an account", body, form_target=form_target)
 
@@ -150,7 +166,7 @@ def second_factor(
         f'{alert}<label for="code">Code</label>'
         '<input id="code" name="otp" inputmode="numeric" autocomplete="one-time-code" maxlength="6" '
         'pattern="[0-9]{6}" required autofocus aria-describedby="explain">'
-        '<div class="actions"><button name="action" value="cancel" formnovalidate>Cancel</button>'
+        f'<div class="actions">{_CANCEL}'
         '<button class="primary" name="action" value="otp">Verify</button></div>'
     )
     body = (
@@ -158,6 +174,7 @@ def second_factor(
         '<p id="explain">Policy asks for a second factor. '
         "Any six digits are right here, except 000000, which stands for a wrong code.</p>"
         + _form(action, reference, inside)
+        + _cancel_form(action, reference)
     )
     return page("Enter code", body, form_target=form_target)
 
@@ -183,13 +200,14 @@ def consent(
     )
     inside = (
         f'<ul class="plain">{items}</ul>{organisation}'
-        '<div class="actions"><button name="action" value="cancel">Cancel</button>'
+        f'<div class="actions">{_CANCEL}'
         '<button class="primary" name="action" value="consent">Accept</button></div>'
     )
     body = (
         f'<p class="lead">{attribute(person.sign_in_name)}</p>'
         f"<p><strong>{attribute(app.display_name or app.client_id)}</strong> would like to:</p>"
         + _form(action, reference, inside)
+        + _cancel_form(action, reference)
     )
     return page("Permissions requested", body, form_target=form_target)
 
@@ -247,7 +265,7 @@ def choose_sign_out(action: str, people: list[Person], hidden: dict[str, str]) -
         f'<input type="hidden" name="{attribute(name)}" value="{attribute(value)}">'
         for name, value in hidden.items()
     )
-    tiles = "".join(_tile(person, signed_in=True) for person in people)
+    tiles = "".join(_tile(person, signed_in=True, roles=[]) for person in people)
     body = f'<form method="post" action="{attribute(action)}">{fields}<ul class="tiles">{tiles}</ul></form>'
     return page("Which account do you want to sign out of?", body)
 

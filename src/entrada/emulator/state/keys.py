@@ -86,6 +86,7 @@ class KeyRing:
         self._spare: SigningKey | None = None
         self._removed: set[str] = set()
         self._published: list[SigningKey] = []
+        self._first: list[SigningKey] = []
         self._personal: SigningKey | None = None
         self._ready = threading.Event()
         self._closing = False
@@ -135,8 +136,17 @@ class KeyRing:
         """Publish the key no longer, as after a compromise; it may still sign."""
         self._removed.add(kid)
 
+    def begin_anew(self) -> None:
+        """Sign with the key of the start again, and publish those of the start alone."""
+        self._ready.wait()
+        with self._lock:
+            self._removed.clear()
+            if self._published != self._first:
+                self._published = list(self._first)
+                self._save()
+
     def restore(self) -> None:
-        """Publish every key again, and at least two."""
+        """Publish every key again, and at least two; what was rotated stays rotated."""
         self._removed.clear()
         self._ready.wait()
         with self._lock:
@@ -163,6 +173,7 @@ class KeyRing:
     def _fill(self) -> None:
         try:
             self._make()
+            self._first = list(self._published)
         finally:
             self._ready.set()
         self._refill()

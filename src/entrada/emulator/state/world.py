@@ -25,7 +25,8 @@ class World:
     """One emulator's directory, keys, sessions and switches.
 
     `fill` puts the initial records into an empty directory.  `password_grant` is off unless asked for, as the
-    grant is discouraged.  `changed` is told after each request, for whoever keeps the directory in a file.
+    grant is discouraged.  `issue_as_live` names the live service as issuer; see `tokens.tenants`.
+    `changed` is told after each request, for whoever keeps the directory in a file.
     """
 
     directory: Directory
@@ -45,6 +46,7 @@ class World:
     device_codes: DeviceCodes = field(default_factory=DeviceCodes)
     password_grant: bool = False
     browser_over_https: bool = False
+    issue_as_live: bool = False
     remote_allowed: bool = False
     graph_key: bytes = b""
     changed: Callable[[], None] | None = None
@@ -62,7 +64,7 @@ class World:
     @property
     def cookie_name(self) -> str:
         """The session cookie's name; the port keeps several emulators on one host apart."""
-        return f"entra_emulator_{self.http_url.rpartition(':')[2]}"
+        return f"entra_emulator_{self.http_url.rpartition(':')[2].strip('/') or 'localhost'}"
 
     def reset(self) -> None:
         """Begin anew: the directory of the start, nobody signed in, no faults, the right time."""
@@ -73,7 +75,7 @@ class World:
         self.sessions.clear()
         self.codes.clear()
         self.faults.clear()
-        self.keys.restore()
+        self.keys.begin_anew()
         self.log.clear()
         self.loops.clear()
         self.device_codes.clear()

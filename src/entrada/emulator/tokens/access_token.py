@@ -55,7 +55,7 @@ def delegated_access_token(
     version = 1 if resource.app is None else resource.app.access_token_version
     claims: dict[str, Any] = {
         "aud": resource.audience,
-        "iss": issuer(base_url, person.tenant_id, version=version),
+        "iss": issuer(world, base_url, person.tenant_id, version=version),
         "iat": now - BACKDATED_SECONDS,
         "nbf": now - BACKDATED_SECONDS,
         "exp": now + seconds,
@@ -119,7 +119,7 @@ def application_access_token(
     version = 1 if resource.app is None else resource.app.access_token_version
     claims: dict[str, Any] = {
         "aud": resource.audience,
-        "iss": issuer(base_url, tenant.tenant_id, version=version),
+        "iss": issuer(world, base_url, tenant.tenant_id, version=version),
         "iat": now - BACKDATED_SECONDS,
         "nbf": now - BACKDATED_SECONDS,
         "exp": now + seconds,
@@ -131,7 +131,7 @@ def application_access_token(
         claims.update(
             appid=client.client_id,
             appidacr=authentication,
-            idp=issuer(base_url, tenant.tenant_id, version=1),
+            idp=issuer(world, base_url, tenant.tenant_id, version=1),
         )
     if resource.is_graph:
         claims.update(app_displayname=client.display_name, idtyp="app")

@@ -15,6 +15,24 @@ from ..protocol.scopes import RequestedScope, needs_administrator
 from ..state.world import World
 from .claims_parameter import asks_for_step_up
 
+_NO_ID = "00000000-0000-0000-0000-000000000000"
+
+
+def find_application(world: World, client_id: str, *, where: str) -> App:
+    """The application with this client id; `where` is the directory that was asked, for the error's text.
+
+    Raises:
+        EntraError: 900144 no id, 700038 one that nothing can have, 700016 unknown.
+    """
+    if not client_id:
+        raise EntraError(900144, "The parameter is 'client_id'.")
+    if client_id == _NO_ID:
+        raise EntraError(700038, f"The client id was '{client_id}'.")
+    app = world.directory.apps.get(client_id.lower())
+    if app is None:
+        raise EntraError(700016, f"The client id was '{client_id[:100]}', the directory '{where[:100]}'.")
+    return app
+
 
 def check_application(client: App, tenant: Tenant | None) -> None:
     """The application is enabled and belongs where it is asked for.

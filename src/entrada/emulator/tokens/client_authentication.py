@@ -15,6 +15,7 @@ from ..directory.records import App
 from ..protocol.errors import EntraError
 from ..protocol.http import Parameters, Request
 from ..state.world import World
+from .admission import find_application
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NONE, SECRET, ASSERTION = "0", "1", "2"
@@ -41,10 +42,8 @@ def authenticate(world: World, request: Request, form: Parameters, segment: str)
     """
     basic_id, basic_secret = _basic(request)
     client_id = form.get("client_id") or basic_id
-    if not client_id:
-        raise EntraError(900144, "The parameter is 'client_id'.")
-    app = world.directory.apps.get(client_id.lower())
-    if app is None or (basic_id and basic_id != client_id):
+    app = find_application(world, client_id, where=segment)
+    if basic_id and basic_id != client_id:
         raise EntraError(700016, f"The client id was '{client_id[:100]}', the directory '{segment[:100]}'.")
     if not app.enabled:
         raise EntraError(7000112, f"The application is '{app.client_id}'.")

@@ -8,13 +8,27 @@ Source: OpenID Connect Discovery 1.0; Microsoft, "OpenID Connect on the Microsof
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..directory.records import PERSONAL_TENANT_ID
 from ..faults.tampering import tamper_document
+from ..protocol.errors import EntraError
 from ..protocol.http import Request, Response, json_response
 from ..state.world import World
 from .tenants import find_tenant, issuer, issuer_segment
+
+# Clients leave the port out, or ask at one host about another.  Source: MSAL's list of known hosts.
+_LOGIN_ADDRESS = re.compile(r"https?://([a-z0-9.-]+|\[::1\])(?::\d{1,5})?/[^/].*")
+_LOGIN_HOSTS = frozenset(
+    {
+        *("localhost", "127.0.0.1", "[::1]"),
+        *("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"),
+        *("login.microsoftonline.us", "login.usgovcloudapi.net", "login-us.microsoftonline.com"),
+        *("login.partner.microsoftonline.cn", "login.chinacloudapi.cn"),
+        *("login.sovcloud-identity.fr", "login.sovcloud-identity.de", "login.sovcloud-identity.sg"),
+    }
+)
 
 
 def openid_configuration(world: World, request: Request, segment: str, *, version: int = 2) -> Response:
@@ -39,7 +53,7 @@ def openid_configuration(world: World, request: Request, segment: str, *, versio
         "id_token_signing_alg_values_supported": ["RS256"],
         "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "issuer": issuer(base, issuer_segment(tenant, segment), version=version),
+        "issuer": issuer(world, base, issuer_segment(tenant, segment), version=version),
         "request_uri_parameter_supported": False,
         "userinfo_endpoint": f"{base}/oidc/userinfo",
         "authorization_endpoint": f"{browser}/{name}/{oauth}/authorize",
@@ -109,10 +123,10 @@ def keys(world: World, request: Request, segment: str, *, version: int = 2) -> R
     if removed:
         published = [key for key in published if key.kid != world.keys.current.kid]
     entries: list[dict[str, Any]] = [
-        _entry(key.jwk, issuer(request.base_url, name, version=version)) for key in published
+        _entry(key.jwk, issuer(world, request.base_url, name, version=version)) for key in published
     ]
     if tenant is None:
-        personal = issuer(request.base_url, PERSONAL_TENANT_ID, version=version)
+        personal = issuer(world, request.base_url, PERSONAL_TENANT_ID, version=version)
         entries.append(_entry(world.keys.personal.jwk, personal))
     if name == PERSONAL_TENANT_ID:
         entries = entries[-1:]
@@ -127,10 +141,18 @@ def _entry(jwk: dict[str, Any], key_issuer: str) -> dict[str, Any]:
 
 
 def instance_discovery(request: Request) -> Response:
-    """MSAL's question whether an authority belongs to a known cloud: this one does, and stands alone."""
+    """MSAL's question whether an authority belongs to a known cloud: this one does, and stands alone.
+
+    Raises:
+        EntraError: 900144 without the question, 50049 for a host that is no login host.
+    """
     host = request.base_url.partition("://")[2]
-    # Only the path says something: clients leave out the port, or ask for another cloud's host.
-    path = request.query.get("authorization_endpoint").partition("://")[2].partition("/")[2]
+    asked = request.query.get("authorization_endpoint")
+    if not asked:
+        raise EntraError(900144, "The parameter is 'authorization_endpoint'.")
+    known, path = _LOGIN_ADDRESS.fullmatch(asked.lower()), asked.partition("://")[2].partition("/")[2]
+    if known is None or known.group(1) not in _LOGIN_HOSTS:
+        raise EntraError(50049, f"The address was '{asked[:200]}'.")
     segment = path.partition("/")[0] or "common"
     document = f"{request.base_url}/{segment}/v2.0/.well-known/openid-configuration"
     return _public(

@@ -15,7 +15,7 @@ from ..faults.switched_error import switched_error
 from ..protocol.encoding import b64url
 from ..protocol.errors import EntraError, correlation_id, error_response, incident
 from ..protocol.http import Request, Response, json_response
-from ..protocol.scopes import RequestedScope, find_resource, read_scope
+from ..protocol.scopes import OIDC_SCOPES, RequestedScope, find_resource, read_scope
 from ..state.grant import CODE_LIFE_SECONDS, REFRESH, REFRESH_LIFE_SECONDS, SPA_REFRESH_LIFE_SECONDS, Grant
 from ..state.world import World
 from . import further_grants
@@ -185,17 +185,26 @@ def person_of(world: World, grant: Grant) -> Person:
 
 
 def _narrowed(world: World, asked: TokenRequest, grant: Grant, *, default: str) -> RequestedScope:
-    """The scope asked for here, or the grant's; the OpenID scopes of the sign-in stay."""
-    text = asked.form.get("scope") or default
+    """What this request's `scope` asks for, and the grant's own scope only when it has none.
+
+    Literally: without `openid` no ID token, without `offline_access` no refresh token.
+    """
+    text = asked.form.get("scope").strip() or default
     if asked.version == 1 and (asked.form.get("resource") or grant.resource):
         resource = asked.form.get("resource") or grant.resource
         text = f"openid profile email offline_access {resource.rstrip('/')}/.default"
-    granted = read_scope(grant.scope, world.directory, world.own_urls)
-    if text == grant.scope:
+    granted = read_scope(
+        grant.scope,
+        world.directory,
+        world.own_urls,
+        resource=grant.resource if grant.version == asked.version == 2 else "",
+    )
+    named = asked.form.get("resource") if asked.version == 2 else ""
+    if text == grant.scope and named in ("", grant.resource):
         return granted
-    read = read_scope(text, world.directory, world.own_urls)
-    oidc = tuple(dict.fromkeys((*read.oidc, *granted.oidc)))
-    if not read.permissions and not read.default and not granted.resource.is_graph:
+    read = read_scope(text, world.directory, world.own_urls, resource=named)
+    oidc = read.oidc
+    if not read.names_resource and not named and not granted.resource.is_graph:
         read = granted
     return RequestedScope(
         oidc=oidc,
@@ -235,12 +244,17 @@ def _client_credentials(world: World, asked: TokenRequest) -> Response:
     text = asked.form.get("scope")
     if asked.version == 1:
         text = f"{asked.form.get('resource')}/.default" if asked.form.get("resource") else text
-    if not text:
+    if not text.strip():
         raise EntraError(900144, "The parameter is 'scope'.")
-    identifier, separator, name = text.rpartition("/")
-    if not separator or name != ".default" or " " in text:
+    # The reserved scopes of OpenID, which several clients always send, mean nothing here.
+    words = [word for word in text.split() if word not in OIDC_SCOPES]
+    identifier, separator, name = words[0].rpartition("/") if len(words) == 1 else ("", "", "")
+    if not separator or name != ".default":
         raise EntraError(1002012, f"The scope was '{text[:100]}'.")
     resource = find_resource(identifier, world.directory, world.own_urls)
+    if asked.version == 2 and asked.form.get("resource"):
+        named = asked.form.get("resource")
+        resource = read_scope(words[0], world.directory, world.own_urls, resource=named).resource
     if resource.app is None:
         roles = [
             p.rpartition("/")[2]

@@ -23,11 +23,9 @@ def begin_device_code(world: World, request: Request, segment: str) -> Response:
     form = request.form()
     try:
         tenant = find_tenant(world, segment)
-        app = world.directory.apps.get(form.get("client_id").lower())
-        if app is None:
-            raise EntraError(700016, f"The client id was '{form.get('client_id')[:100]}'.")
+        app = admission.find_application(world, form.get("client_id"), where=segment)
         admission.check_application(app, tenant)
-        if not form.get("scope"):
+        if not form.get("scope").strip():
             raise EntraError(900144, "The parameter is 'scope'.")
         read_scope(form.get("scope"), world.directory, world.own_urls)
         code = world.device_codes.begin(
@@ -132,7 +130,8 @@ def _answer(
     world: World, asked: TokenRequest, person: Person, account: SignedIn, scope_text: str
 ) -> Response:
     app: App = asked.client.app
-    scope: RequestedScope = read_scope(scope_text, world.directory, world.own_urls)
+    resource = asked.form.get("resource") if asked.version == 2 else ""
+    scope: RequestedScope = read_scope(scope_text, world.directory, world.own_urls, resource=resource)
     admission.check_consent(world, app, person, scope)
     now = world.clock.now()
     grant = Grant(

@@ -37,7 +37,7 @@ def id_token(
     now = int(world.clock.now())
     claims: dict[str, Any] = {
         "aud": client.client_id,
-        "iss": issuer(base_url, person.tenant_id, version=grant.version),
+        "iss": issuer(world, base_url, person.tenant_id, version=grant.version),
         "iat": now - BACKDATED_SECONDS,
         "nbf": now - BACKDATED_SECONDS,
         "exp": now + ID_TOKEN_SECONDS,

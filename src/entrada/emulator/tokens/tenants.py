@@ -13,11 +13,17 @@ from ..state.world import World
 
 SHARED_TENANTS = ("common", "organizations", "consumers")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LIVE, _LIVE_VERSION_1 = "https://login.microsoftonline.com", "https://sts.windows.net"
 _OTHER_CLOUD_CODE = 90038
 
 
-def issuer(base_url: str, tenant_id: str, *, version: int = 2) -> str:
-    """The issuer of a tenant's tokens: `/v2.0` at its end in version 2, a slash in version 1."""
+def issuer(world: World, base_url: str, tenant_id: str, *, version: int = 2) -> str:
+    """The issuer of a tenant's tokens: `/v2.0` at its end in version 2, a slash in version 1.
+
+    It names the listener that is asked, or the live service where the emulator was told to issue as that.
+    """
+    if world.issue_as_live:
+        base_url = _LIVE if version == 2 else _LIVE_VERSION_1
     return f"{base_url}/{tenant_id}/v2.0" if version == 2 else f"{base_url}/{tenant_id}/"
 
 
