@@ -392,7 +392,7 @@ def test_B32_odd_but_good(
 def test_K7_the_code_is_redeemed_with_the_scopes_of_the_request(
     visitor: Visitor, pat: Any, emulator: RunningEmulator
 ) -> None:
-    """A provider that narrows tokens to the redemption's `scope` gives all that was asked for at the start."""
+    """A provider that takes the redemption's `scope` literally gives all that was asked for."""
     emulator.clear_requests()
     assert visitor.sign_in_as(pat).status_code == 303
     (asked,) = (one.query for one in emulator.requests if one.endpoint == "authorize")
