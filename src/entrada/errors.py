@@ -4,6 +4,9 @@ Each error is a sentence, a hint with the next step, and who can take that step.
 Evidence rides along as named fields; no error ever carries a token, code, cookie or secret.
 The walks raise these; only `entrada.web` turns them into status codes and pages.
 
+A setting is a marker in these words: `$[client_id] is not set.` Whoever knows by which name the person set it
+puts that in (`told`, `name_settings`); the native name stands there otherwise.
+
     EntradaError
     ├── ConfigurationError              a setting, or what a setting points at; stops the start
     │   └── DiscoveryRefused            Entra's metadata is not what the settings promise
@@ -38,8 +41,25 @@ The walks raise these; only `entrada.web` turns them into status codes and pages
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
+
+NATIVE_PREFIX = "ENTRADA_"
+_MARKER = re.compile(r"\$\[([a-z][a-z0-9]*(?:_[a-z0-9]+)*)\]")
+
+NameOf: TypeAlias = Callable[[str], str]
+"""From the name of a setting, such as client_secret, to what a person calls it."""
+
+
+def native_name(setting: str) -> str:
+    return NATIVE_PREFIX + setting.upper()
+
+
+def named(text: str, name_of: NameOf = native_name) -> str:
+    """The text with the names of settings in the places of their markers."""
+    return _MARKER.sub(lambda marker: name_of(marker[1]), text)
 
 
 class Fixer(StrEnum):
@@ -51,9 +71,11 @@ class Fixer(StrEnum):
 
 
 class EntradaError(Exception):
-    """The root. `str(error)` is the sentence; `error.hint` is the next step.
+    """The root. `error.sentence` says what happened, `error.hint` the next step; `str(error)` is both.
 
     `code` is stable and documented: programs may branch on it, never on the sentence.
+    `marked_sentence` and `marked_hint` are the words as they were given, settings as markers: for an error
+    that is made of another.
     """
 
     code: ClassVar[str] = "error"
@@ -69,21 +91,49 @@ class EntradaError(Exception):
         fixer: Fixer | None = None,
         correlation_id: str | None = None,
     ) -> None:
-        self.sentence = sentence or self.default_sentence
-        self.hint = hint or self.default_hint
+        self.marked_sentence = sentence or self.default_sentence
+        self.marked_hint = hint or self.default_hint
         self.fixer = fixer or type(self).fixer
         self.correlation_id = correlation_id
-        super().__init__(self.sentence)
+        self._name_of: NameOf = native_name
+        super().__init__(self.marked_sentence)
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.hint}"
+
+    @property
+    def sentence(self) -> str:
+        return named(self.marked_sentence, self._name_of)
+
+    @property
+    def hint(self) -> str:
+        return named(self.marked_hint, self._name_of)
+
+    def told(self, name_of: NameOf) -> tuple[str, str]:
+        """Sentence and hint, settings called as `name_of` does; the error stays as it is."""
+        return named(self.marked_sentence, name_of), named(self.marked_hint, name_of)
+
+    def name_settings(self, name_of: NameOf) -> None:
+        """From here on this error calls settings as `name_of` does; for an error nobody else holds."""
+        self._name_of = name_of
 
 
 class ConfigurationError(EntradaError):
-    """A setting is missing, malformed or contradicts another. Names the setting, never a secret's value."""
+    """A setting is missing, malformed or contradicts another. Names the setting, never a secret's value.
+
+    It is made with the setting's name in the declaration, such as client_secret, which is `marked_setting`;
+    `setting` is what a person calls it.
+    """
 
     code = "configuration"
 
     def __init__(self, sentence: str, *, hint: str, setting: str | None = None) -> None:
-        self.setting = setting
+        self.marked_setting = setting
         super().__init__(sentence, hint=hint)
+
+    @property
+    def setting(self) -> str | None:
+        return None if self.marked_setting is None else self._name_of(self.marked_setting)
 
 
 class DiscoveryRefused(ConfigurationError):
@@ -204,7 +254,7 @@ class AccountDisabled(AdmissionRefused):
 class GuestRefused(AdmissionRefused):
     code = "guest_refused"
     default_sentence = "You are a guest in this organisation, and guests are not let in here."
-    default_hint = "Ask your administrator to allow guests from your organisation (ENTRADA_GUESTS)."
+    default_hint = "Ask your administrator to allow guests from your organisation ($[guests])."
 
 
 class PersonalAccountRefused(AdmissionRefused):

@@ -36,9 +36,9 @@ class Sealer:
     def __init__(self, keys: Sequence[bytes], *, purpose: str) -> None:
         if not keys or any(len(key) < SMALLEST_KEY_BYTES for key in keys):
             raise ConfigurationError(
-                f"ENTRADA_SECRET_KEYS needs keys of at least {SMALLEST_KEY_BYTES} bytes each.",
+                f"$[secret_keys] needs keys of at least {SMALLEST_KEY_BYTES} bytes each.",
                 hint=f"Make one with: {MAKE_KEY_COMMAND}",
-                setting="ENTRADA_SECRET_KEYS",
+                setting="secret_keys",
             )
         self._purpose = purpose.encode()
         self._ciphers = [AESGCM(_derive(key, self._purpose)) for key in keys]

@@ -166,27 +166,27 @@ def test_J1_the_server_logs_no_accesses_and_believes_no_proxy() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_on_loopback_the_public_url_may_be_left_out(host: str) -> None:
     """For trying things out, http://localhost:PORT is used."""
-    settings, _ = load_settings({})
-    assert _with_public_url(settings, host, 8123).public_url == "http://localhost:8123"
+    settings, found = load_settings({})
+    assert _with_public_url(settings, found, host, 8123).public_url == "http://localhost:8123"
 
 
 def test_for_other_peoples_browsers_the_public_url_must_be_said() -> None:
     """Listening on every address says nothing about the address people use."""
-    settings, _ = load_settings({})
-    assert _with_public_url(settings, "0.0.0.0", 8123).public_url is None
+    settings, found = load_settings({})
+    assert _with_public_url(settings, found, "0.0.0.0", 8123).public_url is None
 
 
 def test_a_public_url_that_is_set_is_used() -> None:
     """The setting wins over what is listened on."""
-    settings, _ = load_settings({"ENTRADA_PUBLIC_URL": "https://app.contoso.test"})
-    assert _with_public_url(settings, "127.0.0.1", 8123).public_url == "https://app.contoso.test"
+    settings, found = load_settings({"ENTRADA_PUBLIC_URL": "https://app.contoso.test"})
+    assert _with_public_url(settings, found, "127.0.0.1", 8123).public_url == "https://app.contoso.test"
 
 
 def test_form_post_on_plain_loopback_is_refused() -> None:
     """The assumed http address cannot carry form_post, whose cookie needs https."""
-    settings, _ = load_settings({"ENTRADA_RESPONSE_MODE": "form_post"})
+    settings, found = load_settings({"ENTRADA_RESPONSE_MODE": "form_post"})
     with pytest.raises(ConfigurationError) as refusal:
-        _with_public_url(settings, "127.0.0.1", 8123)
+        _with_public_url(settings, found, "127.0.0.1", 8123)
     assert refusal.value.setting == "ENTRADA_PUBLIC_URL"
 
 

@@ -20,6 +20,7 @@ from entrada.entra.aadsts import (
     reference_page,
 )
 from entrada.errors import Fixer
+from entrada.settings import Names
 
 ROOT = Path(__file__).parents[2]
 KNOWLEDGE = ROOT.parent / "shared" / "knowledge" / "entra.md"
@@ -213,7 +214,7 @@ def test_the_admin_consent_link() -> None:
 
 def test_help_names_a_setting_as_the_administrator_did() -> None:
     """Somebody who followed Mage's page has never heard of ENTRADA_CLIENT_SECRET."""
-    context = AadstsContext(setting_names={"ENTRADA_CLIENT_SECRET": "ACTIVE_DIRECTORY_CLIENT_SECRET"})
-    hint = read_entra_error("invalid_client", "AADSTS7000215: wrong", context=context).hint
+    names = Names(used={"client_secret": "ACTIVE_DIRECTORY_CLIENT_SECRET"})
+    _, hint = read_entra_error("invalid_client", "AADSTS7000215: wrong").told(names)
     assert "ACTIVE_DIRECTORY_CLIENT_SECRET" in hint
     assert "ENTRADA_CLIENT_SECRET" not in hint

@@ -61,7 +61,9 @@ CHINA = ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chi
 
 
 def authority(**environ: str) -> Authority:
-    return authority_of(*load_settings({"ENTRADA_TENANT_ID": GUID, **environ}))
+    settings, found = load_settings({"ENTRADA_TENANT_ID": GUID, **environ})
+    with found.names.in_errors():
+        return authority_of(settings)
 
 
 def hosts(**environ: str) -> tuple[str, str]:
@@ -82,7 +84,7 @@ def memory_stores() -> Stores:
 
 def party(**environ: str) -> RelyingParty:
     settings, found = load_settings({**ENOUGH, **environ})
-    return build_relying_party(settings, found=found, stores=memory_stores())
+    return build_relying_party(settings, names=found.names, stores=memory_stores())
 
 
 def routes(environ: dict[str, str]) -> AuthRoutes:
@@ -230,8 +232,8 @@ def test_a_graph_host_without_tls_is_refused() -> None:
 
 def test_an_allow_list_alone_means_organizations() -> None:
     """With ENTRADA_ALLOWED_TENANTS and no tenant, several organisations sign in at `organizations`."""
-    settings, found = load_settings({"ENTRADA_ALLOWED_TENANTS": f"{GUID},{OTHER_GUID}"})
-    assert authority_of(settings, found).tenant == "organizations"
+    settings, _ = load_settings({"ENTRADA_ALLOWED_TENANTS": f"{GUID},{OTHER_GUID}"})
+    assert authority_of(settings).tenant == "organizations"
 
 
 # --- what must be there ---
@@ -317,7 +319,9 @@ def test_the_store_hears_of_requests_well_within_the_idle_limit(idle: str, most:
 
 
 def credentials(**environ: str) -> Sequence[ClientCredential]:
-    return credentials_of(*load_settings(environ))
+    settings, found = load_settings(environ)
+    with found.names.in_errors():
+        return credentials_of(settings)
 
 
 def refused_credentials(**environ: str) -> ConfigurationError:

@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entrada.accounts.admission import GuestRule
+from entrada.accounts.roles import role_mapping
+from entrada.entra.authority import TenantId
 from entrada.errors import ConfigurationError
 from entrada.settings import Settings, aliases_of, is_secret, load_settings, native_name
 
@@ -73,8 +76,10 @@ PROMISED = {
     "ENTRADA_GUESTS": set(),
     "ENTRADA_LINK_BY_EMAIL": set(),
     "ENTRADA_VERIFIED_DOMAINS": set(),
+    "ENTRADA_APPLICATION_NAME": set(),
+    "ENTRADA_SIGN_IN_LIFE": set(),
+    "ENTRADA_LOG_LEVEL": set(),
     "ENTRADA_DATABASE_URL": set(),
-    "ENTRADA_REDIS_URL": set(),
     "ENTRADA_SECRET_KEYS": set(),
     "ENTRADA_SESSION_IDLE": set(),
     "ENTRADA_SESSION_ABSOLUTE": set(),
@@ -108,14 +113,13 @@ def test_everything_that_is_secret_is_declared_so() -> None:
         "ENTRADA_CLIENT_SECRET",
         "ENTRADA_SECRET_KEYS",
         "ENTRADA_DATABASE_URL",
-        "ENTRADA_REDIS_URL",
     }
 
 
 def test_nothing_set_gives_the_documented_defaults() -> None:
     """Without any variable the defaults hold, and they are the safe ones."""
     settings = loaded()
-    assert settings.guests == "deny"
+    assert settings.guests == GuestRule()
     assert settings.link_by_email == "never"
     assert settings.roles_sync == "every_sign_in"
     assert settings.response_mode == "query"
@@ -148,14 +152,14 @@ UNDERSTOOD: list[tuple[str, str, Any]] = [
     ("ENTRADA_CA_BUNDLE", "/etc/ssl/corporate.pem", Path("/etc/ssl/corporate.pem")),
     ("ENTRADA_RESPONSE_MODE", "form_post", "form_post"),
     ("ENTRADA_CALLBACK_PATHS", "/oauth,/signin-oidc", ["/oauth", "/signin-oidc"]),
-    ("ENTRADA_ROLES_MAPPING", '{"Mage.Edit": "Editor"}', {"Mage.Edit": "Editor"}),
+    ("ENTRADA_ROLES_MAPPING", '{"Mage.Edit": "Editor"}', role_mapping({"Mage.Edit": "Editor"})),
     ("ENTRADA_DSTACK_PROJECTS", '{"Dev": {"main": "manager"}}', {"Dev": {"main": "manager"}}),
     ("ENTRADA_DEFAULT_ROLE", "Viewer", "Viewer"),
     ("ENTRADA_ROLES_REQUIRED", "true", True),
     ("ENTRADA_ROLES_REQUIRED", "0", False),
     ("ENTRADA_ROLES_SYNC", "first_sign_in", "first_sign_in"),
-    ("ENTRADA_GUESTS", "allow", "allow"),
-    ("ENTRADA_GUESTS", OTHER_GUID, [OTHER_GUID]),
+    ("ENTRADA_GUESTS", "allow", GuestRule(homes=None)),
+    ("ENTRADA_GUESTS", OTHER_GUID, GuestRule(homes=frozenset({TenantId(OTHER_GUID)}))),
     ("ENTRADA_LINK_BY_EMAIL", "verified", "verified"),
     ("ENTRADA_VERIFIED_DOMAINS", "Contoso.com,fabrikam.com", ["contoso.com", "fabrikam.com"]),
     ("ENTRADA_SESSION_IDLE", "30m", timedelta(minutes=30)),
@@ -360,7 +364,7 @@ WRONG_TYPES = ["5", "true", "1.5", "1979-05-27", "07:32:00", "[[1]]", "[5]", "{a
 def test_an_entry_of_another_type_is_a_sentence(tmp_path: Path, name: str, value: str) -> None:
     """A number, a date or a table where it does not belong never makes a traceback."""
     refusal = refusal_of({}, file=toml(tmp_path, f"{name} = {value}"))
-    assert refusal is None or (refusal.setting == native_name(name) and refusal.hint)
+    assert refusal is None or (refusal.setting == f"{name} in entrada.toml" and refusal.hint)
 
 
 @pytest.mark.parametrize(("name", "value", "meant"), UNDERSTOOD, ids=lambda part: str(part)[:40])
@@ -383,9 +387,9 @@ def test_toml_forms_are_understood(tmp_path: Path) -> None:
     """
     settings, _ = load_settings({}, file=toml(tmp_path, text))
     assert settings.extra_urls == ["https://a.test", "https://b.test"]
-    assert settings.guests == [GUID]
+    assert settings.guests == GuestRule(homes=frozenset({TenantId(GUID)}))
     assert settings.roles_required is True
-    assert settings.roles_mapping == {"Mage.Edit": "Editor"}
+    assert settings.roles_mapping == role_mapping({"Mage.Edit": "Editor"})
 
 
 def test_an_empty_entry_counts_as_unset(tmp_path: Path) -> None:
@@ -438,7 +442,7 @@ def test_a_named_file_that_is_missing_is_a_sentence(tmp_path: Path) -> None:
 def test_errors_about_the_file_do_not_repeat_a_secret(tmp_path: Path) -> None:
     """A secret of the wrong type in the file is refused without being shown."""
     refusal = refused(file=toml(tmp_path, 'client_secret = ["hush-hush"]'))
-    assert refusal.setting == "ENTRADA_CLIENT_SECRET"
+    assert refusal.setting == "client_secret in entrada.toml"
     assert "hush" not in f"{refusal.sentence}{refusal.hint}"
 
 

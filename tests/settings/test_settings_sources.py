@@ -131,7 +131,6 @@ SECRETS = [
     ("client_secret", "AZURE_CLIENT_SECRET"),
     ("secret_keys", "ENTRADA_SECRET_KEYS"),
     ("database_url", "ENTRADA_DATABASE_URL"),
-    ("redis_url", "ENTRADA_REDIS_URL"),
 ]
 
 

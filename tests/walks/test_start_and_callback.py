@@ -709,8 +709,10 @@ def test_A31_second_of_two_secrets(
     serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any, kim: Any
 ) -> None:
     """While a secret is being changed both work, and the one that worked is tried first afterwards."""
-    emulator.change_app("Entrada (emulated)", secrets=[{"value": "the-new-one"}])
-    site = serve(ENTRADA_CLIENT_SECRET="the-old-one,the-new-one")
+    emulator.change_app("Entrada (emulated)", secrets=[{"value": "the-new-one~as-long-as-they-are-today"}])
+    site = serve(
+        ENTRADA_CLIENT_SECRET="the-old-one~as-long-as-they-are-today,the-new-one~as-long-as-they-are-today"
+    )
     assert new_visitor(site).sign_in_as(pat).status_code == 303
     assert [request.status for request in asked(emulator, "token")] == [401, 200]
     emulator.clear_requests()

@@ -74,9 +74,7 @@ def failure(error: EntradaError, **others: Any) -> Page:
 
 
 SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
-    ConfigurationError: lambda: ConfigurationError(
-        "It is not set.", hint="Set it.", setting="ENTRADA_CLIENT_ID"
-    ),
+    ConfigurationError: lambda: ConfigurationError("It is not set.", hint="Set it.", setting="client_id"),
     DiscoveryRefused: lambda: DiscoveryRefused("The issuer differs.", hint="Check the tenant."),
     SignInExpired: lambda: SignInExpired(),
     EntraRefused: refused,

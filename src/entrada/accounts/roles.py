@@ -10,9 +10,10 @@ Source: Microsoft, "Add app roles to your application"; app role values contain 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from entrada.accounts.identity import GrantSource, RoleGrant
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
@@ -36,6 +37,22 @@ class RoleMapping:
     default_role: str | None = None
     required: bool = False
     sync: RolesSync = RolesSync.EVERY_SIGN_IN
+
+    @property
+    def every_role(self) -> frozenset[str]:
+        """The roles that this mapping can give."""
+        lists = [*self.app_roles.values(), *self.groups.values(), *self.group_names.values()]
+        default = () if self.default_role is None else (self.default_role,)
+        return frozenset(role for roles in [*lists, default] for role in roles)
+
+    def together_with(self, other: RoleMapping) -> RoleMapping:
+        """The same, giving also what the keys of `other` give."""
+        return replace(
+            self,
+            app_roles=_joined(self.app_roles, other.app_roles),
+            groups=_joined(self.groups, other.groups),
+            group_names=_joined(self.group_names, other.group_names),
+        )
 
     def group_ids_of(self, tenant_id: TenantId) -> frozenset[ObjectId]:
         """The groups worth asking about for a person of that tenant."""
@@ -73,6 +90,15 @@ class RoleMapping:
             RoleGrant(role=role, source=GrantSource.ENTRA, granted_by=reason, granted_at=now)
             for role, reason in given.items()
         ]
+
+
+_Key = TypeVar("_Key")
+
+
+def _joined(
+    one: Mapping[_Key, Sequence[str]], other: Mapping[_Key, Sequence[str]]
+) -> Mapping[_Key, Sequence[str]]:
+    return {key: [*one.get(key, ()), *other.get(key, ())] for key in {**one, **other}}
 
 
 def role_mapping(

@@ -1,6 +1,8 @@
 """From settings to parts: the only place that chooses implementations.
 
-    relying_party   the walks and their stores
+    stores          where accounts, sessions and keys are kept
+    identification  the walk to Entra and back, and who is let in
+    relying_party   the walks over stores of our own
     auth_routes     the sign-in pages of `entrada serve` and of an application's own
     product         what a product with its own users needs: Mage, dstack
 
@@ -8,21 +10,11 @@ Everything that can be wrong about settings together with files and databases is
 visitor is. Entra itself is not asked: a start must not depend on it.
 """
 
-from entrada.build.auth_routes import build_auth_routes, warn_of
+from entrada.build.auth_routes import build_auth_routes, callback_paths_of, warn_of
+from entrada.build.identification import admission_of, authority_of, build_identification, credentials_of
 from entrada.build.product import ProductParts, build_parts
-from entrada.build.relying_party import (
-    Stores,
-    admission_of,
-    authority_of,
-    build_identification,
-    build_relying_party,
-    callback_paths_of,
-    credentials_of,
-    open_stores,
-    roles_of,
-    secret_keys_of,
-    session_policy_of,
-)
+from entrada.build.relying_party import build_relying_party, session_policy_of
+from entrada.build.stores import Stores, open_stores, secret_keys_of
 
 __all__ = [
     "ProductParts",
@@ -36,7 +28,6 @@ __all__ = [
     "callback_paths_of",
     "credentials_of",
     "open_stores",
-    "roles_of",
     "secret_keys_of",
     "session_policy_of",
     "warn_of",

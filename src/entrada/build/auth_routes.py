@@ -7,11 +7,12 @@ import hmac
 import logging
 from urllib.parse import urlsplit
 
-from entrada.build.relying_party import Stores, build_relying_party, callback_paths_of, secret_keys_of
+from entrada.build.relying_party import build_relying_party
+from entrada.build.stores import Stores, open_stores, secret_keys_of
 from entrada.clock import Clock
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
-from entrada.settings import FoundValues, Settings
+from entrada.settings import DEFAULT_CALLBACK_PATH, MAGE_CALLBACK_PATH, FoundValues, Names, Settings
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
@@ -33,41 +34,71 @@ def build_auth_routes(
     Raises:
         ConfigurationError: see `build_relying_party`; also when the public URL is missing.
     """
-    if settings.public_url is None:
-        raise ConfigurationError(
-            "ENTRADA_PUBLIC_URL is not set.",
-            hint="It is the one address people use, such as https://app.contoso.com; "
-            "for trying things out http://localhost:8000 will do.",
-            setting="ENTRADA_PUBLIC_URL",
-        )
+    with found.names.in_errors():
+        if settings.public_url is None:
+            raise ConfigurationError(
+                "$[public_url] is not set.",
+                hint="It is the one address people use, such as https://app.contoso.com; "
+                "for trying things out http://localhost:8000 will do.",
+                setting="public_url",
+            )
+        opened = stores or open_stores(settings.database_url)
+        try:
+            return _build(settings, found, settings.public_url, opened, clock, application_name)
+        except BaseException:
+            if stores is None:
+                opened.close()
+            raise
+
+
+def _build(
+    settings: Settings,
+    found: FoundValues,
+    public_url: str,
+    stores: Stores,
+    clock: Clock | None,
+    application_name: str | None,
+) -> AuthRoutes:
     keys = secret_keys_of(settings)
-    sealer = Sealer(keys, purpose="pending sign-in")
-    warn_of(settings)
+    pending = PendingCookies(
+        sealer=Sealer(keys, purpose="pending sign-in"), cross_site=settings.response_mode == "form_post"
+    )
+    relying_party = build_relying_party(settings, stores=stores, clock=clock)
+    warn_of(settings, found.names)
     return AuthRoutes(
-        relying_party=build_relying_party(settings, found=found, stores=stores, clock=clock),
-        site=Site(
-            urls=[settings.public_url, *settings.extra_urls],
-            callback_paths=callback_paths_of(settings, found),
+        relying_party=relying_party,
+        site=Site(urls=settings.urls, callback_paths=callback_paths_of(settings, found)),
+        pages=Pages(
+            application_name=application_name or settings.application_name or urlsplit(public_url).netloc,
+            names=found.names,
         ),
-        pages=Pages(application_name=application_name or urlsplit(settings.public_url).netloc),
-        pending=PendingCookies(sealer=sealer, cross_site=settings.response_mode == "form_post"),
+        pending=pending,
         form_key=hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest(),
         sign_in_label=settings.sign_in_label,
         answers_by_post=settings.response_mode == "form_post",
     )
 
 
-def warn_of(settings: Settings) -> None:
-    """Warnings for settings that are not used, or that open a door."""
-    if settings.redis_url is not None:
-        log.warning(
-            "ENTRADA_REDIS_URL is not used yet: sessions and their revocation are shared by the database."
-        )
+def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:
+    """The redirect URI's path first, then every other one that is answered.
+
+    Whoever followed Mage's page has registered Mage's path, and has its variable names set.
+    """
+    paths = list(settings.callback_paths)
+    if not paths and found.origins.get("client_id") == "ACTIVE_DIRECTORY_CLIENT_ID":
+        paths = [MAGE_CALLBACK_PATH]
+    return [*paths, *([] if DEFAULT_CALLBACK_PATH in paths else [DEFAULT_CALLBACK_PATH])]
+
+
+def warn_of(settings: Settings, names: Names) -> None:
+    """Warnings for settings that open a door."""
     if settings.insecure_allow_emulator:
         log.warning(
-            "ENTRADA_INSECURE_ALLOW_EMULATOR is on: a login host that is not Microsoft's is believed. "
-            "Anyone who runs it can sign in as anyone."
+            names.put_into(
+                "$[insecure_allow_emulator] is on: a login host that is not Microsoft's is believed. "
+                "Anyone who runs it can sign in as anyone."
+            )
         )
-    for url in (settings.public_url, *settings.extra_urls):
-        if url and url.startswith("http:"):
+    for url in settings.urls:
+        if url.startswith("http:"):
             log.warning("%s is plain http: session cookies go without the Secure flag.", url)

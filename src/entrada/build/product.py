@@ -13,13 +13,8 @@ from pathlib import Path
 from entrada.accounts.admission import AdmissionPolicy
 from entrada.accounts.roles import RoleMapping
 from entrada.build.auth_routes import warn_of
-from entrada.build.relying_party import (
-    admission_of,
-    build_identification,
-    roles_of,
-    secret_keys_of,
-    shared_key_missing,
-)
+from entrada.build.identification import admission_of, build_identification
+from entrada.build.stores import secret_keys_of, shared_key_missing
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.identification import Identification, SpentSignIns
@@ -73,24 +68,24 @@ def build_parts(
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
     """
-    if key_file is None and settings.secret_keys is None:
-        raise shared_key_missing()
-    roles = roles or roles_of(settings)
-    clock = clock or SystemClock()
-    transport = PooledTransport(ca_bundle=settings.ca_bundle)
-    keys = secret_keys_of(settings, key_file=key_file)
-    identification = build_identification(
-        settings, found=found, roles=roles, spent=spent, transport=transport, clock=clock
-    )
-    warn_of(settings)
+    with found.names.in_errors():
+        if key_file is None and settings.secret_keys is None:
+            raise shared_key_missing()
+        roles = roles or settings.roles
+        clock = clock or SystemClock()
+        transport = PooledTransport(ca_bundle=settings.ca_bundle)
+        keys = secret_keys_of(settings, key_file=key_file)
+        identification = build_identification(
+            settings, roles=roles, spent=spent, transport=transport, clock=clock
+        )
+        pending_sealer = Sealer(keys, purpose="pending sign-in")
+    warn_of(settings, found.names)
     return ProductParts(
         identification=identification,
         admission=admission_of(settings, roles),
         site=Site(urls=urls, callback_paths=callback_paths),
-        pages=Pages(application_name=application_name),
-        pending=PendingCookies(
-            sealer=Sealer(keys, purpose="pending sign-in"), cross_site=settings.response_mode == "form_post"
-        ),
+        pages=Pages(application_name=settings.application_name or application_name, names=found.names),
+        pending=PendingCookies(sealer=pending_sealer, cross_site=settings.response_mode == "form_post"),
         kept_sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
         secret_keys=keys,
         recheck_every=settings.recheck_every,

@@ -99,13 +99,13 @@ def _note_on_config() -> str:
 
 
 def _note_on_settings() -> str:
-    from entrada.integrations.dstack.start import check_settings, in_dstacks_words
+    from entrada.integrations.dstack.start import ON_DSTACKS_PAGE, check_settings
 
     try:
-        settings, found = load_settings(os.environ, file=default_file())
-        check_settings(settings, found)
+        settings, found = load_settings(os.environ, file=default_file(), usual=ON_DSTACKS_PAGE)
+        with found.names.in_errors():
+            check_settings(settings)
     except ConfigurationError as error:
-        error = in_dstacks_words(error)
         return f"With this shell's settings the server would not start: {error.sentence} {error.hint}"
     return ""
 

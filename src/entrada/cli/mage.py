@@ -23,6 +23,7 @@ from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import adopt, checks, hooks, launcher, linking
 from entrada.integrations.mage.store import MageStore
+from entrada.integrations.mage.words import ON_MAGES_PAGE
 from entrada.settings import default_file, load_settings
 
 
@@ -90,7 +91,7 @@ def _add_project(parser: argparse.ArgumentParser) -> None:
 
 
 def run_start(args: argparse.Namespace) -> int:
-    settings, found = load_settings(os.environ, file=default_file())
+    settings, found = load_settings(os.environ, file=default_file(), usual=ON_MAGES_PAGE)
     return launcher.start(args.arguments, settings, found)
 
 

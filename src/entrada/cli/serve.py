@@ -21,7 +21,14 @@ from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_app
 from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
 from entrada.gateway.http_protocol import limited_protocol
-from entrada.settings import LOOPBACK_HOSTS, Settings, default_file, load_settings
+from entrada.settings import (
+    LOOPBACK_HOSTS,
+    FoundValues,
+    Settings,
+    default_file,
+    load_settings,
+    with_loopback_url,
+)
 
 log = logging.getLogger("entrada")
 
@@ -36,7 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     settings, found = load_settings(os.environ, file=args.settings or default_file())
-    settings = _with_public_url(settings, args.host, args.port)
+    logging.getLogger().setLevel(settings.log_level.upper())
+    settings = _with_public_url(settings, found, args.host, args.port)
     with listen(args.host, args.port) as listener:
         auth = build_auth_routes(settings, found)
         log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
@@ -98,15 +106,6 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _with_public_url(settings: Settings, host: str, port: int) -> Settings:
+def _with_public_url(settings: Settings, found: FoundValues, host: str, port: int) -> Settings:
     """On loopback the public URL may be left out; for anybody else's browsers it must be said."""
-    if settings.public_url is not None or host not in LOOPBACK_HOSTS:
-        return settings
-    if settings.response_mode == "form_post":
-        raise ConfigurationError(
-            "ENTRADA_PUBLIC_URL is not set, and ENTRADA_RESPONSE_MODE is form_post, which needs https.",
-            hint="Set the https address people use, or use response mode 'query' for trying things out.",
-            setting="ENTRADA_PUBLIC_URL",
-        )
-    log.warning("ENTRADA_PUBLIC_URL is not set; using http://localhost:%d", port)
-    return settings.model_copy(update={"public_url": f"http://localhost:{port}"})
+    return with_loopback_url(settings, found.names, port=port) if host in LOOPBACK_HOSTS else settings

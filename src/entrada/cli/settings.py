@@ -13,6 +13,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from entrada.accounts.admission import GuestRule
+from entrada.accounts.roles import RoleMapping
+from entrada.entra.clouds import Cloud
+from entrada.errors import named
 from entrada.settings import (
     FoundValues,
     Settings,
@@ -57,7 +61,7 @@ def reference() -> str:
         secret = " Also as a file: append `_FILE`." if is_secret(info) else ""
         unit = f" Unit: {unit_of(info)}." if unit_of(info) else ""
         default = f"`{_shown(info.default)}`" if _shown(info.default) else ""
-        meaning = f"{info.description}{unit}{secret}".replace("|", "\\|")
+        meaning = named(f"{info.description}{unit}{secret}").replace("|", "\\|")
         lines.append(f"| `{native_name(name)}` | {aliases} | {default} | {meaning} |")
     return "\n".join(lines)
 
@@ -70,7 +74,7 @@ def _rows(settings: Settings, found: FoundValues) -> list[dict[str, Any]]:
             "source": found.origins.get(name, "default"),
             "default": _shown(info.default),
             "unit": unit_of(info),
-            "help": info.description,
+            "help": named(info.description or ""),
         }
         for name, info in Settings.model_fields.items()
     ]
@@ -96,10 +100,25 @@ def _shown(value: object) -> str:
             return _duration(value)
         case dict():
             return json.dumps(value) if value else ""
+        case Cloud():
+            return value.name
+        case GuestRule():
+            return "allow" if value.homes is None else ",".join(sorted(value.homes)) or "deny"
+        case RoleMapping():
+            return json.dumps(_keys_of(value)) if value != RoleMapping() else ""
         case list():
             return ",".join(map(str, value))
         case _:
             return str(value)
+
+
+def _keys_of(mapping: RoleMapping) -> dict[str, str]:
+    """The mapping as somebody would write it."""
+    groups = {
+        f"{tenant}/{group}" if tenant else group: given for (tenant, group), given in mapping.groups.items()
+    }
+    names = {f"group:{name}": given for name, given in mapping.group_names.items()}
+    return {key: ",".join(given) for key, given in {**mapping.app_roles, **groups, **names}.items()}
 
 
 def _duration(value: timedelta) -> str:

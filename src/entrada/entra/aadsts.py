@@ -19,12 +19,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
-from entrada.errors import EntraRefused, Fixer
+from entrada.errors import EntraRefused, Fixer, named
 
 _YOU: Final = Fixer.PERSON
 _ADMIN: Final = Fixer.ADMINISTRATOR
@@ -42,8 +42,6 @@ class AadstsContext:
     tenant: str | None = None
     client_id: str | None = None
     admin_consent_url: str | None = None
-    setting_names: Mapping[str, str] = field(default_factory=dict)
-    """The native name of a setting → the one the administrator used, such as another product's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ class Help:
 class Entry:
     """One row: the codes that share a cause.
 
-    `hint` may name `{redirect_uri}`, `{tenant}`, `{client_id}` and `{consent}`.
+    `hint` may name `{redirect_uri}`, `{tenant}`, `{client_id}` and `{consent}`, settings as `$[cloud]`.
     """
 
     codes: tuple[str, ...]
@@ -101,14 +99,14 @@ _REGISTRATION: Final = (
         "cloud is wrong.",
         sentence="Microsoft does not know this application in your organisation.",
         hint="Compare the client ID {client_id} and the tenant {tenant} with the overview page of the "
-        "app registration, and check ENTRADA_CLOUD.",
+        "app registration, and check $[cloud].",
         fixer=_ADMIN,
     ),
     Entry(
         codes=("90002",),
         cause="The tenant does not exist in this cloud.",
         sentence="Microsoft does not know the organisation that this application is set up for.",
-        hint="Check the tenant {tenant} (ENTRADA_TENANT_ID) and the cloud (ENTRADA_CLOUD).",
+        hint="Check the tenant {tenant} ($[tenant_id]) and the cloud ($[cloud]).",
         fixer=_ADMIN,
     ),
     Entry(
@@ -116,14 +114,14 @@ _REGISTRATION: Final = (
         cause="The tenant lives in another Microsoft cloud than the one that was asked.",
         sentence="Your organisation's accounts live in another Microsoft cloud than this application "
         "expects.",
-        hint="Set ENTRADA_CLOUD to the cloud of the tenant {tenant}: public, usgov, usgov-dod or china.",
+        hint="Set $[cloud] to the cloud of the tenant {tenant}: public, usgov, usgov-dod or china.",
         fixer=_ADMIN,
     ),
     Entry(
         codes=("50194",),
         cause="A single-tenant registration was used through an endpoint for many tenants.",
         sentence="This application is registered for one organisation but was set up for many.",
-        hint="Set ENTRADA_TENANT_ID to the tenant's own GUID, or let the app registration support "
+        hint="Set $[tenant_id] to the tenant's own GUID, or let the app registration support "
         "accounts in any organisational directory.",
         fixer=_ADMIN,
     ),
@@ -152,7 +150,7 @@ _CREDENTIAL: Final = (
         cause="The client secret is wrong; often the secret's ID was pasted instead of its value.",
         sentence="Microsoft did not accept this application's own password.",
         hint="Under Certificates & secrets, make a new client secret and put its Value (not its Secret "
-        "ID) into ENTRADA_CLIENT_SECRET.",
+        "ID) into $[client_secret].",
         fixer=_ADMIN,
     ),
     Entry(
@@ -160,7 +158,7 @@ _CREDENTIAL: Final = (
         cause="The client secret has expired.",
         sentence="This application's own password at Microsoft has expired.",
         hint="Under Certificates & secrets, make a new client secret, put its Value into "
-        "ENTRADA_CLIENT_SECRET and restart. Entrada takes two secrets at once, so the next change "
+        "$[client_secret] and restart. Entrada takes two secrets at once, so the next change "
         "needs no interruption.",
         fixer=_ADMIN,
     ),
@@ -168,7 +166,7 @@ _CREDENTIAL: Final = (
         codes=("7000218",),
         cause="No secret or assertion was sent, or the application is registered as a public client.",
         sentence="Microsoft expected this application to prove who it is, and it did not.",
-        hint="Set ENTRADA_CLIENT_SECRET (or a certificate), and register the redirect URI under the "
+        hint="Set $[client_secret] (or a certificate), and register the redirect URI under the "
         "platform Web: {redirect_uri}",
         fixer=_ADMIN,
     ),
@@ -422,14 +420,14 @@ _WALK: Final = (
         "application.",
         sentence="The two halves of this sign-in do not fit together.",
         hint="Start again. If it happens again: all servers of this application must have the same "
-        "ENTRADA_SECRET_KEYS and see the same requests.",
+        "$[secret_keys] and see the same requests.",
         fixer=_YOU,
     ),
     Entry(
         codes=("700005",),
         cause="The code was given by one tenant's endpoint and redeemed at another's.",
         sentence="This sign-in began at one organisation and ended at another.",
-        hint="The same tenant has to be asked first and last: check that ENTRADA_TENANT_ID is alike on "
+        hint="The same tenant has to be asked first and last: check that $[tenant_id] is alike on "
         "every server.",
         fixer=_ADMIN,
     ),
@@ -629,8 +627,6 @@ def help_for(error: str, aadsts: str | None, *, context: AadstsContext | None = 
         entry = _BY_ERROR.get(error, _UNKNOWN)
     context = context or AadstsContext()
     hint = entry.hint.format_map(_phrases(context))
-    for native, used in context.setting_names.items():
-        hint = hint.replace(native, used)
     return Help(sentence=entry.sentence, hint=hint, fixer=entry.fixer, cause=entry.cause)
 
 
@@ -741,8 +737,8 @@ def reference_page() -> str:
     """docs/reference/aadsts.md, whole. `python -m entrada.entra.aadsts` prints it."""
     example = AadstsContext(
         redirect_uri="`https://your.app/auth/entra/callback`",
-        tenant="`ENTRADA_TENANT_ID`",
-        client_id="`ENTRADA_CLIENT_ID`",
+        tenant="`$[tenant_id]`",
+        client_id="`$[client_id]`",
         admin_consent_url="`https://login.microsoftonline.com/<tenant>/adminconsent?client_id=<client ID>`",
     )
     lines = [
@@ -775,7 +771,7 @@ def _marked(code: str) -> str:
 
 
 def _row(name: str, entry: Entry, example: AadstsContext) -> str:
-    hint = entry.hint.format_map(_phrases(example))
+    hint = named(entry.hint.format_map(_phrases(example)))
     cells = (name, entry.cause, entry.sentence, hint, entry.fixer.value)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

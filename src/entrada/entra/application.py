@@ -295,8 +295,8 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
     if answer.status == 400 and b"AADSTS90002" in answer.body:
         raise DiscoveryRefused(
             f"Entra knows no tenant {authority.tenant!r} at {authority.login_url}.",
-            hint="Check ENTRADA_TENANT_ID, and ENTRADA_CLOUD if the tenant lives in a national cloud.",
-            setting="ENTRADA_TENANT_ID",
+            hint="Check $[tenant_id], and $[cloud] if the tenant lives in a national cloud.",
+            setting="tenant_id",
         )
     if answer.status != 200:
         raise EntraUnavailable(

@@ -134,8 +134,8 @@ def _read_issuer(issuer: object, authority: Authority) -> tuple[str, TenantId | 
 def _issuer_differs(found: object, expected: str) -> DiscoveryRefused:
     return DiscoveryRefused(
         f"Entra's metadata names the issuer {str(found)[:200]!r}, but the settings promise {expected!r}.",
-        hint="Check ENTRADA_TENANT_ID, ENTRADA_CLOUD and ENTRADA_AUTHORITY_HOST.",
-        setting="ENTRADA_TENANT_ID",
+        hint="Check $[tenant_id], $[cloud] and $[authority_host].",
+        setting="tenant_id",
     )
 
 
@@ -166,6 +166,6 @@ def _endpoint(
 def _endpoint_refused(name: str, why: str) -> DiscoveryRefused:
     return DiscoveryRefused(
         f"Entra's metadata cannot be used: {name} {why}.",
-        hint="Check ENTRADA_CLOUD and ENTRADA_AUTHORITY_HOST.",
-        setting="ENTRADA_AUTHORITY_HOST",
+        hint="Check $[cloud] and $[authority_host].",
+        setting="authority_host",
     )

@@ -57,13 +57,13 @@ def cloud_named(name: str) -> Cloud:
         ConfigurationError: no such cloud, or the closed German one.
     """
     if name == "germany":
-        raise _germany_is_closed("ENTRADA_CLOUD")
+        raise _germany_is_closed("cloud")
     cloud = CLOUDS.get(name)
     if cloud is None:
         raise ConfigurationError(
-            f"ENTRADA_CLOUD is {name[:40]!r}, which is not a cloud.",
+            f"$[cloud] is {name[:40]!r}, which is not a cloud.",
             hint=f"Use one of: {', '.join(CLOUDS)}.",
-            setting="ENTRADA_CLOUD",
+            setting="cloud",
         )
     return cloud
 
@@ -77,7 +77,7 @@ def cloud_of_login_host(host: str) -> Cloud | None:
         ConfigurationError: the host of the closed German cloud.
     """
     if host in _CLOSED_HOSTS:
-        raise _germany_is_closed("ENTRADA_AUTHORITY_HOST")
+        raise _germany_is_closed("authority_host")
     for cloud in CLOUDS.values():
         if host == cloud.login_host or host in cloud.login_aliases:
             return cloud
@@ -91,13 +91,13 @@ def cloud_of_graph_host(host: str) -> Cloud | None:
         ConfigurationError: the host of the closed German cloud.
     """
     if host in _CLOSED_HOSTS:
-        raise _germany_is_closed("ENTRADA_GRAPH_HOST")
+        raise _germany_is_closed("graph_host")
     return next((cloud for cloud in CLOUDS.values() if cloud.graph_host == host), None)
 
 
 def _germany_is_closed(setting: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{setting} names Microsoft Cloud Germany, which was closed on 2021-10-29.",
-        hint="Use the cloud your tenant was migrated to; for most it is ENTRADA_CLOUD=public.",
+        f"$[{setting}] names Microsoft Cloud Germany, which was closed on 2021-10-29.",
+        hint="Use the cloud your tenant was migrated to; for most $[cloud] is public.",
         setting=setting,
     )

@@ -90,7 +90,7 @@ def resolve_group_names(
         if len(named) > 1:
             raise _refused(
                 f"{len(named)} groups are called {name!r}",
-                hint=f"Administrator: name the group {name!r} by its object id in ENTRADA_ROLES_MAPPING.",
+                hint=f"Administrator: name the group {name!r} by its object id in $[roles_mapping].",
                 fixer=Fixer.ADMINISTRATOR,
             )
         if named:

@@ -365,7 +365,10 @@ class KeyRing:
                 self._held, self._failure = outcome, None
             else:
                 self._failure = flight.failure = _Failure(
-                    sentence=outcome.sentence, reason=outcome.reason, hint=outcome.hint, at=self._clock()
+                    sentence=outcome.marked_sentence,
+                    reason=outcome.reason,
+                    hint=outcome.marked_hint,
+                    at=self._clock(),
                 )
             if self._flight is flight:
                 self._flight = None

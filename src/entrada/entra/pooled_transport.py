@@ -193,10 +193,10 @@ def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
             context.load_verify_locations(cafile=ca_bundle)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
-                f"ENTRADA_CA_BUNDLE names {str(ca_bundle)!r}, which cannot be read as PEM certificates "
+                f"$[ca_bundle] names {str(ca_bundle)!r}, which cannot be read as PEM certificates "
                 f"({type(error).__name__}).",
                 hint="Point it at a file with one or more BEGIN CERTIFICATE blocks.",
-                setting="ENTRADA_CA_BUNDLE",
+                setting="ca_bundle",
             ) from None
     return context
 
@@ -237,7 +237,7 @@ def _unavailable(error: HTTPError, host: str, proxy: Proxy | None) -> EntraUnava
     if isinstance(error, SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         return EntraUnavailable(
             reason=f"TLS to {host} failed: its certificate is not trusted",
-            hint="If a proxy inspects TLS here, name its authority in ENTRADA_CA_BUNDLE. Check the clock.",
+            hint="If a proxy inspects TLS here, name its authority in $[ca_bundle]. Check the clock.",
         )
     if isinstance(error.__cause__ or error.__context__, socket.gaierror):
         return EntraUnavailable(
@@ -260,7 +260,7 @@ def _proxy_refused(said: str, host: str, proxy: Proxy) -> EntraUnavailable:
         hint = f"Ask whoever runs the proxy to allow {host}, or exempt it with NO_PROXY."
     elif "CERTIFICATE_VERIFY_FAILED" in said:
         why = "has a certificate that is not trusted"
-        hint = "Name its authority in ENTRADA_CA_BUNDLE."
+        hint = "Name its authority in $[ca_bundle]."
     else:
         why, hint = "could not be reached", f"Check {proxy.variable} and NO_PROXY."
     return EntraUnavailable(reason=f"the proxy on the way to {host} {why}", hint=hint)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -86,8 +85,7 @@ class Identified:
 class Identification:
     """`tenants` are those that may sign in; None means the single tenant of the authority.
 
-    `verified_domains` are e-mail domains that the single tenant owns. `setting_names` are those that the
-    administrator used in place of native ones, so that help about a refusal names what they know.
+    `verified_domains` are e-mail domains that the single tenant owns.
     """
 
     application: EntraApplication
@@ -98,7 +96,6 @@ class Identification:
     response_mode: str
     tenants: frozenset[TenantId] | None = None
     verified_domains: frozenset[str] = frozenset()
-    setting_names: Mapping[str, str] = field(default_factory=dict)
 
     def begin(
         self,
@@ -295,7 +292,6 @@ class Identification:
                 redirect_uri=redirect_uri,
                 tenant=authority.tenant,
                 client_id=self.application.client_id,
-                setting_names=self.setting_names,
                 admin_consent_url=admin_consent_url(
                     login_url=authority.login_url,
                     tenant=authority.tenant,

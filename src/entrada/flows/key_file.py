@@ -46,6 +46,6 @@ def _unusable(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"The key file {str(path)!r} beside the database cannot be used ({why}).",
         hint="Let the user Entrada runs as read and write it, delete it to have a new one made, "
-        "or set ENTRADA_SECRET_KEYS.",
-        setting="ENTRADA_SECRET_KEYS",
+        "or set $[secret_keys].",
+        setting="secret_keys",
     )

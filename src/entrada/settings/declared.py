@@ -7,31 +7,31 @@ An error names the variable and the fix, never the value of a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from entrada.accounts.admission import LinkByEmail
-from entrada.accounts.roles import RolesSync, role_mapping
-from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId
-from entrada.errors import ConfigurationError
-from entrada.settings.sources import FoundValues, find_values
+from entrada.accounts.admission import GuestRule, LinkByEmail
+from entrada.accounts.roles import RoleMapping, RolesSync
+from entrada.entra.authority import TenantId
+from entrada.entra.clouds import Cloud
 from entrada.settings.values import (
     read_client_id,
+    read_cloud,
     read_domains,
     read_duration,
     read_guests,
     read_host_origin,
     read_items,
-    read_json_object,
+    read_line,
     read_origin,
     read_paths,
     read_projects,
+    read_roles_mapping,
+    read_secret,
     read_tenant,
     read_tenant_ids,
 )
@@ -51,14 +51,17 @@ def _declare(default: Any, help_text: str, *aliases: str, secret: bool = False, 
         default=default,
         description=help_text,
         validate_default=False,
+        repr=not secret,
         json_schema_extra={"aliases": list(aliases), "secret": secret, "unit": unit},
     )
 
 
-class Settings(BaseSettings):
-    """All settings, checked. Made by `load_settings`."""
+class Settings(BaseModel):
+    """All settings, of their final types. Made by `load_settings`; a repr shows no secret."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
 
     public_url: Origin | None = _declare(
         None,
@@ -70,7 +73,7 @@ class Settings(BaseSettings):
     )
     tenant_id: Annotated[str, BeforeValidator(read_tenant)] | None = _declare(
         None,
-        "The tenant's GUID or domain; 'organizations' or 'common' only with ENTRADA_ALLOWED_TENANTS.",
+        "The tenant's GUID or domain; 'organizations' or 'common' only with $[allowed_tenants].",
         "ACTIVE_DIRECTORY_DIRECTORY_ID",
         "DSTACK_ENTRA_TENANT_ID",
         "AZURE_TENANT_ID",
@@ -85,7 +88,7 @@ class Settings(BaseSettings):
         "DSTACK_ENTRA_CLIENT_ID",
         "AZURE_CLIENT_ID",
     )
-    client_secret: SecretStr | None = _declare(
+    client_secret: Annotated[SecretStr, BeforeValidator(read_secret)] | None = _declare(
         None,
         "The client secret's value; two, comma-separated, while you change it.",
         "ACTIVE_DIRECTORY_CLIENT_SECRET",
@@ -99,7 +102,9 @@ class Settings(BaseSettings):
     federated_token_file: Path | None = _declare(
         None, "File with a token for workload identity federation.", "AZURE_FEDERATED_TOKEN_FILE"
     )
-    cloud: str | None = _declare(None, "The national cloud: public (default), usgov, usgov-dod or china.")
+    cloud: Annotated[Cloud, BeforeValidator(read_cloud)] | None = _declare(
+        None, "The national cloud: public (default), usgov, usgov-dod or china."
+    )
     authority_host: HostOrigin | None = _declare(
         None, "The login host, if it is not the cloud's own.", "AZURE_HOST", "AZURE_AUTHORITY_HOST"
     )
@@ -117,8 +122,8 @@ class Settings(BaseSettings):
         [],
         f"Paths of the redirect URI; the first is the one sent to Entra (default {DEFAULT_CALLBACK_PATH}).",
     )
-    roles_mapping: Annotated[dict[str, str], BeforeValidator(read_json_object)] = _declare(
-        {},
+    roles_mapping: Annotated[RoleMapping, BeforeValidator(read_roles_mapping)] = _declare(
+        RoleMapping(),
         "JSON object: app role value, group object id or group:NAME → the application's role.",
         "ACTIVE_DIRECTORY_ROLES_MAPPING",
     )
@@ -127,8 +132,8 @@ class Settings(BaseSettings):
     roles_sync: RolesSync = _declare(
         RolesSync.EVERY_SIGN_IN, "When roles follow Entra: every_sign_in or first_sign_in."
     )
-    guests: Annotated[Literal["allow", "deny"] | list[TenantId], BeforeValidator(read_guests)] = _declare(
-        "deny", "Guests: allow, deny, or the GUIDs of their home tenants, comma-separated."
+    guests: Annotated[GuestRule, BeforeValidator(read_guests)] = _declare(
+        GuestRule(), "Guests: allow, deny, or the GUIDs of their home tenants, comma-separated."
     )
     link_by_email: LinkByEmail = _declare(
         LinkByEmail.NEVER, "Link to an existing account by e-mail: never, or verified."
@@ -137,9 +142,6 @@ class Settings(BaseSettings):
         [], "E-mail domains that the single configured tenant owns, comma-separated."
     )
     database_url: str = _declare("sqlite:///entrada.db", "Where accounts and sessions are kept.", secret=True)
-    redis_url: str | None = _declare(
-        None, "Shared live sessions and revocation for several servers.", secret=True
-    )
     secret_keys: SecretStr | None = _declare(
         None,
         "Keys that seal cookies, comma-separated: the first seals, all open; at least 32 bytes each.",
@@ -151,132 +153,48 @@ class Settings(BaseSettings):
     session_absolute: Duration = _declare(
         timedelta(hours=24), "How long a session lives at most.", unit="duration (30m, 8h, 7d)"
     )
+    sign_in_life: Duration = _declare(
+        timedelta(hours=1),
+        "How long a person may take at Microsoft before the sign-in begins anew.",
+        unit="duration (30m, 8h, 7d)",
+    )
     recheck_every: Duration = _declare(
         timedelta(minutes=15),
-        "How often Entra is asked again about people who signed in to Mage or dstack.",
+        "How often Entra is asked again about people who signed in to Mage or dstack; not below 1m.",
         unit="duration (30m, 8h, 7d)",
     )
     entra_only: bool = _declare(
-        False, "Mage and dstack: no other way to sign in, but for ENTRADA_BREAK_GLASS_USERS and admins."
+        False, "Mage and dstack: no other way to sign in, but for $[break_glass_users] and admins."
     )
     break_glass_users: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [],
-        "Who gets in without Entra though ENTRADA_ENTRA_ONLY is true. Mage: e-mail addresses of owners, with "
+        "Who gets in without Entra though $[entra_only] is true. Mage: e-mail addresses of owners, with "
         "their password; dstack: user names or e-mail addresses, with their token.",
     )
     dstack_projects: Annotated[dict[str, dict[str, str]], BeforeValidator(read_projects)] = _declare(
         {}, "JSON object: app role, group object id or group:NAME → {dstack project: admin, manager or user}."
     )
-    sign_in_label: str = _declare("Sign in with Microsoft Entra ID", "The text on the button.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `find_values` found: ranks of aliases and their conflicts are decided there."""
-        return (init_settings,)
-
-
-def load_settings(environ: Mapping[str, str], *, file: Path | None = None) -> tuple[Settings, FoundValues]:
-    """The settings, and where each value came from. `file` is an `entrada.toml`; None: no file.
-
-    Raises:
-        ConfigurationError: names the first setting that cannot be used, and the fix.
-    """
-    found = find_values(environ, file=file, declared=Settings.model_fields)
-    try:
-        settings = Settings(**found.values)
-    except ValidationError as problem:
-        raise _as_sentence(problem, found) from None
-    _check_together(settings, found)
-    return settings, found
-
-
-_MESSAGES = {
-    "string_type": "write it as text",
-    "path_type": "write it as text",
-    "bool_parsing": "write true or false",
-    "bool_type": "write true or false",
-}
-"""Where pydantic's own words would help nobody."""
-
-
-def _as_sentence(problem: ValidationError, found: FoundValues) -> ConfigurationError:
-    first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
-    name = str(first["loc"][0])
-    message = _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-    return ConfigurationError(
-        f"{found.name_of(name)} cannot be used: {message.replace('Input should be', 'it should be')}.",
-        hint=f"What it means: {Settings.model_fields[name].description}",
-        setting=found.name_of(name),
+    application_name: Annotated[str, BeforeValidator(read_line)] | None = _declare(
+        None, "The name of the application on the pages (default: the public URL's host)."
+    )
+    sign_in_label: Annotated[str, BeforeValidator(read_line)] = _declare(
+        "Sign in with Microsoft Entra ID", "The text on the button, one line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _declare(
+        "info", "How much `entrada serve` logs: debug, info, warning or error."
     )
 
+    @property
+    def urls(self) -> list[str]:
+        """Every address people use, the public one first."""
+        return [url for url in (self.public_url, *self.extra_urls) if url]
 
-def _check_together(settings: Settings, found: FoundValues) -> None:
-    """What no single setting can get wrong."""
-
-    def refuse(name: str, sentence: str, hint: str) -> ConfigurationError:
-        return ConfigurationError(f"{found.name_of(name)} {sentence}", hint=hint, setting=found.name_of(name))
-
-    if settings.tenant_id in MULTI_TENANT_SEGMENTS and not settings.allowed_tenants:
-        raise refuse(
-            "tenant_id",
-            f"is {settings.tenant_id!r}, which would let every organisation in.",
-            "Name the tenants that may sign in in ENTRADA_ALLOWED_TENANTS, or set a single tenant's GUID.",
+    @property
+    def roles(self) -> RoleMapping:
+        """The roles mapping with everything that is said about roles."""
+        return replace(
+            self.roles_mapping,
+            default_role=self.default_role,
+            required=self.roles_required,
+            sync=self.roles_sync,
         )
-    if settings.allowed_tenants and settings.tenant_id not in (None, *MULTI_TENANT_SEGMENTS):
-        raise refuse(
-            "allowed_tenants",
-            "is set although ENTRADA_TENANT_ID names a single tenant.",
-            "Set ENTRADA_TENANT_ID=organizations to let several tenants sign in, or drop the list.",
-        )
-    if settings.allowed_tenants and (unclear := _groups_of_no_tenant(settings.roles_mapping)):
-        raise refuse(
-            "roles_mapping",
-            f"names the group {unclear!r} without its tenant, but several tenants may sign in.",
-            "Write tenant-id/group-id: a group of one tenant must not give roles in another.",
-        )
-    urls = [url for url in (settings.public_url, *settings.extra_urls) if url]
-    if settings.response_mode == "form_post" and not all(url.startswith("https:") for url in urls):
-        raise refuse(
-            "response_mode",
-            "is form_post, but not every URL of this application is https.",
-            "Browsers send the needed cookie over https only: use https, or response mode 'query'.",
-        )
-    if settings.default_role and settings.roles_required:
-        raise refuse(
-            "roles_required",
-            "and ENTRADA_DEFAULT_ROLE contradict each other.",
-            "Either give people without a mapped role the default one, or refuse them.",
-        )
-    if settings.verified_domains and settings.allowed_tenants:
-        raise refuse(
-            "verified_domains",
-            "speaks for one tenant, but several may sign in.",
-            "With several tenants only the xms_edov claim can vouch for an address; drop the list.",
-        )
-    if settings.session_idle > settings.session_absolute:
-        raise refuse(
-            "session_idle",
-            "is longer than ENTRADA_SESSION_ABSOLUTE.",
-            "Make the idle limit the shorter one.",
-        )
-    for url in urls:
-        if url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK_HOSTS:
-            raise refuse(
-                "public_url" if url == settings.public_url else "extra_urls",
-                f"holds {url}, which is plain http.",
-                "Session cookies need https. Plain http works on localhost only, as Entra itself demands.",
-            )
-
-
-def _groups_of_no_tenant(mapping: Mapping[str, str]) -> str | None:
-    """The first key that means a group but does not say of which tenant."""
-    sorted_mapping = role_mapping(mapping)
-    bare = [group for tenant, group in sorted_mapping.groups if tenant is None]
-    return next(iter([*bare, *sorted_mapping.group_names]), None)

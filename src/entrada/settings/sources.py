@@ -7,6 +7,7 @@ an error that names both.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import logging
 import tomllib
@@ -17,10 +18,13 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from entrada.errors import ConfigurationError
+from entrada.errors import NATIVE_PREFIX, ConfigurationError, native_name
+from entrada.settings.words import Names
 
-PREFIX = "ENTRADA_"
 DEFAULT_FILE = "entrada.toml"
+TABLES = ("routes", "rules")
+"""What else `entrada.toml` may hold: what stands behind the gateway. Read there, not here."""
+_UTF16 = "UTF-16"
 _LOWEST_RANK_PREFIX = "AZURE_"
 _NOT_LOWEST = frozenset({"AZURE_HOST"})  # Mage's own name for the login host
 
@@ -29,25 +33,19 @@ log = logging.getLogger("entrada.settings")
 
 @dataclass(frozen=True, kw_only=True)
 class FoundValues:
-    """Values by field name as text or TOML, and the name each was found under."""
+    """Values by field name as text or TOML, where each was found, and what the person calls it."""
 
     values: Mapping[str, Any] = field(repr=False)
     origins: Mapping[str, str]
-
-    def name_of(self, field_name: str) -> str:
-        """The name the person who set it used; the native one if nobody did."""
-        origin = self.origins.get(field_name, "")
-        return origin if origin and " " not in origin else native_name(field_name)
+    names: Names
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """The entries of `entrada.toml` that are no settings, see `TABLES`."""
 
 
 def default_file() -> Path | None:
     """`entrada.toml` in the working directory, if there is one."""
     path = Path(DEFAULT_FILE)
     return path if path.is_file() else None
-
-
-def native_name(field_name: str) -> str:
-    return PREFIX + field_name.upper()
 
 
 def aliases_of(field: FieldInfo) -> list[str]:
@@ -66,9 +64,13 @@ def unit_of(field: FieldInfo) -> str:
 
 
 def find_values(
-    environ: Mapping[str, str], *, file: Path | None, declared: Mapping[str, FieldInfo]
+    environ: Mapping[str, str],
+    *,
+    file: Path | None,
+    declared: Mapping[str, FieldInfo],
+    usual: Mapping[str, str] | None = None,
 ) -> FoundValues:
-    """One value for each setting that is set anywhere.
+    """One value for each setting that is set anywhere. `usual`: see `Names`.
 
     An empty variable or entry counts as unset: container systems set those for what was left blank.
 
@@ -77,16 +79,25 @@ def find_values(
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name, value in _from_file(file, declared):
+    used: dict[str, str] = {}
+    entries = _entries(file)
+    for name, value in _from_file(file, entries, declared):
         values[name], origins[name] = value, f"{file} ({name})"
+        used[name] = f"{name} in {file.name}" if file else name
     for name, info in declared.items():
         for names in _ranks(name, info):
-            found = _one_value(environ, names, secret=is_secret(info))
+            found = _one_value(environ, names, setting=name, secret=is_secret(info))
             if found is not None:
                 origins[name], values[name] = found
+                used[name] = origins[name]
                 break
     _warn_of_unknown(environ, declared)
-    return FoundValues(values=values, origins=origins)
+    return FoundValues(
+        values=values,
+        origins=origins,
+        names=Names(used=used, usual=usual or {}),
+        tables={name: entries[name] for name in TABLES if name in entries},
+    )
 
 
 def _ranks(name: str, info: FieldInfo) -> Iterator[list[str]]:
@@ -99,89 +110,130 @@ def _ranks(name: str, info: FieldInfo) -> Iterator[list[str]]:
     yield lowest
 
 
-def _one_value(environ: Mapping[str, str], names: list[str], *, secret: bool) -> tuple[str, str] | None:
-    found = [(name, value) for name in names if (value := _read(environ, name, secret=secret))]
+def _one_value(
+    environ: Mapping[str, str], names: list[str], *, setting: str, secret: bool
+) -> tuple[str, str] | None:
+    found = [
+        (name, value) for name in names if (value := _read(environ, name, setting=setting, secret=secret))
+    ]
     if not found:
         return None
     first_name, first = found[0]
     for name, value in found[1:]:
         if value != first:
-            raise ConfigurationError(
+            raise _refusal(
                 f"{first_name} and {name} mean the same setting but differ.",
-                hint=f"Set only one of them, or set {PREFIX}… which beats both.",
-                setting=first_name,
+                hint=f"Set only one of them, or set {native_name(setting)}, which beats both.",
+                setting=setting,
+                called=first_name,
             )
     return first_name, first
 
 
-def _read(environ: Mapping[str, str], name: str, *, secret: bool) -> str:
+def _read(environ: Mapping[str, str], name: str, *, setting: str, secret: bool) -> str:
     value = environ.get(name, "").strip()
     path = environ.get(f"{name}_FILE", "").strip() if secret else ""
     if not path:
         return value
     if value:
-        raise ConfigurationError(
-            f"{name} and {name}_FILE are both set.", hint="Keep the one you mean.", setting=name
+        raise _refusal(
+            f"{name} and {name}_FILE are both set.",
+            hint="Keep the one you mean.",
+            setting=setting,
+            called=name,
         )
-    return _secret_in(path, f"{name}_FILE")
+    return _secret_in(path, f"{name}_FILE", setting=setting)
 
 
-def _secret_in(path: str, name: str) -> str:
-    """The content of a file that the setting `name` names."""
+def _secret_in(path: str, name: str, *, setting: str) -> str:
+    """The content of a file that `name`, a form of `setting`, names."""
     try:
-        value = Path(path).read_text(encoding="utf-8").strip()
+        value = _text_of(Path(path)).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{name} names {path!r}, which cannot be read ({type(error).__name__}).",
-            hint="Check the path, and that the user Entrada runs as may read it.",
-            setting=name,
+        raise _refusal(
+            f"{name} names {path!r}, which cannot be read ({_why(error)}).",
+            hint="Check the path, and that the user Entrada runs as may read it; save it as UTF-8.",
+            setting=setting,
+            called=name,
         ) from None
     if not value:
-        raise ConfigurationError(
+        raise _refusal(
             f"{name} names {path!r}, which is empty.",
             hint="Write the secret into it, or drop the setting.",
-            setting=name,
+            setting=setting,
+            called=name,
         )
     return value
 
 
-def _from_file(file: Path | None, declared: Mapping[str, FieldInfo]) -> Iterator[tuple[str, Any]]:
+def _refusal(sentence: str, *, hint: str, setting: str, called: str) -> ConfigurationError:
+    """About a setting that the person has written as `called`."""
+    refusal = ConfigurationError(sentence, hint=hint, setting=setting)
+    refusal.name_settings(Names(used={setting: called}))
+    return refusal
+
+
+def _entries(file: Path | None) -> Mapping[str, Any]:
     if file is None:
-        return
+        return {}
     try:
-        entries = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(_text_of(file))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"The settings file {str(file)!r} cannot be read ({type(error).__name__}).",
-            hint="Check the path, and that the user Entrada runs as may read it.",
+            f"The settings file {str(file)!r} cannot be read ({_why(error)}).",
+            hint="Check the path, and that the user Entrada runs as may read it; save it as UTF-8.",
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(
             f"The settings file {str(file)!r} is not TOML: {error}.",
             hint='Each line is name = "value".',
         ) from None
+
+
+def _text_of(path: Path) -> str:
+    """The text, without the byte order mark that some editors put in front.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read; the latter's reason says so of UTF-16.
+    """
+    raw = path.read_bytes()
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw[:4]:
+        raise UnicodeDecodeError("utf-8", raw, 0, 1, _UTF16)
+    return raw.decode("utf-8-sig")
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, OSError):
+        return type(error).__name__
+    return "it is UTF-16, not UTF-8" if error.reason == _UTF16 else "it is not UTF-8"
+
+
+def _from_file(
+    file: Path | None, entries: Mapping[str, Any], declared: Mapping[str, FieldInfo]
+) -> Iterator[tuple[str, Any]]:
     for name, value in entries.items():
+        if name in TABLES:
+            continue
         base = name.removesuffix("_file")
         if base != name and base in declared and is_secret(declared[base]) and isinstance(value, str):
             if base in entries:
                 raise ConfigurationError(
                     f"{base} and {name} are both set in {str(file)!r}.",
                     hint="Keep the one you mean.",
-                    setting=native_name(base),
+                    setting=base,
                 )
-            yield base, _secret_in(value, name)
+            yield base, _secret_in(value, name, setting=base)
             continue
         if name not in declared:
             raise ConfigurationError(
                 f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",
-                hint=_did_you_mean(name.lower().removeprefix(PREFIX.lower()), list(declared)),
-                setting=name,
+                hint=_did_you_mean(name.lower().removeprefix(NATIVE_PREFIX.lower()), list(declared)),
             )
         if isinstance(value, str) and "\0" in value:
             raise ConfigurationError(
                 f"The entry {name!r} of the settings file {str(file)!r} holds a NUL character.",
                 hint="Type it anew; no setting can hold one.",
-                setting=native_name(name),
+                setting=name,
             )
         if value != "":
             yield name, value
@@ -191,7 +243,11 @@ def _warn_of_unknown(environ: Mapping[str, str], declared: Mapping[str, FieldInf
     known = {native_name(name) for name in declared}
     known |= {f"{native_name(name)}_FILE" for name, info in declared.items() if is_secret(info)}
     for name in environ:
-        if name.startswith(PREFIX) and name not in known and difflib.get_close_matches(name, known, 1, 0.85):
+        if (
+            name.startswith(NATIVE_PREFIX)
+            and name not in known
+            and difflib.get_close_matches(name, known, 1, 0.85)
+        ):
             log.warning("%s is no setting and is ignored. %s", name, _did_you_mean(name, sorted(known)))
 
 

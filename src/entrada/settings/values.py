@@ -13,7 +13,11 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from entrada.accounts.admission import GuestRule
+from entrada.accounts.roles import role_mapping
 from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId, parse_guid
+from entrada.entra.clouds import cloud_named
+from entrada.settings.pasted import check_pasted_id
 
 DSTACK_PROJECT_ROLES = frozenset({"admin", "manager", "user"})
 
@@ -73,8 +77,8 @@ def read_host_origin(value: Any) -> Any:
     return read_origin(value)
 
 
-def read_json_object(value: Any) -> Any:
-    """A JSON object of text to text."""
+def read_roles_mapping(value: Any) -> Any:
+    """A JSON object of app role or group to role, sorted by what its keys mean."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -84,7 +88,7 @@ def read_json_object(value: Any) -> Any:
         isinstance(part, str) and part for pair in value.items() for part in pair
     ):
         raise ValueError('write a JSON object of text to text, such as {"Mage.Edit": "Editor"}')
-    return dict(value)
+    return role_mapping(value)
 
 
 def read_projects(value: Any) -> Any:
@@ -113,17 +117,45 @@ def read_projects(value: Any) -> Any:
 def read_tenant(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    check_pasted_id(value)
     text = value.strip().lower()
     if parse_guid(text) or text in MULTI_TENANT_SEGMENTS or _DOMAIN.fullmatch(text):
         return text
     if text == "consumers":
-        raise ValueError("it holds personal accounts only; use 'common' with ENTRADA_ALLOWED_TENANTS")
+        raise ValueError("it holds personal accounts only; use 'common' with $[allowed_tenants]")
     raise ValueError("this is neither a GUID nor a domain name; copy the Directory (tenant) ID")
+
+
+def read_cloud(value: Any) -> Any:
+    return cloud_named(value) if isinstance(value, str) else value
 
 
 def read_client_id(value: Any) -> Any:
     """In lower case, as it stands in the `aud` of a token; Entra itself takes it in either."""
-    return parse_guid(value.strip()) or value.strip() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    check_pasted_id(value)
+    guid = parse_guid(value)
+    if guid is None:
+        raise ValueError("this is not a GUID; copy the Application (client) ID")
+    return guid
+
+
+def read_secret(value: Any) -> Any:
+    """A client secret as it is, or a refusal of what nobody at Entra ever made."""
+    if isinstance(value, str):
+        for part in {value, *value.split(",")} - {""}:
+            check_pasted_id(part.strip() or part)
+        if value.lower().startswith(("bearer ", "basic ")):
+            raise ValueError("it begins with a word of an HTTP header; put the secret's Value there alone")
+    return value
+
+
+def read_line(value: Any) -> Any:
+    """One line for people to read."""
+    if isinstance(value, str) and not (value.isprintable() and value.strip()):
+        raise ValueError("write one line of visible characters")
+    return value
 
 
 def read_tenant_ids(value: Any) -> Any:
@@ -140,8 +172,8 @@ def read_tenant_id(item: Any) -> TenantId:
 def read_guests(value: Any) -> Any:
     """'allow', 'deny', or a list of home tenants."""
     if value in ("allow", "deny"):
-        return value
-    return read_tenant_ids(value)
+        return GuestRule(homes=None if value == "allow" else frozenset())
+    return GuestRule(homes=frozenset(read_tenant_ids(value)))
 
 
 def read_paths(value: Any) -> Any:

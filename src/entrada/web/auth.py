@@ -71,12 +71,13 @@ class Auth:
         correlation_id, status = secrets.token_hex(8), status_of(error)
         record_refusal(error, self._refusal_event(request), correlation_id, status)
         if not (request.wants_page or request.path in self.site.callback_routes):
+            sentence, hint = error.told(self.pages.names)
             return json_response(
                 status,
                 {
                     "error": error.code,
-                    "message": error.sentence,
-                    "hint": error.hint,
+                    "message": sentence,
+                    "hint": hint,
                     "correlation_id": correlation_id,
                 },
             )

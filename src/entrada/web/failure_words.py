@@ -17,6 +17,7 @@ from entrada.errors import (
     EntraUnavailable,
     Fixer,
     IdentityAlreadyLinked,
+    NameOf,
     PageNotFound,
     PersonalAccountRefused,
     RequestRefused,
@@ -30,6 +31,7 @@ from entrada.errors import (
     TokenRefused,
     TooManyAttempts,
     Unavailable,
+    native_name,
 )
 from entrada.web.page_parts import Fact
 
@@ -75,7 +77,9 @@ def heading_of(error: EntradaError) -> str:
     return _GENERAL_HEADING
 
 
-def evidence_of(error: EntradaError, correlation_id: str, when: datetime) -> list[Fact]:
+def evidence_of(
+    error: EntradaError, correlation_id: str, when: datetime, names: NameOf = native_name
+) -> list[Fact]:
     """What helps to find this in a log, and nothing that opens a door."""
     facts = [
         Fact(label="Incident", text=correlation_id, exact=True),
@@ -90,8 +94,8 @@ def evidence_of(error: EntradaError, correlation_id: str, when: datetime) -> lis
         facts.append(Fact(label="Attempts", text=str(error.attempts)))
     elif isinstance(error, EntraUnavailable):
         facts.append(Fact(label="What happened", text=error.reason))
-    elif isinstance(error, ConfigurationError) and error.setting:
-        facts.append(Fact(label="Setting", text=error.setting, exact=True))
+    elif isinstance(error, ConfigurationError) and error.marked_setting:
+        facts.append(Fact(label="Setting", text=names(error.marked_setting), exact=True))
     if isinstance(error, Unavailable) and error.retry_after_seconds is not None:
         facts.append(Fact(label="Try again after", text=f"{error.retry_after_seconds} seconds"))
     if error.correlation_id:

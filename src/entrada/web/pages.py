@@ -23,7 +23,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from entrada.errors import EntradaError
+from entrada.errors import EntradaError, NameOf, native_name
 from entrada.web.failure_words import FIXERS, evidence_of, heading_of
 from entrada.web.page_parts import Action, Fact, Notice, Page
 
@@ -41,10 +41,12 @@ class Pages:
     """Every page of one application. Cheap to make; templates are compiled at their first use and kept.
 
     `application_name` is what people call it; None leaves the name out wherever it would stand.
+    `names` says what the administrator calls a setting.
     """
 
-    def __init__(self, *, application_name: str | None = None) -> None:
+    def __init__(self, *, application_name: str | None = None, names: NameOf = native_name) -> None:
         self._application_name = application_name or None
+        self.names = names
 
     def login(
         self,
@@ -73,16 +75,17 @@ class Pages:
         `correlation_id` is the request's own, as the log has it. `retry_path` None: trying again is no help.
         """
         fixer, fixer_sentence = FIXERS[error.fixer]
+        sentence, hint = error.told(self.names)
         return self._page(
             "failure.html",
             heading=heading_of(error),
-            sentence=error.sentence,
-            hint=error.hint,
+            sentence=sentence,
+            hint=hint,
             fixer=fixer,
             fixer_sentence=fixer_sentence,
             retry_path=retry_path,
             login_path=login_path,
-            evidence=evidence_of(error, correlation_id, when),
+            evidence=evidence_of(error, correlation_id, when, self.names),
         )
 
     def signed_out(self, *, login_path: str) -> Page:

@@ -18,7 +18,7 @@ GROUP = ObjectId("b0000000-0000-4000-8000-000000000001")
 
 def given(app_roles: set[str], groups: set[ObjectId], **environ: str) -> set[str]:
     """The roles of a person with these app roles and groups."""
-    mapping = roles_of(*load_settings(environ))
+    mapping = roles_of(load_settings(environ)[0])
     grants = mapping.grants(
         tenant_id=TENANT,
         app_roles=frozenset(app_roles),

@@ -13,11 +13,19 @@ from entrada.errors import ConfigurationError, RequestRefused
 from entrada.integrations.dstack import hooks
 from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.answers import failure_json, json_body
-from entrada.integrations.dstack.start import check_settings, in_dstacks_words
+from entrada.integrations.dstack.start import ON_DSTACKS_PAGE, check_settings
 from entrada.integrations.dstack.stop import stop
 from entrada.integrations.inside import Finding, Hook, look_at
 from entrada.settings import load_settings
 from entrada.web.messages import WebRequest
+
+CLIENT_ID = "00001111-aaaa-2222-bbbb-3333cccc4444"
+
+
+def checked(environ: dict[str, str]) -> None:
+    settings, found = load_settings(environ, usual=ON_DSTACKS_PAGE)
+    with found.names.in_errors():
+        check_settings(settings)
 
 
 @pytest.mark.parametrize(
@@ -36,28 +44,31 @@ from entrada.web.messages import WebRequest
 def test_settings_that_dstack_cannot_have(environ: dict[str, str], words: str) -> None:
     """An address that Entra refuses, or an answer dstack's page cannot read, stops the start in words."""
     with pytest.raises(ConfigurationError, match=words):
-        check_settings(*load_settings(environ))
+        checked(environ)
 
 
 def test_an_address_entra_refuses_comes_with_the_one_it_takes() -> None:
     """dstack's own default is http://127.0.0.1:3000; the hint has what to write instead."""
     with pytest.raises(ConfigurationError) as refused:
-        check_settings(*load_settings({"DSTACK_SERVER_URL": "http://127.0.0.1:3000"}))
+        checked({"DSTACK_SERVER_URL": "http://127.0.0.1:3000"})
     assert "write http://localhost:3000" in refused.value.hint
 
 
 @pytest.mark.parametrize("url", ["http://localhost:3000", "http://localhost", "https://dstack.contoso.com"])
 def test_addresses_that_are_fine(url: str) -> None:
     """https anywhere, plain http on localhost."""
-    check_settings(*load_settings({"DSTACK_SERVER_URL": url}))
+    checked({"DSTACK_SERVER_URL": url})
 
 
-def test_a_missing_variable_is_called_what_dstacks_page_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who followed dstack's page reads DSTACK_ENTRA_CLIENT_ID; who used ours reads ENTRADA_CLIENT_ID."""
-    error = ConfigurationError("ENTRADA_CLIENT_ID is not set.", hint="h", setting="ENTRADA_CLIENT_ID")
-    assert in_dstacks_words(error).sentence == "DSTACK_ENTRA_CLIENT_ID is not set."
-    monkeypatch.setenv("ENTRADA_CLIENT_ID", "")
-    assert in_dstacks_words(error) is error
+def test_a_missing_variable_is_called_what_dstacks_page_calls_it() -> None:
+    """Who followed dstack's page reads DSTACK_ENTRA_CLIENT_ID; who used our names reads ENTRADA_CLIENT_ID."""
+    error = ConfigurationError("$[client_id] is not set.", hint="h", setting="client_id")
+    _, found = load_settings({}, usual=ON_DSTACKS_PAGE)
+    assert error.told(found.names)[0] == "DSTACK_ENTRA_CLIENT_ID is not set."
+    _, found = load_settings(
+        {"ENTRADA_CLIENT_ID": "00001111-aaaa-2222-bbbb-3333cccc4444"}, usual=ON_DSTACKS_PAGE
+    )
+    assert error.told(found.names)[0] == "ENTRADA_CLIENT_ID is not set."
 
 
 def test_the_sentence_replaces_the_calls(caplog: pytest.LogCaptureFixture) -> None:

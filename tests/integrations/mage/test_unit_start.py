@@ -19,36 +19,38 @@ from entrada.integrations.mage import configuration, hooks
 from entrada.integrations.mage.addresses import base_path_of
 from entrada.integrations.mage.routes import token_in
 from entrada.integrations.mage.store import check_interval
-from entrada.integrations.mage.words import words_of
-from entrada.settings import FoundValues, Settings, load_settings
+from entrada.integrations.mage.words import ON_MAGES_PAGE
+from entrada.settings import FoundValues, Names, Settings, load_settings
 
 TENANT = "c0000000-0000-4000-8000-000000000001"
+CLIENT_ID = "00001111-aaaa-2222-bbbb-3333cccc4444"
 
 
 def loaded(**environ: str) -> tuple[Settings, FoundValues]:
-    return load_settings(environ)
+    return load_settings(environ, usual=ON_MAGES_PAGE)
 
 
 def test_the_shared_application_of_mages_makers_is_refused_with_the_next_step() -> None:
     """A tenant without a client id means Mage's own broker, whose secret nobody else has."""
     settings, found = loaded(ACTIVE_DIRECTORY_DIRECTORY_ID=TENANT)
     with pytest.raises(ConfigurationError) as refused:
-        configuration.check_settings(settings, found)
-    assert "ACTIVE_DIRECTORY_DIRECTORY_ID" in refused.value.sentence
-    assert "ACTIVE_DIRECTORY_CLIENT_ID" in refused.value.hint
+        configuration.check_settings(settings, found.names)
+    sentence, hint = refused.value.told(found.names)
+    assert "ACTIVE_DIRECTORY_DIRECTORY_ID is set without ACTIVE_DIRECTORY_CLIENT_ID" in sentence
+    assert "ACTIVE_DIRECTORY_CLIENT_ID" in hint
 
 
 @pytest.mark.parametrize(
     ("environ", "names"),
     [
         ({}, "ENTRADA_TENANT_ID"),
-        ({"ACTIVE_DIRECTORY_CLIENT_ID": "x", "ACTIVE_DIRECTORY_DIRECTORY_ID": TENANT}, "CLIENT_SECRET"),
+        ({"ACTIVE_DIRECTORY_CLIENT_ID": CLIENT_ID, "ACTIVE_DIRECTORY_DIRECTORY_ID": TENANT}, "CLIENT_SECRET"),
     ],
 )
 def test_what_is_missing_is_said_before_mage_is_imported(environ: dict[str, str], names: str) -> None:
     settings, found = loaded(**environ)
     with pytest.raises(ConfigurationError, match=names):
-        configuration.check_settings(settings, found)
+        configuration.check_settings(settings, found.names)
 
 
 @pytest.mark.parametrize("value", ["0", "false", "no", ""])
@@ -67,7 +69,7 @@ def test_mage_asks_unless_told_otherwise(environ: dict[str, str]) -> None:
 )
 def test_on_this_machine_the_public_url_may_be_left_out(host: str, name: str, free_port: int) -> None:
     settings, _ = loaded()
-    found = configuration.with_public_url(settings, host=host, port=str(free_port))
+    found = configuration.with_public_url(settings, Names(), host=host, port=str(free_port))
     assert found.public_url == f"http://{name}:{free_port}"
 
 
@@ -78,7 +80,9 @@ def test_a_port_that_is_taken_is_said_at_once() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigurationError, match="listens on port"):
-            configuration.with_public_url(settings, host="127.0.0.1", port=str(taken.getsockname()[1]))
+            configuration.with_public_url(
+                settings, Names(), host="127.0.0.1", port=str(taken.getsockname()[1])
+            )
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "mage.contoso.com", "::"])
@@ -86,14 +90,14 @@ def test_for_others_the_public_url_must_be_said(host: str) -> None:
     """Redirect URIs never come from a request, so there is nothing to guess with."""
     settings, _ = loaded()
     with pytest.raises(ConfigurationError) as refused:
-        configuration.with_public_url(settings, host=host, port="6789")
+        configuration.with_public_url(settings, Names(), host=host, port="6789")
     assert refused.value.setting == "ENTRADA_PUBLIC_URL"
 
 
 def test_a_public_url_that_was_said_is_kept() -> None:
     settings, _ = loaded(ENTRADA_PUBLIC_URL="https://mage.contoso.com")
     assert (
-        configuration.with_public_url(settings, host="0.0.0.0", port="1").public_url
+        configuration.with_public_url(settings, Names(), host="0.0.0.0", port="1").public_url
         == "https://mage.contoso.com"
     )
 
@@ -200,8 +204,8 @@ def test_an_object_id_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]
 
 def test_sentences_name_the_variables_of_mages_page() -> None:
     """For who has set them, or nothing yet; who uses our own names reads those."""
-    _, found = loaded(ACTIVE_DIRECTORY_CLIENT_ID="x", ENTRADA_TENANT_ID=TENANT)
-    said = words_of(found)("ENTRADA_CLIENT_SECRET, ENTRADA_CLIENT_ID, ENTRADA_TENANT_ID, ENTRADA_GUESTS")
+    _, found = loaded(ACTIVE_DIRECTORY_CLIENT_ID=CLIENT_ID, ENTRADA_TENANT_ID=TENANT)
+    said = found.names.put_into("$[client_secret], $[client_id], $[tenant_id], $[guests]")
     assert said == (
         "ACTIVE_DIRECTORY_CLIENT_SECRET, ACTIVE_DIRECTORY_CLIENT_ID, ENTRADA_TENANT_ID, ENTRADA_GUESTS"
     )

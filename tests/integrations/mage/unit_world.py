@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import func
 
 from entrada.accounts.identity import EntraIdentity, User, UserId
-from entrada.build import ProductParts, build_parts, roles_of
+from entrada.build import ProductParts, build_parts
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.integrations import links
@@ -254,7 +254,7 @@ def opened_world(emulator: RunningEmulator, folder: Path, url: str = "", **setti
         callback_paths=values.callback_paths or ["/oauth"],
         spent=store,
         key_file=None,
-        roles=roles_of(values),
+        roles=values.roles,
         clock=clock,
     )
     routes = MageRoutes(

@@ -1,9 +1,9 @@
-"""The switch ENTRADA_ENTRA_ONLY: dstack's user interface opens only to who signed in with Entra here.
+"""The setting entra_only: dstack's user interface opens only to who signed in with Entra here.
 
 dstack has one token for each user, which its user interface, its command line and its API share, and a form
 where that token can be typed in. With the switch on, the user interface wants a cookie besides that only a
 sign-in with Entra sets: a token alone no longer opens it. Administrators, and whom
-ENTRADA_BREAK_GLASS_USERS names, get in with their token still, so that nobody is locked out with Entra gone.
+break_glass_users names, get in with their token still, so that nobody is locked out with Entra gone.
 
 What it is not: a wall around the API. `Authorization: Bearer` keeps working for command line and API, and a
 program can say that it is one. A token ends when the person's access does (see recheck).

@@ -95,7 +95,7 @@ class Front:
         return answer, _again(whole.body)
 
     async def _refusal_of_token(self, request: WebRequest) -> WebResponse | None:
-        """What the user interface gets for a token alone, where ENTRADA_ENTRA_ONLY wants more."""
+        """What the user interface gets for a token alone, where the setting entra_only wants more."""
         switch, hooks = self.routes.entra_only, self.routes.hooks
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if switch is None or not is_user_interface(request) or scheme.lower() != "bearer":

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from entrada.errors import named
 from entrada.web.messages import WebRequest, WebResponse
 
 log = logging.getLogger("entrada")
@@ -39,7 +40,7 @@ def labelled_scripts(scripts: Mapping[str, bytes], label: str) -> Mapping[str, L
     """By path, the scripts with the label in place; without those where that cannot be done soundly."""
     if not _PLAIN.fullmatch(label):
         log.warning(
-            "ENTRADA_SIGN_IN_LABEL holds characters that dstack's page cannot take; dstack's own stays."
+            named("$[sign_in_label] holds characters that dstack's page cannot take; dstack's own stays.")
         )
         return {}
     made = {}

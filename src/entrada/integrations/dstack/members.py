@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from entrada.accounts.identity import RoleGrant, UserId
+from entrada.errors import named
 from entrada.integrations import links
 from entrada.integrations.dstack.hooks import Hooks
 from entrada.integrations.dstack.roles import ADMIN, project_role, projects_in
@@ -98,7 +99,7 @@ def _give_projects(
             project_id = _project_id(session, hooks, project)
             if project_id is None:
                 log.warning(
-                    "ENTRADA_DSTACK_PROJECTS names the project %r, which dstack does not have.", project
+                    named("$[dstack_projects] names the project %r, which dstack does not have."), project
                 )
                 continue
             session.execute(

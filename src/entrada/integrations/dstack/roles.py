@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from entrada.accounts.roles import RoleMapping, role_mapping
 from entrada.errors import ConfigurationError
-from entrada.settings import FoundValues, Settings
+from entrada.settings import Settings
 
 ADMIN, USER = "admin", "user"
 _PROJECT = "project:"
@@ -35,40 +35,36 @@ def projects_in(roles: Iterable[str]) -> Mapping[str, str]:
     return found
 
 
-def roles_of(settings: Settings, found: FoundValues) -> RoleMapping:
-    """ENTRADA_ROLES_MAPPING and ENTRADA_DSTACK_PROJECTS as one mapping.
+def roles_of(settings: Settings) -> RoleMapping:
+    """The roles mapping and the projects as one mapping.
 
     Raises:
         ConfigurationError: a role that dstack does not have, or a default that would make everybody admin.
     """
-    for role in settings.roles_mapping.values():
-        if role not in (ADMIN, USER):
-            raise ConfigurationError(
-                f"{found.name_of('roles_mapping')} gives the role {role!r}, which dstack does not have.",
-                hint="dstack's global roles are admin and user; roles in projects go into "
-                "ENTRADA_DSTACK_PROJECTS.",
-                setting=found.name_of("roles_mapping"),
-            )
+    for role in sorted(settings.roles_mapping.every_role - {ADMIN, USER}):
+        raise ConfigurationError(
+            f"$[roles_mapping] gives the role {role!r}, which dstack does not have.",
+            hint="dstack's global roles are admin and user; roles in projects go into $[dstack_projects].",
+            setting="roles_mapping",
+        )
     if settings.default_role not in (None, USER):
         raise ConfigurationError(
-            f"{found.name_of('default_role')} is {settings.default_role!r}; with dstack it can only be user.",
-            hint="Give admin to an app role or a group in ENTRADA_ROLES_MAPPING, and projects to one in "
-            "ENTRADA_DSTACK_PROJECTS.",
-            setting=found.name_of("default_role"),
+            f"$[default_role] is {settings.default_role!r}; with dstack it can only be user.",
+            hint="Give admin to an app role or a group in $[roles_mapping], and projects to one in "
+            "$[dstack_projects].",
+            setting="default_role",
         )
-    given: dict[str, list[str]] = {key: [role] for key, role in settings.roles_mapping.items()}
-    for key, projects in settings.dstack_projects.items():
-        given.setdefault(key, []).extend(project_role(*pair) for pair in projects.items())
-    mapping = role_mapping(
-        given,
-        default_role=settings.default_role,
-        required=settings.roles_required,
-        sync=settings.roles_sync,
+    projects = role_mapping(
+        {
+            key: [project_role(*pair) for pair in given.items()]
+            for key, given in settings.dstack_projects.items()
+        }
     )
+    mapping = settings.roles.together_with(projects)
     if settings.allowed_tenants and (mapping.group_names or any(not tenant for tenant, _ in mapping.groups)):
         raise ConfigurationError(
-            "ENTRADA_DSTACK_PROJECTS names a group without its tenant, but several tenants may sign in.",
+            "$[dstack_projects] names a group without its tenant, but several tenants may sign in.",
             hint="Write tenant-id/group-id: a group of one tenant must not give projects in another.",
-            setting="ENTRADA_DSTACK_PROJECTS",
+            setting="dstack_projects",
         )
     return mapping

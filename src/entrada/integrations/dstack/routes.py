@@ -153,7 +153,7 @@ class DstackRoutes:
             refused = self.sign_in.parts.identification.refusal(
                 written.error, written.error_description, redirect_uri
             )
-            refused.hint += " Stop the waiting `dstack login` with Ctrl+C before you run it again."
+            refused.marked_hint += " Stop the waiting `dstack login` with Ctrl+C before you run it again."
             return answers.failure_page(refused, self.sign_in.parts, may_retry=False)
         url = self._to_local_port(written.code or "", written.state)
         if url is None:

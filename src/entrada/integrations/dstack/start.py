@@ -34,7 +34,7 @@ from entrada.integrations.dstack.store import DstackStore
 from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
 from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer
-from entrada.settings import FoundValues, Settings, default_file, load_settings
+from entrada.settings import Settings, default_file, load_settings
 
 log = logging.getLogger("entrada")
 
@@ -59,9 +59,14 @@ class Prepared:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + CALLBACK_PATH)
 
 
-_NAMES_ON_DSTACKS_PAGE = {
-    f"ENTRADA_{name}": f"DSTACK_ENTRA_{name}" for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
+ON_DSTACKS_PAGE = {
+    "public_url": "DSTACK_SERVER_URL",
+    "extra_urls": "DSTACK_ENTRA_EXTRA_URLS",
+    "tenant_id": "DSTACK_ENTRA_TENANT_ID",
+    "client_id": "DSTACK_ENTRA_CLIENT_ID",
+    "client_secret": "DSTACK_ENTRA_CLIENT_SECRET",
 }
+"""What dstack's own page calls our settings, for whoever has followed that page."""
 
 _registered: list[Prepared] = []
 
@@ -76,8 +81,6 @@ def register() -> None:
         return
     try:
         prepared = prepare()
-    except ConfigurationError as error:
-        raise stop(in_dstacks_words(error)) from None
     except EntradaError as error:
         raise stop(error) from None
     prepared.hooks.register_on_startup_hook(prepared.switch_on)
@@ -106,9 +109,10 @@ def prepare() -> Prepared:
     Raises:
         ConfigurationError: the settings are wrong, or dstack is not what this plug-in knows.
     """
-    settings, found = load_settings(os.environ, file=default_file())
-    check_settings(settings, found)
-    roles = roles_of(settings, found)
+    settings, found = load_settings(os.environ, file=default_file(), usual=ON_DSTACKS_PAGE)
+    with found.names.in_errors():
+        check_settings(settings)
+        roles = roles_of(settings)
     hooks = find_hooks()
     _let_events_through()
     keep_codes_out()
@@ -118,7 +122,7 @@ def prepare() -> Prepared:
         settings,
         found,
         application_name="dstack",
-        urls=_urls(settings),
+        urls=settings.urls,
         callback_paths=[CALLBACK_PATH],
         spent=store,
         key_file=_key_file(hooks),
@@ -143,15 +147,7 @@ def prepare() -> Prepared:
     return Prepared(hooks=hooks, bridge=bridge, routes=routes, sign_in_label=settings.sign_in_label)
 
 
-def in_dstacks_words(error: ConfigurationError) -> ConfigurationError:
-    """The same error about the variable of dstack's own page, for who has used no other name."""
-    if error.setting not in _NAMES_ON_DSTACKS_PAGE or error.setting in os.environ:
-        return error
-    name = _NAMES_ON_DSTACKS_PAGE[error.setting]
-    return ConfigurationError(error.sentence.replace(error.setting, name), hint=error.hint, setting=name)
-
-
-def check_settings(settings: Settings, found: FoundValues) -> None:
+def check_settings(settings: Settings) -> None:
     """What only matters with dstack.
 
     Raises:
@@ -159,35 +155,31 @@ def check_settings(settings: Settings, found: FoundValues) -> None:
     """
     if settings.public_url is None:
         raise ConfigurationError(
-            "DSTACK_SERVER_URL is not set.",
+            "$[public_url] is not set.",
             hint="It is the one address people use, such as https://dstack.contoso.com; for trying things "
             "out http://localhost:3000 will do. Register it in Entra with /auth/entra/callback behind it.",
-            setting="DSTACK_SERVER_URL",
+            setting="public_url",
         )
-    for url in _urls(settings):
+    for url in settings.urls:
         if url.startswith("http:") and urlsplit(url).hostname != "localhost":
-            name = found.name_of("public_url" if url == settings.public_url else "extra_urls")
+            name = "public_url" if url == settings.public_url else "extra_urls"
             raise ConfigurationError(
-                f"{name} holds {url}, which Entra takes no redirect URI for.",
+                f"$[{name}] holds {url}, which Entra takes no redirect URI for.",
                 hint=f"Entra allows plain http for localhost only: write {_as_localhost(url)}, or use https.",
                 setting=name,
             )
     if settings.response_mode != "query":
         raise ConfigurationError(
-            f"{found.name_of('response_mode')} is form_post, which dstack's own page cannot read.",
+            "$[response_mode] is form_post, which dstack's own page cannot read.",
             hint="Leave it out; dstack's page takes Entra's answer from the address.",
-            setting=found.name_of("response_mode"),
+            setting="response_mode",
         )
     if settings.callback_paths not in ([], [CALLBACK_PATH]):
         raise ConfigurationError(
-            f"{found.name_of('callback_paths')} names another path than dstack's page has.",
+            "$[callback_paths] names another path than dstack's page has.",
             hint=f"Leave it out; with dstack the redirect URI's path is {CALLBACK_PATH}.",
-            setting=found.name_of("callback_paths"),
+            setting="callback_paths",
         )
-
-
-def _urls(settings: Settings) -> list[str]:
-    return [url for url in (settings.public_url, *settings.extra_urls) if url]
 
 
 def _as_localhost(url: str) -> str:

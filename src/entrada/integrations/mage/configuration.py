@@ -11,33 +11,34 @@ from collections.abc import Mapping
 
 from entrada.build import authority_of, credentials_of
 from entrada.errors import ConfigurationError
-from entrada.settings import LOOPBACK_HOSTS, FoundValues, Settings
+from entrada.settings import LOOPBACK_HOSTS, Names, Settings
 
 log = logging.getLogger("entrada.mage")
 
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # read, not bound
 
 
-def check_settings(settings: Settings, found: FoundValues) -> None:
+def check_settings(settings: Settings, names: Names) -> None:
     """What can be known without Mage.
 
     Raises:
         ConfigurationError: see its sentence.
     """
     if settings.tenant_id and not settings.client_id:
-        name = found.name_of("tenant_id")
         raise ConfigurationError(
-            f"{name} is set without ACTIVE_DIRECTORY_CLIENT_ID. Stock Mage then signs in through an "
+            "$[tenant_id] is set without $[client_id]. Stock Mage then signs in through an "
             "application and a server of its makers, which hold the secret; nobody else can use those.",
             hint="Register an application of your own in the Entra admin center, with the redirect URI "
-            "https://YOUR-MAGE/oauth; set ACTIVE_DIRECTORY_CLIENT_ID and ACTIVE_DIRECTORY_CLIENT_SECRET.",
-            setting="ACTIVE_DIRECTORY_CLIENT_ID",
+            "https://YOUR-MAGE/oauth; set $[client_id] and $[client_secret].",
+            setting="client_id",
         )
-    authority_of(settings, found)
-    credentials_of(settings, found)
+    authority_of(settings)
+    credentials_of(settings)
     if settings.entra_only and not settings.break_glass_users:
         log.warning(
-            "ENTRADA_ENTRA_ONLY is on and ENTRADA_BREAK_GLASS_USERS is empty: if Entra fails, nobody gets in."
+            names.put_into(
+                "$[entra_only] is on and $[break_glass_users] is empty: if Entra fails, nobody gets in."
+            )
         )
 
 
@@ -51,11 +52,10 @@ def check_environment(environ: Mapping[str, str]) -> None:
         raise ConfigurationError(
             "REQUIRE_USER_AUTHENTICATION is off: Mage would let everybody in without asking who they are.",
             hint="Set REQUIRE_USER_AUTHENTICATION=1.",
-            setting="REQUIRE_USER_AUTHENTICATION",
         )
 
 
-def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
+def with_public_url(settings: Settings, names: Names, *, host: str, port: str) -> Settings:
     """For trying things out on this machine the public URL may be left out; for anybody else it must be said.
 
     Raises:
@@ -66,21 +66,21 @@ def with_public_url(settings: Settings, *, host: str, port: str) -> Settings:
     if host not in LOOPBACK_HOSTS:
         where = "on every address" if host in _ANY_ADDRESS else f"on {host}"
         raise ConfigurationError(
-            f"ENTRADA_PUBLIC_URL is not set, and Mage listens {where}.",
+            f"$[public_url] is not set, and Mage listens {where}.",
             hint="Set it to the address people type, such as https://mage.contoso.com: redirect URI and "
             "cookies are made of it, never of what a request claims. On this machine alone: "
-            f"ENTRADA_PUBLIC_URL=http://localhost:{port}",
-            setting="ENTRADA_PUBLIC_URL",
+            f"http://localhost:{port}",
+            setting="public_url",
         )
     if _is_taken(host, port):
         raise ConfigurationError(
             f"Something listens on port {port} already; Mage would move to another, where nobody finds it.",
-            hint="Stop what listens there, choose a free port with --port, or set ENTRADA_PUBLIC_URL.",
-            setting="ENTRADA_PUBLIC_URL",
+            hint="Stop what listens there, choose a free port with --port, or set $[public_url].",
+            setting="public_url",
         )
     name = "localhost" if host == "localhost" else f"[{host}]" if ":" in host else host
     url = f"http://{name}:{port}"
-    log.warning("ENTRADA_PUBLIC_URL is not set; using %s", url)
+    log.warning(names.put_into("$[public_url] is not set; using %s"), url)
     return settings.model_copy(update={"public_url": url})
 
 

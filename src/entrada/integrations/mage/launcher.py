@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from entrada.build import ProductParts, build_parts, roles_of
+from entrada.build import ProductParts, build_parts
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import changes, hooks
@@ -31,7 +31,6 @@ from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore, check_interval
 from entrada.integrations.mage.walk import MageWalk
 from entrada.integrations.mage.watch import Watch
-from entrada.integrations.mage.words import words_of
 from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer
 from entrada.settings import FoundValues, Settings
@@ -49,20 +48,15 @@ def start(arguments: Sequence[str], settings: Settings, found: FoundValues) -> i
         raise hooks.does_not_fit([])
     options = _options(arguments)
     if options is not None:  # None: such as --help, which Mage answers itself
-        try:
+        with found.names.in_errors():
             _prepare(options, settings, found)
-        except ConfigurationError as error:
-            words = words_of(found)
-            raise ConfigurationError(
-                words(error.sentence), hint=words(error.hint), setting=error.setting
-            ) from None
     return _run(["start", *arguments])
 
 
 def _prepare(options: Mapping[str, Any], settings: Settings, found: FoundValues) -> None:
-    check_settings(settings, found)
+    check_settings(settings, found.names)
     check_environment(os.environ)
-    settings = with_public_url(settings, host=options["host"], port=options["port"])
+    settings = with_public_url(settings, found.names, host=options["host"], port=options["port"])
     hooks.set_project(Path(options["project_path"]))
     install(hooks.find_mage(), settings, found)
 
@@ -111,12 +105,12 @@ def build_routes(
         settings,
         found,
         application_name=f"Mage on {host}",
-        urls=[settings.public_url, *settings.extra_urls],
+        urls=settings.urls,
         callback_paths=callback_paths,
         spent=store,
         key_file=_key_file(mage),
         roles=replace(
-            roles_of(settings), default_role=settings.default_role or mage.OAUTH_DEFAULT_ACCESS or None
+            settings.roles, default_role=settings.default_role or mage.OAUTH_DEFAULT_ACCESS or None
         ),
     )
     life = min(settings.session_absolute, timedelta(seconds=mage.MAGE_ACCESS_TOKEN_EXPIRY_TIME))
@@ -129,7 +123,6 @@ def build_routes(
         answers_by_post=settings.response_mode == "form_post",
         encode=mage.encode_token,
         describe=lambda number: changes.describe_user(mage, number),
-        words=words_of(found),
         others_use_callback=lambda: changes.has_other_provider(mage, ours=ACTIVE_DIRECTORY),
     )
     return routes, parts
@@ -138,10 +131,9 @@ def build_routes(
 def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) -> Sequence[str]:
     """Sentences, most often none."""
     sentences = []
-    mapping = roles_of(settings)
-    given = [*_all(mapping.app_roles), *_all(mapping.groups), *_all(mapping.group_names)]
-    given += [role for role in (mapping.default_role, mage.OAUTH_DEFAULT_ACCESS) if role]
-    unknown = store.unknown_roles(sorted(set(given)))
+    mapping = settings.roles
+    given = mapping.every_role | ({mage.OAUTH_DEFAULT_ACCESS} - {None, ""})
+    unknown = store.unknown_roles(sorted(given))
     if unknown:
         names = ", ".join(repr(name) for name in unknown)
         sentences.append(f"The roles mapping names {names}, which Mage does not know; nobody gets it.")
@@ -151,10 +143,6 @@ def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) ->
             "Change it: anyone who finds this server is an owner."
         )
     return sentences
-
-
-def _all(mapping: Mapping[Any, Sequence[str]]) -> Sequence[str]:
-    return [role for roles in mapping.values() for role in roles]
 
 
 def _replace_sign_in(
@@ -227,7 +215,6 @@ def _base_path(text: str | None, setting: str) -> str:
         raise ConfigurationError(
             f"{setting} cannot be used: {error}.",
             hint="Write it as Mage does, such as mage.",
-            setting=setting,
         ) from None
 
 

@@ -63,7 +63,6 @@ _CONTEXT = "mage session"
 class MageRoutes:
     """`encode` makes of a token what Mage's cookie holds; `describe` tells its pages about a user by number.
 
-    `words` restates a sentence for whoever has set Mage's variables.
     `others_use_callback` says if another of Mage's sign-in providers has the same redirect URI. It may use
     the network, so it is asked only about an answer that cannot be ours.
     """
@@ -76,7 +75,6 @@ class MageRoutes:
     answers_by_post: bool
     encode: Callable[[str, Any], str]
     describe: Callable[[int], Mapping[str, Any]]
-    words: Callable[[str], str] = str
     others_use_callback: Callable[[], bool] = lambda: False  # a default
 
     def start(self, request: WebRequest) -> WebResponse | None:
@@ -309,7 +307,6 @@ class MageRoutes:
         self, error: EntradaError, request: WebRequest, *, next_path: str | None = None
     ) -> WebResponse:
         """The page of a refusal, or JSON for a script; logged once."""
-        error.sentence, error.hint = self.words(error.sentence), self.words(error.hint)
         correlation_id, status = secrets.token_hex(8), status_of(error)
         record(
             Event.REQUEST_REFUSED if request.method == "PUT" else Event.SIGN_IN_REFUSED,
@@ -323,7 +320,9 @@ class MageRoutes:
             entra_correlation_id=error.correlation_id,
         )
         if request.method == "PUT":
-            document = {"error": {"code": status, "type": error.code, "message": error.sentence}}
+            document = {
+                "error": {"code": status, "type": error.code, "message": error.told(self.pages.names)[0]}
+            }
             return json_response(status, document)
         page = self.pages.failure(
             error,

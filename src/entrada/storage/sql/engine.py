@@ -19,7 +19,6 @@ from entrada.errors import ConfigurationError
 from entrada.storage.sql.database import WAIT, Database
 from entrada.storage.sql.sqlite import SqliteDatabase
 
-SETTING = "ENTRADA_DATABASE_URL"
 EXAMPLES = "Write sqlite:///entrada.db or postgresql://user:password@host/name."
 
 
@@ -65,4 +64,4 @@ def postgresql_database(url: URL, *, wait: timedelta) -> Database:
 
 
 def refused(what: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(f"{SETTING} {what}.", hint=hint, setting=SETTING)
+    return ConfigurationError(f"$[database_url] {what}.", hint=hint, setting="database_url")

@@ -25,15 +25,15 @@ BUSY = (
 FULL = ("its disk is full", "Free space on the disk that holds the database.")
 READ_ONLY = (
     "it is read-only",
-    "Let the account that runs Entrada write the database and the folder it lies in (ENTRADA_DATABASE_URL).",
+    "Let the account that runs Entrada write the database and the folder it lies in ($[database_url]).",
 )
 NOT_OPENED = (
     "it cannot be opened",
-    "See that the folder named in ENTRADA_DATABASE_URL exists, and that Entrada's account may write it.",
+    "See that the folder named in $[database_url] exists, and that Entrada's account may write it.",
 )
 DAMAGED = (
     "it is damaged, or not a database of Entrada's at all",
-    "See what ENTRADA_DATABASE_URL names, and restore it from a backup if it is the right one.",
+    "See what $[database_url] names, and restore it from a backup if it is the right one.",
 )
 DISK = ("its disk reports an error", "Look at the disk that holds the database, and at the system's log.")
 NOT_PREPARED = (
@@ -42,10 +42,10 @@ NOT_PREPARED = (
 )
 REFUSED = (
     "it refuses Entrada's user or password, or has no such database",
-    "Correct ENTRADA_DATABASE_URL.",
+    "Correct $[database_url].",
 )
 TOO_SLOW = ("it took too long", "Try again in a moment. If this stays, look at the load of the database.")
-NOT_REACHED = ("it cannot be reached", "See that it runs, and where ENTRADA_DATABASE_URL says.")
+NOT_REACHED = ("it cannot be reached", "See that it runs, and where $[database_url] says.")
 
 SQLITE_CAUSES = {
     "SQLITE_BUSY": BUSY,

@@ -53,8 +53,8 @@ def upgrade(connection: Connection) -> None:
         known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
         if version_of(connection) not in known | {None}:
             raise ConfigurationError(
-                "ENTRADA_DATABASE_URL names a database that a newer version of Entrada has prepared.",
+                "$[database_url] names a database that a newer version of Entrada has prepared.",
                 hint="Start the newer version, or restore the backup that was made before the upgrade.",
-                setting="ENTRADA_DATABASE_URL",
+                setting="database_url",
             )
         command.upgrade(config, "head")

@@ -1,0 +1,92 @@
+"""From settings to where accounts, sessions and keys are kept.
+
+What is wrong with the database is said before anything about keys: they lie beside it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrada.accounts.store import AccountStore
+from entrada.errors import ConfigurationError
+from entrada.flows.key_file import kept_key
+from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
+from entrada.sessions.store import SessionStore
+from entrada.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where accounts and sessions are kept, and how to let go of it."""
+
+    accounts: AccountStore
+    sessions: SessionStore
+    close: Callable[[], None]
+
+
+def open_stores(database_url: str) -> Stores:
+    """The stores behind a database URL, brought up to date; `memory:` keeps everything in this process.
+
+    Raises:
+        ConfigurationError: SQLAlchemy is not installed, or the URL names no database Entrada knows.
+        StoreUnavailable: the database does not answer.
+    """
+    if database_url == "memory:":
+        from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+
+        memory_sessions = MemorySessionStore()
+        return Stores(
+            accounts=MemoryAccountStore(sessions=memory_sessions),
+            sessions=memory_sessions,
+            close=lambda: None,
+        )
+    try:
+        from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            f"Keeping accounts in a database needs {missing.name}, which is not installed.",
+            hint='Install it with: pip install "./entrada[server]"',
+            setting="database_url",
+        ) from None
+    database = connect(database_url)
+    database.migrate()
+    return Stores(
+        accounts=SqlAccountStore(database), sessions=SqlSessionStore(database), close=database.close
+    )
+
+
+def secret_keys_of(settings: Settings, *, key_file: Path | None = None) -> list[bytes]:
+    """The keys that seal cookies: as set, or made and kept in `key_file`, or beside an SQLite database.
+
+    Raises:
+        ConfigurationError: too short, or not set where several servers must share them.
+    """
+    if settings.secret_keys is not None:
+        keys = [part.strip().encode() for part in settings.secret_keys.get_secret_value().split(",")]
+        if any(len(set(key)) < 8 for key in keys):
+            raise ConfigurationError(
+                "$[secret_keys] holds a key that can be guessed.",
+                hint=f"Make one with: {MAKE_KEY_COMMAND}",
+                setting="secret_keys",
+            )
+        return keys
+    if key_file is not None:
+        return [kept_key(key_file)]
+    url = settings.database_url
+    path = Path(url.removeprefix("sqlite:///").partition("?")[0]) if url.startswith("sqlite:///") else Path()
+    if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
+        return [secrets.token_bytes(SMALLEST_KEY_BYTES)]
+    if not path.name:
+        raise shared_key_missing()
+    return [kept_key(path.with_suffix(".keys"))]
+
+
+def shared_key_missing() -> ConfigurationError:
+    return ConfigurationError(
+        "$[secret_keys] is not set, but several servers may share this database.",
+        hint=f"Give every server the same key: {MAKE_KEY_COMMAND}",
+        setting="secret_keys",
+    )
