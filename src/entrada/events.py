@@ -1,7 +1,7 @@
 """Named log events with allow-listed fields: one line each, nothing secret, nothing a visitor can break.
 
-sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, access_ended,
-recheck_failed, request_refused
+sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, all_sessions_ended,
+access_ended, recheck_failed, request_refused
 """
 
 from __future__ import annotations
@@ -26,13 +26,20 @@ class Event(StrEnum):
     SIGN_IN_REFUSED = "sign_in_refused"
     SIGNED_OUT = "signed_out"
     ENTRA_ENDED_SESSIONS = "entra_ended_sessions"
+    ALL_SESSIONS_ENDED = "all_sessions_ended"
     ACCESS_ENDED = "access_ended"
     RECHECK_FAILED = "recheck_failed"
     REQUEST_REFUSED = "request_refused"
 
 
 _WARNINGS = frozenset(
-    {Event.SIGN_IN_REFUSED, Event.ACCESS_ENDED, Event.RECHECK_FAILED, Event.REQUEST_REFUSED}
+    {
+        Event.SIGN_IN_REFUSED,
+        Event.ALL_SESSIONS_ENDED,
+        Event.ACCESS_ENDED,
+        Event.RECHECK_FAILED,
+        Event.REQUEST_REFUSED,
+    }
 )
 
 

@@ -25,6 +25,7 @@ from entrada.adapters.starlette import (
 )
 from entrada.errors import StoreUnavailable
 from entrada.gateway.app import create_app
+from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.memory import MemorySessionStore
 from entrada.web.messages import LARGEST_BODY_BYTES
 from flows.world import PAGE_VISIT, PUBLIC_URL, SCRIPT, Browser, FakeEntra, new_browser
@@ -278,10 +279,10 @@ def test_F4_odd_bytes_in_a_cookie_are_nobodys_session(browser: Browser, header: 
 class FailingSessions(MemorySessionStore):
     off = False
 
-    def revocation_epoch(self) -> int:
+    def revocations(self, since: LogPosition | None) -> Revocations:
         if self.off:
             raise StoreUnavailable
-        return super().revocation_epoch()
+        return super().revocations(since)
 
 
 def failing_browser() -> Browser:

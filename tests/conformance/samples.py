@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, UserId
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.session import Session, SessionId
+from entrada.sessions.store import SessionStore
 
 NOW = datetime(2026, 5, 4, 10, 30, 15, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -38,6 +39,11 @@ def identity(number: int = 1, *, tenant_id: TenantId = CONTOSO) -> EntraIdentity
 
 def from_entra(role: str, *, granted_by: str = "app role", granted_at: datetime = NOW) -> RoleGrant:
     return RoleGrant(role=role, source=GrantSource.ENTRA, granted_by=granted_by, granted_at=granted_at)
+
+
+def log_length(sessions: SessionStore) -> int:
+    """The number of the last entry of the log of what ended."""
+    return sessions.revocations(None).position.sequence
 
 
 def session(user: UserId = SOMEBODY, **changes: Any) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleG
 from entrada.entra.authority import ObjectId
 from entrada.errors import StoreUnavailable
 from entrada.flows.session_check import REVOCATION_CHECK_SECONDS, SessionCheck, new_session_limits
+from entrada.sessions.revocation import ENTRIES_KEPT, LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import Session, SessionId, SessionPolicy
 from entrada.sessions.token import SessionToken, new_session_token
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
@@ -44,13 +46,13 @@ class CountingSessions(MemorySessionStore):
         self.on_find()
         return found
 
-    def touch(self, session_id: SessionId, **times: Any) -> None:
+    def touch(self, session_id: SessionId, **times: Any) -> bool:
         self._count("touch")
-        super().touch(session_id, **times)
+        return super().touch(session_id, **times)
 
-    def revocation_epoch(self) -> int:
-        self._count("epoch")
-        return super().revocation_epoch()
+    def revocations(self, since: LogPosition | None) -> Revocations:
+        self._count("log")
+        return super().revocations(since)
 
 
 @dataclass(kw_only=True)
@@ -175,19 +177,60 @@ def test_F2_what_the_store_keeps_opens_nothing(here: Process) -> None:
 
 
 def test_F5_an_idle_session_ends(here: Process) -> None:
-    """An hour without a request is the end, to the second, in the process that knows the session."""
+    """An hour without a request, and the two minutes within which one may be unwritten, are the end."""
     cookie = here.open()
     assert here.is_open(cookie)
     here.clock.advance(minutes=59, seconds=59)
     assert here.is_open(cookie)
-    here.clock.advance(hours=1)
+    here.clock.advance(seconds=(POLICY.idle_at_most).total_seconds())
     assert not here.is_open(cookie)
 
 
 def test_F5_an_idle_session_ends_in_a_process_that_never_saw_it(here: Process) -> None:
     """The store's limit counts where memory knows nothing."""
     cookie = here.open()
-    here.clock.advance(hours=1)
+    here.clock.advance(seconds=POLICY.idle_at_most.total_seconds())
+    assert not here.is_open(cookie)
+
+
+def test_K47_who_is_active_in_one_process_is_not_idle_in_another(here: Process) -> None:
+    """A process that has not been used for longer than the idle limit asks the store before it refuses."""
+    cookie, elsewhere = here.open(), here.beside()
+    assert elsewhere.is_open(cookie)
+    for _ in range(70):
+        here.clock.advance(minutes=1)
+        assert here.is_open(cookie)
+    assert elsewhere.is_open(cookie)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 60, 119])
+def test_K47_a_request_that_no_process_has_written_down_counts_everywhere(
+    here: Process, seconds: int
+) -> None:
+    """A last request too soon after the one before it to be written keeps the session for the whole limit."""
+    cookie, elsewhere = here.open(), here.beside()
+    assert here.is_open(cookie)
+    here.clock.advance(seconds=seconds)
+    assert elsewhere.is_open(cookie)
+    here.clock.advance(seconds=POLICY.idle.total_seconds() - 1)
+    assert here.is_open(cookie)
+
+
+def test_K43_a_session_whose_row_is_gone_is_refused_at_the_next_write(here: Process) -> None:
+    """A row that was pruned, or lost, ends the session in the process that still held it."""
+    cookie = here.open()
+    assert here.is_open(cookie)
+    assert here.sessions.prune(now=NOW + POLICY.absolute) == 1
+    here.clock.advance(seconds=POLICY.touch_every.total_seconds())
+    assert not here.is_open(cookie)
+    assert here.check.peek(cookie) is None
+
+
+def test_K43_a_session_that_goes_while_it_is_written_down_is_refused(here: Process) -> None:
+    """Between the read and the write of one request the row is deleted: nobody is let in."""
+    cookie = here.open()
+    here.clock.advance(seconds=POLICY.touch_every.total_seconds())
+    here.sessions.on_find = lambda: here.sessions.prune(now=NOW + POLICY.absolute)
     assert not here.is_open(cookie)
 
 
@@ -218,14 +261,14 @@ def test_F5_the_answer_never_promises_more_than_the_absolute_limit(here: Process
         here.clock.advance(minutes=30)
         checked = here.check.check(cookie)
     assert checked is not None
-    assert checked.idle_expires_at == checked.session.absolute_expires_at == NOW + POLICY.absolute
+    assert checked.idle_expires_at == checked.absolute_expires_at == NOW + POLICY.absolute
 
 
 def test_F5_a_clock_that_is_set_back_prolongs_nothing(here: Process) -> None:
     """Limits in memory run on a clock that nobody can set."""
     cookie = here.open()
     assert here.is_open(cookie)
-    here.clock.advance(minutes=61)
+    here.clock.advance(minutes=63)
     here.clock.wall = NOW
     assert not here.is_open(cookie)
 
@@ -338,17 +381,17 @@ def test_a_revocation_while_a_session_is_being_read_is_not_missed(here: Process)
     assert not here.is_open(cookie)
 
 
-def test_a_session_is_never_kept_under_an_epoch_that_was_learnt_later(here: Process) -> None:
+def test_a_session_is_never_put_in_after_its_end_was_learnt(here: Process) -> None:
     """Wherever a revocation falls while a session is put into memory, the entry does not outlive it."""
     cookie = here.open()
     put = here.check.live.put
 
-    def interrupted(value: str, live: Any) -> None:
-        # The narrowest place: after the session was read and before it is kept.
+    def interrupted(*given: Any, **named: Any) -> bool:
+        # The narrowest place: after the session was read and before it is put in.
         here.sessions.end(SessionId(cookie.partition(".")[0]))
         soon(here)
         here.check.check(new_session_token().cookie_value)
-        put(value, live)
+        return put(*given, **named)
 
     here.check.live.put = interrupted  # type: ignore[method-assign]
     here.check.check(cookie)
@@ -360,7 +403,7 @@ def test_a_session_is_never_kept_under_an_epoch_that_was_learnt_later(here: Proc
 
 
 def test_a_known_session_asks_the_store_nothing_within_the_stated_time(here: Process) -> None:
-    """Between two looks at the epoch, a thousand checks touch no store."""
+    """Between two looks at the log, a thousand checks touch no store."""
     cookie = here.open()
     assert here.is_open(cookie)
     here.sessions.asked.clear()
@@ -370,13 +413,13 @@ def test_a_known_session_asks_the_store_nothing_within_the_stated_time(here: Pro
 
 
 def test_a_known_session_costs_one_cheap_question_after_that(here: Process) -> None:
-    """When the stated time has passed the epoch is asked for, once for everybody, and nothing else."""
+    """When the stated time has passed the log is looked at, once for everybody, and nothing else."""
     cookies = [here.open() for _ in range(10)]
     assert all(here.is_open(cookie) for cookie in cookies)
     here.sessions.asked.clear()
     soon(here)
     assert all(here.is_open(cookie) for cookie in cookies)
-    assert here.sessions.asked == ["epoch"]
+    assert here.sessions.asked == ["log"]
 
 
 def test_a_request_is_written_down_rarely(here: Process) -> None:
@@ -386,6 +429,104 @@ def test_a_request_is_written_down_rarely(here: Process) -> None:
         here.clock.advance(seconds=1)
         assert here.is_open(cookie)
     assert 29 <= here.sessions.asked.count("touch") <= 30
+
+
+def test_what_ended_elsewhere_costs_nobody_else_a_read(here: Process) -> None:
+    """One session ends in another process: of ten others in memory none is read again."""
+    cookies, ended = [here.open() for _ in range(10)], here.open()
+    assert all(here.is_open(cookie) for cookie in [*cookies, ended])
+    here.beside().sessions.end(SessionId(ended.partition(".")[0]))
+    here.sessions.asked.clear()
+    soon(here)
+    assert all(here.is_open(cookie) for cookie in cookies)
+    assert here.sessions.asked == ["log"]
+    assert not here.is_open(ended)
+
+
+def test_changed_rights_cost_only_their_users_sessions_a_read(here: Process) -> None:
+    """A role given to one person leaves everybody else's sessions in memory."""
+    other = here.accounts.create(
+        user_id=UserId("2" * 32),
+        identity=EntraIdentity(tenant_id=TENANT, object_id=ObjectId("2" * 36)),
+        profile=Profile(name="Ed", email=None, username=None),
+        entra_grants=[],
+        now=NOW,
+    )
+    theirs, others = [here.open() for _ in range(3)], here.open(user=other)
+    assert all(here.is_open(cookie) for cookie in [*theirs, others])
+    here.accounts.grant_role(here.person().id, role="Viewer", granted_by="root", now=NOW)
+    soon(here)
+    here.sessions.asked.clear()
+    assert all(here.is_open(cookie) for cookie in [*theirs, others])
+    assert here.sessions.asked == ["log", "find", "find", "find"]
+
+
+def test_who_is_too_far_behind_the_log_reads_every_session_afresh(here: Process) -> None:
+    """After more endings than the log holds, nothing in memory is trusted, and nobody is signed out by it."""
+    cookie, ended = here.open(), here.open()
+    assert here.is_open(cookie)
+    assert here.is_open(ended)
+    here.sessions.end(SessionId(ended.partition(".")[0]))
+    for _ in range(ENTRIES_KEPT + 1):
+        here.sessions.note_rights_changed(UserId("3" * 32))
+    soon(here)
+    here.sessions.asked.clear()
+    assert here.is_open(cookie)
+    assert not here.is_open(ended)
+    assert here.sessions.asked == ["log", "find", "find"]
+
+
+def test_K6_a_store_that_went_back_ends_every_session(
+    here: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A backup, restored under the running process: what had ended since is over, and so is all else."""
+    cookie, ended = here.open(), here.open()
+    assert here.is_open(ended)
+    backup = copy.deepcopy({name: vars(here.sessions)[name] for name in ("_sessions", "_log", "_position")})
+    here.sessions.end(SessionId(ended.partition(".")[0]))
+    soon(here)
+    assert not here.is_open(ended)
+    vars(here.sessions).update(backup)
+    soon(here)
+    assert not here.is_open(ended)
+    assert not here.is_open(cookie)
+    assert [line.split()[0] for line in caplog.messages] == ["all_sessions_ended"]
+    assert here.is_open(here.open())
+
+
+def test_K6_of_several_processes_one_ends_everything(here: Process) -> None:
+    """Who looks later finds that all has ended already, and lets new sessions stand."""
+    elsewhere, cookie = here.beside(), here.open()
+    backup = copy.deepcopy({name: vars(here.sessions)[name] for name in ("_sessions", "_log", "_position")})
+    here.sessions.note_rights_changed(UserId("3" * 32))
+    assert here.is_open(cookie)
+    assert elsewhere.is_open(cookie)
+    vars(here.sessions).update(backup)
+    soon(here)
+    assert not here.is_open(cookie)
+    new = here.open()
+    assert elsewhere.is_open(new)
+    assert not elsewhere.is_open(cookie)
+    soon(here)
+    assert here.is_open(new)
+
+
+def test_a_listener_hears_what_ended(here: Process) -> None:
+    """Whoever subscribes is told of each entry once the process has learnt of it, until they end it."""
+    heard: list[Revocations] = []
+    end = here.check.subscribe(heard.append)
+    cookie = here.open()
+    assert here.is_open(cookie)
+    here.beside().sessions.end(SessionId(cookie.partition(".")[0]))
+    soon(here)
+    here.check.look()
+    assert [(entry.kind, entry.subject) for each in heard for entry in each.entries] == [
+        (RevocationKind.SESSION, cookie.partition(".")[0])
+    ]
+    end()
+    here.sessions.note_rights_changed(here.person().id)
+    here.check.look()
+    assert len(heard) == 1
 
 
 def test_writing_down_revives_no_ended_session(here: Process) -> None:
@@ -466,9 +607,7 @@ def test_peek_answers_what_memory_knows(here: Process) -> None:
     assert here.sessions.asked == []
 
 
-@pytest.mark.parametrize(
-    "moment", ["unknown", "epoch is old", "write is due", "idle limit", "absolute limit"]
-)
+@pytest.mark.parametrize("moment", ["unknown", "log is old", "write is due", "idle limit", "absolute limit"])
 def test_peek_never_touches_the_store(here: Process, moment: str) -> None:
     """Whatever peek cannot answer from memory it leaves open, without asking and without failing."""
     cookie = here.open()
@@ -476,14 +615,14 @@ def test_peek_never_touches_the_store(here: Process, moment: str) -> None:
         assert here.is_open(cookie)
     if moment == "write is due":
         here.clock.advance(minutes=2)
-        here.check._epoch_good_until = here.clock.ticks + 1
+        here.check.live.trusted_until = here.clock.ticks + 1
     if moment == "idle limit":
         here.clock.advance(hours=1)
-        here.check._epoch_good_until = here.clock.ticks + 1
+        here.check.live.trusted_until = here.clock.ticks + 1
     if moment == "absolute limit":
         here.clock.advance(hours=4)
-        here.check._epoch_good_until = here.clock.ticks + 1
-    if moment == "epoch is old":
+        here.check.live.trusted_until = here.clock.ticks + 1
+    if moment == "log is old":
         soon(here)
     here.sessions.asked.clear()
     here.sessions.fails = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -42,7 +42,9 @@ def another(browser: Browser, **claims: str) -> Browser:
 def session_of(browser: Browser) -> Session:
     checked = browser.auth.relying_party.check_session(cookie_of(browser))
     assert checked is not None
-    return checked.session
+    session = browser.auth.relying_party.sessions.find(checked.session_id)
+    assert session is not None
+    return session
 
 
 def test_E8_a_session_that_was_ended_is_refused_at_once_here(ada: Browser) -> None:
@@ -130,6 +132,16 @@ def test_E11_an_unknown_or_odd_sid_ends_nothing(ada: Browser, sid: str) -> None:
     """Anything but the exact `sid` of a session has no effect."""
     assert ada.auth.relying_party.sign_out.end_by_entra(sid) == 0
     assert ada.me().status == 200
+
+
+@pytest.mark.parametrize("sid", ["a" * 129, "a" * 256, "a b+c", "%41", "a/b?c&d=e", '"', "{sid}", "~!@^"])
+def test_K19_every_sid_that_a_sign_in_accepted_can_be_ended(sid: str) -> None:
+    """Whatever text Entra's `sid` is, the front channel ends the session by it, and by nothing near it."""
+    browser = new_browser(FakeEntra())
+    browser.sign_in(sid=sid)
+    for named, status in ((f"{sid}x", 200), (sid, 401)):
+        browser.request("GET", f"/auth/entra/logout?sid={quote(named, safe='')}", sec_fetch_dest="iframe")
+        assert browser.me().status == status
 
 
 def test_E11_a_session_without_sid_is_ended_by_no_sid(ada: Browser) -> None:

@@ -56,6 +56,30 @@ def sign_in_often(url: str, threads: int, each: int) -> Counter[str]:
     return counted(results)
 
 
+def end_and_look(url: str, times: int) -> Counter[str]:
+    """One thread ends sessions, one looks at the log with and without a position."""
+    database = connect(url)
+    sessions = SqlSessionStore(database)
+
+    def work(number: int) -> str:
+        position = sessions.revocations(None).position
+        for _ in range(times):
+            if number:
+                opened = session()
+                sessions.open(opened)
+                sessions.end(opened.id)
+            else:
+                seen = sessions.revocations(position)
+                if seen.went_back or sessions.revocations(None).went_back:
+                    return "doubted"
+                position = seen.position
+        return "went on"
+
+    said = at_once(2, work)
+    database.close()
+    return Counter({"went on": 1}) if said == ["went on"] * 2 else Counter(map(str, said))
+
+
 def migrate(url: str, threads: int) -> Counter[str]:
     """Every thread opens the database for itself and prepares it."""
 

@@ -15,16 +15,31 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from conformance.samples import ADA, LATER, NOW, at_once, counted, from_entra, identity, session, user_id
+from conformance.samples import (
+    ADA,
+    LATER,
+    NOW,
+    SOMEBODY,
+    at_once,
+    counted,
+    from_entra,
+    identity,
+    log_length,
+    session,
+    user_id,
+)
 from entrada.errors import StoreUnavailable
-from entrada.sessions.session import SessionId
+from entrada.sessions.revocation import Revocations
+from entrada.sessions.session import Session, SessionId
 from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect, sqlite
 from storage.forked import DONE, die_before_statement, ending_of, fork, in_child, kill, said_by
-from storage.others import in_processes, sign_in_often
+from storage.others import end_and_look, in_processes, sign_in_often
 from storage.prepared import prepared_copy
 
 AT_ONCE = timedelta(milliseconds=20)
@@ -62,8 +77,9 @@ def every_use(database: Database) -> list[Callable[[], object]]:
         lambda: sessions.end_by_entra_session("a"),
         lambda: sessions.end_of_user(user_id(1)),
         lambda: sessions.spend_sign_in("a", expires_at=NOW),
-        lambda: sessions.revocation_epoch(),
-        lambda: sessions.note_change(),
+        lambda: sessions.revocations(None),
+        lambda: sessions.end_all(),
+        lambda: sessions.note_rights_changed(SOMEBODY),
         lambda: sessions.prune(now=NOW),
         lambda: database.migrate(),
     ]
@@ -89,11 +105,12 @@ def test_a_new_file_is_its_owners_alone(path: Path) -> None:
     try:
         database = connect(f"sqlite:///{path}")
         database.migrate()
-        SqlSessionStore(database).note_change()
+        SqlSessionStore(database).note_rights_changed(SOMEBODY)
         modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     finally:
         os.umask(umask)
-    assert modes == {"entrada.db": 0o600, "entrada.db-wal": 0o600, "entrada.db-shm": 0o600}
+    names = ("entrada.db", "entrada.db-wal", "entrada.db-shm", "entrada-db.sequence")
+    assert modes == dict.fromkeys(names, 0o600)
     database.close()
 
 
@@ -115,7 +132,7 @@ def test_connecting_again_takes_no_lock_away(url: str, path: Path, database: Dat
                 return "locked"
         return "free"
 
-    SqlSessionStore(database).note_change()
+    SqlSessionStore(database).note_rights_changed(SOMEBODY)
     with database.reading() as connection:
         connection.exec_driver_sql("SELECT 1")
         probe = said_by(in_child(is_locked))
@@ -191,17 +208,17 @@ def test_fault_32_a_forked_child_and_its_parent_both_go_on(database: Database) -
     """After a fork each has connections and locks of its own; each sees what the other writes."""
     sessions, of_parent, of_child = SqlSessionStore(database), session(), session()
     sessions.open(of_parent)
-    before = sessions.revocation_epoch()
+    before = log_length(sessions)
 
     def child() -> None:
         assert sessions.find(of_parent.id) == of_parent
-        assert sessions.revocation_epoch() == before
+        assert log_length(sessions) == before
         sessions.open(of_child)
         assert sessions.end(of_parent.id)
-        assert sessions.revocation_epoch() > before
+        assert log_length(sessions) > before
 
     assert ending_of(fork(child)) == DONE
-    assert sessions.revocation_epoch() > before
+    assert log_length(sessions) > before
     assert sessions.find(of_parent.id) is None
     assert sessions.find(of_child.id) == of_child
 
@@ -291,10 +308,16 @@ def test_fault_15_locked_for_longer_than_the_wait(url: str, path: Path) -> None:
     accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
     with sqlite3.connect(path, isolation_level=None) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        said = refusals([lambda: create(accounts, 1), lambda: sessions.open(session()), sessions.note_change])
+        said = refusals(
+            [
+                lambda: create(accounts, 1),
+                lambda: sessions.open(session()),
+                lambda: sessions.note_rights_changed(SOMEBODY),
+            ]
+        )
         assert said == {"The database of this application did not answer: it is busy with other writes."}
         assert accounts.get(user_id(1)) is None
-        assert sessions.revocation_epoch() == 1
+        assert log_length(sessions) == 1
         holder.execute("ROLLBACK")
     holder.close()
     create(accounts, 1)
@@ -306,10 +329,10 @@ def test_fault_15_a_thread_that_holds_the_turn_too_long(url: str) -> None:
     """The threads of one process wait no longer for each other than for other processes."""
     database = connect(url, wait=AT_ONCE)
     with database.writing():
-        assert counted(at_once(3, lambda _: SqlSessionStore(database).note_change())) == {
+        assert counted(at_once(3, lambda _: SqlSessionStore(database).note_rights_changed(SOMEBODY))) == {
             "StoreUnavailable": 3
         }
-    SqlSessionStore(database).note_change()
+    SqlSessionStore(database).note_rights_changed(SOMEBODY)
     database.close()
 
 
@@ -377,7 +400,7 @@ def test_fault_15_read_only(url: str) -> None:
                 os.seteuid(65534)  # the superuser may write anything
             database = connect(f"sqlite:///{path}")
             try:
-                SqlSessionStore(database).note_change()
+                SqlSessionStore(database).note_rights_changed(SOMEBODY)
             except StoreUnavailable as refused:
                 return f"{refused} {refused.hint}"
             return "was written"
@@ -470,3 +493,175 @@ def test_F7_an_altered_account_lets_nobody_in(database: Database) -> None:
         connection.exec_driver_sql("UPDATE entrada_user SET disabled_at = 'yesterday'")
     with pytest.raises(StoreUnavailable, match="damaged"):
         accounts.get(user_id(1))
+
+
+# a database that went back in time
+
+
+def backed_up(path: Path) -> bytes:
+    """The database as a backup program of SQLite's own copies it."""
+    with sqlite3.connect(path) as source, sqlite3.connect(":memory:") as copy:
+        source.backup(copy)
+        content = copy.serialize()
+    source.close()
+    copy.close()
+    return content
+
+
+def restore(path: Path, content: bytes, how: str) -> None:
+    """The backup in the database's place, as three kinds of administrators do it."""
+    match how:
+        case "sqlite3 .restore":
+            path.with_suffix(".backup").write_bytes(content)
+            with sqlite3.connect(path.with_suffix(".backup")) as copy, sqlite3.connect(path) as target:
+                copy.backup(target)
+            target.close()
+            copy.close()
+        case "another file moved there":
+            for name in (f"{path}-wal", f"{path}-shm"):
+                Path(name).unlink(missing_ok=True)
+            path.with_suffix(".new").write_bytes(content)
+            path.with_suffix(".new").rename(path)
+        case "cp, while nobody has it open":
+            path.write_bytes(content)
+
+
+def after_an_ending(url: str, path: Path) -> tuple[bytes, Session, Session]:
+    """A backup in which two sessions stand, one of which has ended since."""
+    database = connect(url)
+    sessions, ended, other = SqlSessionStore(database), session(), session()
+    for each in (ended, other):
+        sessions.open(each)
+    sessions.note_rights_changed(SOMEBODY)
+    content = backed_up(path)
+    sessions.end(ended.id)
+    database.close()
+    return content, ended, other
+
+
+RESTORED = ["sqlite3 .restore", "another file moved there", "cp, while nobody has it open"]
+
+
+@pytest.mark.parametrize("how", RESTORED)
+def test_K6_a_restored_backup_is_noticed_by_the_next_start(url: str, path: Path, how: str) -> None:
+    """The mark beside the database says what the backup does not know; ending all makes it good again."""
+    content, ended, _ = after_an_ending(url, path)
+    restore(path, content, how)
+    database = connect(url)
+    sessions = SqlSessionStore(database)
+    assert sessions.find(ended.id) is not None
+    assert sessions.revocations(None).went_back
+    assert sessions.end_all() == 2
+    assert sessions.find(ended.id) is None
+    assert not sessions.revocations(None).went_back
+    database.close()
+    database = connect(url)
+    assert not SqlSessionStore(database).revocations(None).went_back
+    database.close()
+
+
+@pytest.mark.parametrize("how", RESTORED[:2])
+def test_K6_a_backup_restored_under_a_running_process_is_noticed(
+    url: str, path: Path, database: Database, how: str
+) -> None:
+    """A process that has looked before sees it in its next look, and reads the restored file then."""
+    content, ended, _ = after_an_ending(url, path)
+    sessions = SqlSessionStore(database)
+    position = sessions.revocations(None).position
+    assert sessions.revocations(position) == Revocations(position=position)
+    restore(path, content, how)
+    assert sessions.revocations(position).went_back
+    assert sessions.find(ended.id) is not None
+    assert sessions.end_all(since=position) == 2
+    after = sessions.revocations(position)
+    assert (after.went_back, after.is_complete) == (False, False)
+    assert sessions.find(ended.id) is None
+
+
+def test_K6_what_ends_after_the_restore_does_not_hide_it(url: str, path: Path) -> None:
+    """Endings in the restored database, as many as it had lost and more, leave the mark as it was."""
+    content, *_ = after_an_ending(url, path)
+    restore(path, content, RESTORED[0])
+    database = connect(url)
+    sessions = SqlSessionStore(database)
+    for _ in range(10):
+        sessions.note_rights_changed(SOMEBODY)
+    assert sessions.revocations(None).went_back
+    database.close()
+
+
+def test_K6_a_mark_that_was_damaged_ends_everything_once(url: str, path: Path) -> None:
+    """A line that is no position is taken for the furthest one there could be."""
+    after_an_ending(url, path)
+    (path.parent / "entrada-db.sequence").write_bytes(b"\xff" * 42)
+    database = connect(url)
+    sessions = SqlSessionStore(database)
+    assert sessions.revocations(None).went_back
+    sessions.end_all()
+    assert not sessions.revocations(None).went_back
+    sessions.note_rights_changed(SOMEBODY)
+    assert not sessions.revocations(None).went_back
+    database.close()
+
+
+def test_K6_processes_that_end_much_at_once_never_doubt_the_database(url: str) -> None:
+    """Four processes end and look as fast as they can: nobody takes it for a restored one."""
+    assert in_processes(4, end_and_look, url, 200) == {"went on": 4}
+
+
+def test_K6_a_mark_that_cannot_be_read_lets_nobody_in(url: str, path: Path) -> None:
+    """Without knowing whether the database went back, nothing is known; the hint says what to do."""
+    after_an_ending(url, path)
+    mark = path.parent / "entrada-db.sequence"
+    mark.unlink()
+    mark.mkdir()
+    database = connect(url)
+    assert refusals([lambda: SqlSessionStore(database).revocations(None)]) == {
+        "The database of this application did not answer: "
+        "the file beside it that says what had ended cannot be read."
+    }
+    database.close()
+
+
+# a fork beside busy threads
+
+
+def test_K44_a_fork_beside_busy_readers_and_writers_leaves_a_child_that_works(
+    url: str, database: Database
+) -> None:
+    """While threads read, look and write without a pause, each of fifty children reads, writes and ends."""
+    sessions, opened = SqlSessionStore(database), session()
+    accounts = SqlAccountStore(database)
+    create(accounts, 1)
+    sessions.open(opened)
+    stop = Event()
+
+    def busy(number: int) -> None:
+        position = sessions.revocations(None).position
+        while not stop.is_set():
+            if number % 3 == 0:
+                assert sessions.find(opened.id) == opened
+            elif number % 3 == 1:
+                assert accounts.get(user_id(1)) is not None
+                position = sessions.revocations(position).position
+            else:
+                sessions.touch(opened.id, last_seen_at=NOW, idle_expires_at=opened.idle_expires_at)
+
+    def child() -> None:
+        signal.alarm(10)  # a child that hangs is killed, and its status tells
+        assert sessions.find(opened.id) is not None
+        assert accounts.get(user_id(1)) is not None
+        own = session()
+        sessions.open(own)
+        sessions.revocations(None)
+        assert sessions.end(own.id)
+
+    def fork_often() -> list[int]:
+        try:
+            return list(takewhile(lambda ending: ending == DONE, (ending_of(fork(child)) for _ in range(50))))
+        finally:
+            stop.set()
+
+    results = at_once(7, lambda number: busy(number) if number else fork_often())
+    assert results == [[DONE] * 50, *[None] * 6]
+    assert sessions.prune(now=LATER) == 0

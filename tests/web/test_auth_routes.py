@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from entrada.entra.clouds import PUBLIC
 from entrada.errors import StoreUnavailable
+from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.sessions.session import Session
 from entrada.storage.memory import MemorySessionStore
 from entrada.web.messages import WebRequest
@@ -436,10 +437,10 @@ class FailingSessions(MemorySessionStore):
             raise StoreUnavailable
         return super().find(session_id)
 
-    def revocation_epoch(self) -> int:
+    def revocations(self, since: LogPosition | None) -> Revocations:
         if self.off:
             raise StoreUnavailable
-        return super().revocation_epoch()
+        return super().revocations(since)
 
 
 @pytest.mark.parametrize(

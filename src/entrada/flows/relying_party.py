@@ -26,7 +26,7 @@ from entrada.sessions.session import SessionId
 from entrada.sessions.store import SessionStore
 from entrada.sessions.token import SessionToken
 
-PRUNE_EVERY = timedelta(minutes=10)
+PRUNE_EVERY = timedelta(minutes=1)
 
 
 @dataclass(kw_only=True)
@@ -65,11 +65,14 @@ class RelyingParty:
         self, response: AuthorizationResponse, pending: PendingSignIn, *, replaces: SessionToken | None = None
     ) -> SignedIn:
         """See `SignIn.complete`."""
-        signed_in = self.sign_in.complete(response, pending, replaces=replaces)
+        try:
+            signed_in = self.sign_in.complete(response, pending, replaces=replaces)
+        finally:
+            # A refused one has written a row, too: strangers must not fill the disk.
+            self._prune_now_and_then()
         if not (replaces is None and pending.replaces is None):
-            # The store grew the epoch, but this process may trust its table for a moment longer.
-            self.session_check.live.clear()
-        self._prune_now_and_then()
+            # The log names the session that was replaced, but memory may be trusted for a moment longer.
+            self.session_check.distrust()
         return signed_in
 
     def check_session(self, cookie_value: str) -> CheckedSession | None:
@@ -84,7 +87,7 @@ class RelyingParty:
         user = self.accounts.set_disabled(user_id, disabled=disabled, now=self.clock.now())
         if user is not None:
             self.sessions.end_of_user(user_id)
-            self.session_check.live.clear()
+            self.session_check.distrust()
         return user
 
     def _prune_now_and_then(self) -> None:
@@ -99,4 +102,4 @@ class RelyingParty:
         try:
             self.sessions.prune(now=now)
         except StoreUnavailable:
-            return  # the sign-in itself has been kept; the next one prunes
+            return  # the sign-in itself has its own end; the next one prunes

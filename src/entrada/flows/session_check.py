@@ -1,35 +1,55 @@
 """The walk of every request: cookie → session → person.
 
 Never asks Entra. In the common case it touches no store: the live table answers, and the store is read only
-when the table does not know the session or when some process ended one. If the store cannot say whether
-that happened, nobody is let in.
+when the table does not know the session, or has answered for it as long as a request may stay unwritten.
+What ended elsewhere is learnt from the store's log of revocations, at most every half second, and exactly
+that is dropped. If the store cannot say what ended, nobody is let in.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from threading import Lock
 
 from entrada.accounts.principal import UserPrincipal, principal_of
 from entrada.accounts.store import AccountStore
 from entrada.clock import Clock
-from entrada.sessions.live import LiveSession, LiveSessions
-from entrada.sessions.session import Session, SessionPolicy
+from entrada.events import Event, record
+from entrada.sessions.live import LiveSession, LiveSessions, look_up
+from entrada.sessions.revocation import LogPosition, RevocationKind, Revocations
+from entrada.sessions.session import Session, SessionId, SessionPolicy
 from entrada.sessions.store import SessionStore
-from entrada.sessions.token import SessionToken, parse_session_token
+from entrada.sessions.token import ID_LENGTH, SessionToken, parse_session_token
 
 REVOCATION_CHECK_SECONDS = 0.5
 """How long this process may trust its table without asking whether a session ended elsewhere."""
 
+Listener = Callable[[Revocations], None]
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSession:
     """A request with a good session: who it is, and until when."""
 
-    principal: UserPrincipal
-    session: Session
+    session_id: SessionId
+    live: LiveSession
     idle_expires_at: datetime
+    """When the session ends if this was its last request."""
+
+    @property
+    def principal(self) -> UserPrincipal:
+        return self.live.principal
+
+    @property
+    def created_at(self) -> datetime:
+        return self.live.created_at
+
+    @property
+    def absolute_expires_at(self) -> datetime:
+        return self.live.absolute_expires_at
 
 
 @dataclass(kw_only=True)
@@ -39,82 +59,141 @@ class SessionCheck:
     policy: SessionPolicy
     clock: Clock
     live: LiveSessions = field(default_factory=LiveSessions)
-    _epoch: int = -1
-    _epoch_good_until: float = float("-inf")
+    _position: LogPosition | None = None
+    _doubts: int = 0
+    _latest: tuple[datetime, float] | None = None
+    _listeners: tuple[Listener, ...] = ()
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
-    def peek(self, cookie_value: str) -> CheckedSession | None:
+    def peek(self, cookie_value: str | bytes) -> CheckedSession | None:
         """The session, if memory alone can tell: touches no store, waits for nothing; None means ask."""
-        monotonic = self.clock.monotonic()
-        live = self.live.find(cookie_value) if monotonic < self._epoch_good_until else None
-        if live is None or monotonic >= live.touch_due or not live.stands(monotonic):
-            return None
-        return self._answer(live, monotonic)
+        cookie = _bytes_of(cookie_value)
+        live = look_up(self.live, cookie, self.clock.monotonic())
+        return None if live is None else self._checked(cookie, live)
 
-    def check(self, cookie_value: str) -> CheckedSession | None:
+    def check(self, cookie_value: str | bytes) -> CheckedSession | None:
         """The session this cookie opens, or None.
 
         Raises:
             StoreUnavailable: it cannot be known whether the session still stands.
         """
-        monotonic = self.clock.monotonic()
-        self._drop_what_may_be_revoked(monotonic)
-        live = self.live.find(cookie_value) or self._load(cookie_value, monotonic)
-        if live is None:
-            return None
-        if not live.stands(monotonic):
-            self.live.forget(cookie_value)
-            return None
-        if monotonic >= live.touch_due:
-            self._touch(live, monotonic)
-        return self._answer(live, monotonic)
+        cookie = _bytes_of(cookie_value)
+        if self.clock.monotonic() >= self.live.trusted_until:
+            self.look()
+        live = look_up(self.live, cookie, self.clock.monotonic()) or self._load(cookie)
+        return None if live is None else self._checked(cookie, live)
 
-    def _answer(self, live: LiveSession, monotonic: float) -> CheckedSession:
-        live.idle_deadline = monotonic + self.policy.idle.total_seconds()
-        return CheckedSession(
-            principal=live.principal,
-            session=live.session,
-            idle_expires_at=min(self.clock.now() + self.policy.idle, live.session.absolute_expires_at),
-        )
+    def look(self) -> None:
+        """Learn what ended anywhere since the last look, and drop exactly that.
 
-    def _drop_what_may_be_revoked(self, monotonic: float) -> None:
-        if monotonic < self._epoch_good_until:
-            return
-        epoch = self.sessions.revocation_epoch()
-        if epoch != self._epoch:
-            # In this order, so that `_load` in another thread either sees the new epoch or is cleared away.
-            self._epoch = epoch
+        Raises:
+            StoreUnavailable: it cannot be known; what memory holds is not trusted for longer than it was.
+        """
+        monotonic, doubts, since = self.clock.monotonic(), self._doubts, self._position
+        revocations = self.sessions.revocations(since)
+        if revocations.went_back:
+            ended = self.sessions.end_all(since=since)
+            record(Event.ALL_SESSIONS_ENDED, reason="database_went_back", count=ended)
+            revocations = self.sessions.revocations(since)
+        self._apply(revocations)
+        with self._lock:
+            if doubts == self._doubts:
+                self.live.trusted_until = monotonic + REVOCATION_CHECK_SECONDS
+
+    def distrust(self) -> None:
+        """The next check looks first: for whoever has just ended something in this process."""
+        with self._lock:
+            self._doubts += 1
+            self.live.trusted_until = float("-inf")
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` after each look that brought something, in the thread that looked; ends by the call
+        of what is returned. What ended may be told twice; `is_complete=False` may have ended anything.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def end() -> None:
+            with self._lock:
+                self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return end
+
+    def find_good(self, session_id: SessionId, *, now: datetime) -> tuple[Session, UserPrincipal] | None:
+        """The stored session and its person, if within its limits and the account enabled.
+
+        Raises:
+            StoreUnavailable: it cannot be known.
+        """
+        session = self.sessions.find(session_id)
+        return None if session is None else self._good(session, now)
+
+    def _apply(self, revocations: Revocations) -> None:
+        if not revocations.is_complete:
             self.live.clear()
-        self._epoch_good_until = monotonic + REVOCATION_CHECK_SECONDS
+        for entry in revocations.entries if revocations.is_complete else ():
+            if entry.kind is RevocationKind.SESSION:
+                self.live.drop_session(entry.subject)
+            else:
+                self.live.drop_user(entry.subject)
+        with self._lock:
+            known = self._position
+            if known is None or not revocations.is_complete or revocations.position.sequence > known.sequence:
+                self._position = revocations.position
+            listeners = self._listeners
+        if revocations.entries or not revocations.is_complete:
+            for listener in listeners:
+                listener(revocations)
 
-    def _load(self, cookie_value: str, monotonic: float) -> LiveSession | None:
-        """The session from the store: id → constant-time compare → limits → account still enabled."""
-        epoch = self._epoch
-        session = find_proven(self.sessions, parse_session_token(cookie_value))
-        if session is None:
+    def _load(self, cookie: bytes) -> LiveSession | None:
+        """The session from the store: id → constant-time compare → limits → account enabled → touched."""
+        changes = self.live.changes
+        session = find_proven(self.sessions, parse_session_token(cookie.decode("ascii", "replace")))
+        monotonic, now = self.clock.monotonic(), self.clock.now()
+        judged_at = self._never_earlier(now, monotonic)
+        good = None if session is None else self._good(session, judged_at)
+        if session is None or good is None:
             return None
-        now = self.clock.now()
+        unwritten = judged_at - session.last_seen_at
+        if unwritten >= self.policy.touch_every:
+            unwritten = timedelta(0)
+            if not self.sessions.touch(
+                session.id, last_seen_at=now, idle_expires_at=now + self.policy.idle_at_most
+            ):
+                return None  # ended, or pruned, since it was read
+        left = session.absolute_expires_at - judged_at
+        trusted_for = min(self.policy.touch_every - unwritten, self.policy.touch_every, left)
+        live = LiveSession(session, good[1], good_until=monotonic + trusted_for.total_seconds())
+        self.live.put(session.id, live, changes=changes)
+        return live
+
+    def _never_earlier(self, now: datetime, monotonic: float) -> datetime:
+        """The time by which limits are judged: a clock that is set back prolongs nothing in this process."""
+        latest = self._latest
+        if latest is not None and now < (passed := latest[0] + timedelta(seconds=monotonic - latest[1])):
+            return passed
+        self._latest = now, monotonic
+        return now
+
+    def _good(self, session: Session, now: datetime) -> tuple[Session, UserPrincipal] | None:
+        """Absolute, then idle limit; then the account."""
         if now >= session.absolute_expires_at or now >= session.idle_expires_at:
             return None
         user = self.accounts.get(session.user_id)
         if user is None or not user.is_enabled:
             return None
-        live = LiveSession(
-            session=session,
-            principal=principal_of(user, session.identity),
-            idle_deadline=monotonic + (session.idle_expires_at - now).total_seconds(),
-            absolute_deadline=monotonic + (session.absolute_expires_at - now).total_seconds(),
-            touch_due=monotonic + (session.last_seen_at + self.policy.touch_every - now).total_seconds(),
-        )
-        self.live.put(cookie_value, live)
-        if epoch != self._epoch:
-            # Another thread learned of a revocation meanwhile, which these reads may have missed.
-            self.live.forget(cookie_value)
-        return live
+        return session, principal_of(user, session.identity)
 
-    def _touch(self, live: LiveSession, monotonic: float) -> None:
-        now = self.clock.now()
-        self.sessions.touch(live.session.id, last_seen_at=now, idle_expires_at=now + self.policy.idle)
-        live.touch_due = monotonic + self.policy.touch_every.total_seconds()
+    def _checked(self, cookie: bytes, live: LiveSession) -> CheckedSession:
+        return CheckedSession(
+            session_id=SessionId(cookie[:ID_LENGTH].decode()),
+            live=live,
+            idle_expires_at=min(self.clock.now() + self.policy.idle, live.absolute_expires_at),
+        )
+
+
+def _bytes_of(cookie_value: str | bytes) -> bytes:
+    return cookie_value if isinstance(cookie_value, bytes) else cookie_value.encode("utf-8", "replace")
 
 
 def find_proven(sessions: SessionStore, token: SessionToken | None) -> Session | None:
@@ -130,4 +209,4 @@ def find_proven(sessions: SessionStore, token: SessionToken | None) -> Session |
 def new_session_limits(now: datetime, policy: SessionPolicy) -> tuple[datetime, datetime]:
     """(idle, absolute) limits of a session that opens now; idle never beyond absolute."""
     absolute = now + policy.absolute
-    return min(now + policy.idle, absolute), absolute
+    return min(now + policy.idle_at_most, absolute), absolute

@@ -8,17 +8,15 @@ Source: OpenID Connect RP-Initiated Logout 1.0; Front-Channel Logout 1.0; Micros
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from entrada.entra.application import EntraApplication
+from entrada.entra.claims import VALUE_LIMIT_CHARS
 from entrada.errors import ConfigurationError, Unavailable
 from entrada.flows.session_check import SessionCheck, find_proven
 from entrada.sessions.session import Session
 from entrada.sessions.store import SessionStore
 from entrada.sessions.token import parse_session_token
-
-_ENTRA_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +28,22 @@ class SignOut:
     def end(self, cookie_value: str, *, everywhere: bool = False) -> Session | None:
         """The session this cookie opened, ended; with `everywhere` all others of its person too."""
         session = find_proven(self.sessions, parse_session_token(cookie_value))
-        self.session_check.live.forget(cookie_value)
         if session is None:
             return None
         if everywhere:
             self.sessions.end_of_user(session.user_id)
-            self.session_check.live.clear()
         else:
             self.sessions.end(session.id)
+        self.session_check.distrust()
         return session
 
     def end_by_entra(self, entra_session_id: str) -> int:
-        """Ends exactly the sessions Entra names; how many there were. Anything odd ends none."""
-        if not _ENTRA_SESSION_ID.fullmatch(entra_session_id):
+        """Ends exactly the sessions Entra names; how many there were. What no sign-in accepted ends none."""
+        if not 0 < len(entra_session_id) <= VALUE_LIMIT_CHARS:
             return 0
         ended = self.sessions.end_by_entra_session(entra_session_id)
         if ended:
-            self.session_check.live.clear()
+            self.session_check.distrust()
         return ended
 
     def entra_url(self, session: Session | None, *, post_logout_redirect_uri: str) -> str | None:

@@ -52,7 +52,7 @@ def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -
 def _what_is_missing(relying_party: RelyingParty) -> dict[str, str]:
     missing = {}
     for name, ask in (
-        ("database", relying_party.sessions.revocation_epoch),
+        ("database", lambda: relying_party.sessions.revocations(None)),
         ("entra", relying_party.sign_in.application.metadata),
     ):
         try:

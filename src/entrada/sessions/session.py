@@ -19,12 +19,22 @@ SessionId = NewType("SessionId", str)
 
 @dataclass(frozen=True, kw_only=True)
 class SessionPolicy:
-    """Idle: time without a request. Absolute: since the sign-in, whatever happens."""
+    """Idle: time without a request. Absolute: since the sign-in, whatever happens.
+
+    A process writes down at most every `touch_every` that a session is in use, and processes know of each
+    other's requests by what is written. So a session without requests ends between `idle` and
+    `idle + touch_every` after its last one, and nobody who is active is ever taken for idle.
+    """
 
     idle: timedelta = timedelta(hours=8)
     absolute: timedelta = timedelta(hours=24)
     touch_every: timedelta = timedelta(minutes=2)
-    """How stale the stored time of the last request may become; keeps writes rare."""
+    """How stale the stored time of the last request may become. Between two writes memory answers."""
+
+    @property
+    def idle_at_most(self) -> timedelta:
+        """How long after the last written request a session may still be in use."""
+        return self.idle + self.touch_every
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +49,7 @@ class Session:
     created_at: datetime
     last_seen_at: datetime
     idle_expires_at: datetime
+    """When it ends if nothing more is written: `last_seen_at`, and the policy's `idle` and `touch_every`."""
     absolute_expires_at: datetime
     entra_session_id: str | None = None
     """Entra's `sid`, by which its front-channel logout names the session."""

@@ -1,4 +1,4 @@
-"""The seam where sessions, spent sign-ins and revocations are kept.
+"""The seam where sessions, spent sign-ins and revocations are stored.
 
 Each method is one transaction. `tests/conformance` runs one suite against every implementation.
 """
@@ -9,18 +9,19 @@ from datetime import datetime
 from typing import Protocol
 
 from entrada.accounts.identity import UserId
+from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.sessions.session import Session, SessionId
 
 
 class SessionStore(Protocol):
-    """Keeps sessions.
+    """Stores sessions, and a log of what ended (`entrada.sessions.revocation`).
 
     Raises:
         StoreUnavailable: from any method, when the database does not answer in time.
     """
 
     def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
-        """Keep a new session; the one it replaces, if any, ends in the same transaction.
+        """Store a new session; the one it replaces, if any, ends in the same transaction.
 
         Raises:
             ValueError: a session with this id is open already.
@@ -29,29 +30,37 @@ class SessionStore(Protocol):
     def find(self, session_id: SessionId) -> Session | None:
         """The session as stored, expired or not."""
 
-    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> None:
-        """Move the idle limit. An ended session stays ended: no row is made."""
+    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
+        """Move the idle limit; False if there is no such session. An ended session stays ended."""
 
     def end(self, session_id: SessionId) -> bool:
         """End one session; True if it was there."""
 
     def end_by_entra_session(self, entra_session_id: str) -> int:
-        """End every session with this `sid`; how many there were."""
+        """End every session with this `sid`; how many there were. For an unknown one nothing is written."""
 
     def end_of_user(self, user_id: UserId) -> int:
         """End every session of a user; how many there were."""
 
+    def end_all(self, *, since: LogPosition | None = None) -> int:
+        """End every session of everybody; how many there were.
+
+        For a database that went back in time. The log continues behind `since`, so that every reader who
+        knows that position learns that all has ended.
+        """
+
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
         """True for the first caller with this id, False for every later one, in all processes."""
 
-    def revocation_epoch(self) -> int:
-        """A number that grows whenever a session ended or `note_change` was called, in any process.
+    def revocations(self, since: LogPosition | None) -> Revocations:
+        """What ended after `since`, in any process; with None, only where the log stands.
 
-        A live table that remembers the number knows by one cheap read whether it may still be trusted.
+        Cheap while nothing ended. Where the store can tell by itself that it is of an older time than the
+        processes before this one, it says so also to a reader without a position.
         """
 
-    def note_change(self) -> None:
-        """Make every process read users afresh (an account was disabled, its roles changed)."""
+    def note_rights_changed(self, user_id: UserId) -> None:
+        """Make every process read this user afresh."""
 
     def prune(self, *, now: datetime) -> int:
-        """Forget sessions and spent sign-ins at or past their limits; how many rows."""
+        """Forget sessions and spent sign-ins at or past their limits; how many rows. Nothing ends by it."""

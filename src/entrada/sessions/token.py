@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 
 from entrada.sessions.session import SessionId
 
+ID_LENGTH, SECRET_LENGTH = 22, 43
+COOKIE_LENGTH = ID_LENGTH + 1 + SECRET_LENGTH
+
 _FORM = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
 
 

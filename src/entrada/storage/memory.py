@@ -6,7 +6,8 @@ Safe for threads. The values are frozen, so what is handed out cannot change wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from threading import Lock
@@ -22,6 +23,15 @@ from entrada.accounts.identity import (
 )
 from entrada.accounts.store import AccountStore
 from entrada.errors import IdentityAlreadyLinked
+from entrada.sessions.revocation import (
+    ENTRIES_KEPT,
+    LogPosition,
+    Revocation,
+    RevocationKind,
+    Revocations,
+    new_nonce,
+    read_since,
+)
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.keeping import (
@@ -44,7 +54,8 @@ class MemorySessionStore(SessionStore):
         self._lock = Lock()
         self._sessions: dict[SessionId, Session] = {}
         self._spent: dict[str, datetime] = {}
-        self._epoch = 1
+        self._log: deque[Revocation] = deque(maxlen=ENTRIES_KEPT)
+        self._position = LogPosition(1, 0)
 
     def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
         with self._lock:
@@ -52,30 +63,49 @@ class MemorySessionStore(SessionStore):
                 raise ValueError("a session with this id is open already")
             self._sessions[session.id] = session
             if replaces is not None:
-                self._end([replaces])
+                self._end(replaces)
 
     def find(self, session_id: SessionId) -> Session | None:
         return self._sessions.get(session_id)
 
-    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> None:
+    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         with self._lock:
             session = self._sessions.get(session_id)
-            if session is not None:
-                self._sessions[session_id] = replace(
-                    session, last_seen_at=last_seen_at, idle_expires_at=idle_expires_at
-                )
+            if session is None:
+                return False
+            self._sessions[session_id] = replace(
+                session, last_seen_at=last_seen_at, idle_expires_at=idle_expires_at
+            )
+            return True
 
     def end(self, session_id: SessionId) -> bool:
         with self._lock:
-            return self._end([session_id]) == 1
+            return self._end(session_id)
 
     def end_by_entra_session(self, entra_session_id: str) -> int:
         with self._lock:
-            return self._end_where(lambda session: session.entra_session_id == entra_session_id)
+            named = [
+                session.id
+                for session in self._sessions.values()
+                if session.entra_session_id == entra_session_id
+            ]
+            return sum(map(self._end, named))
 
     def end_of_user(self, user_id: UserId) -> int:
         with self._lock:
-            return self._end_where(lambda session: session.user_id == user_id)
+            theirs = [session.id for session in self._sessions.values() if session.user_id == user_id]
+            for session_id in theirs:
+                del self._sessions[session_id]
+            if theirs:
+                self._add(RevocationKind.USER, user_id)
+            return len(theirs)
+
+    def end_all(self, *, since: LogPosition | None = None) -> int:
+        with self._lock:
+            ended = len(self._sessions)
+            self._sessions.clear()
+            self._add(RevocationKind.EVERYTHING, "", beyond=since)
+            return ended
 
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
         with self._lock:
@@ -84,12 +114,17 @@ class MemorySessionStore(SessionStore):
             self._spent[sign_in_id] = expires_at
             return True
 
-    def revocation_epoch(self) -> int:
-        return self._epoch
-
-    def note_change(self) -> None:
+    def revocations(self, since: LogPosition | None) -> Revocations:
         with self._lock:
-            self._epoch += 1
+            if since is None or since == self._position:
+                return Revocations(position=self._position)
+            rows = [entry for entry in self._log if entry.sequence >= since.sequence]
+            oldest = self._log[0].sequence if self._log else None
+            return read_since(since, self._position, rows, oldest=oldest)
+
+    def note_rights_changed(self, user_id: UserId) -> None:
+        with self._lock:
+            self._add(RevocationKind.RIGHTS, user_id)
 
     def prune(self, *, now: datetime) -> int:
         with self._lock:
@@ -102,14 +137,17 @@ class MemorySessionStore(SessionStore):
             self._spent = {id: expires_at for id, expires_at in self._spent.items() if now < expires_at}
             return sessions - len(self._sessions) + spent - len(self._spent)
 
-    def _end_where(self, ends: Callable[[Session], bool]) -> int:
-        return self._end([session.id for session in self._sessions.values() if ends(session)])
+    def _end(self, session_id: SessionId) -> bool:
+        if self._sessions.pop(session_id, None) is None:
+            return False
+        self._add(RevocationKind.SESSION, session_id)
+        return True
 
-    def _end(self, session_ids: Sequence[SessionId]) -> int:
-        ended = sum(self._sessions.pop(session_id, None) is not None for session_id in session_ids)
-        if ended:
-            self._epoch += 1
-        return ended
+    def _add(self, kind: RevocationKind, subject: str, *, beyond: LogPosition | None = None) -> None:
+        last = max(self._position.sequence, 0 if beyond is None else beyond.sequence)
+        entry = Revocation(last + 1, new_nonce(), kind, subject)
+        self._log.append(entry)
+        self._position = entry.position
 
 
 class MemoryAccountStore(AccountStore):
@@ -222,5 +260,5 @@ class MemoryAccountStore(AccountStore):
     def _keep(self, user: User, *, note: bool = False) -> User:
         self._users[user.id] = user
         if note and self._sessions is not None:
-            self._sessions.note_change()
+            self._sessions.note_rights_changed(user.id)
         return user

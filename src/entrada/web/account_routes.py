@@ -22,9 +22,9 @@ def me(auth: Auth, request: WebRequest) -> WebResponse:
             "object_id": principal.identity.object_id,
             "roles": sorted(principal.roles),
             "session": {
-                "signed_in_at": session.session.created_at.isoformat(),
+                "signed_in_at": session.created_at.isoformat(),
                 "idle_expires_at": session.idle_expires_at.isoformat(),
-                "absolute_expires_at": session.session.absolute_expires_at.isoformat(),
+                "absolute_expires_at": session.absolute_expires_at.isoformat(),
             },
         },
     )

@@ -67,7 +67,7 @@ def _begin(
         prompt=prompt,
         login_hint=login_hint,
         domain_hint=domain_hint,
-        replaces=None if present is None else present.session.id,
+        replaces=None if present is None else present.session_id,
     )
     record(Event.SIGN_IN_BEGUN, redirect_uri=pending.redirect_uri)
     now = auth.relying_party.clock.now()

@@ -1,8 +1,8 @@
 """Accounts in SQL.
 
 A user is read in one statement with identities and grants, so it is of one moment.
-Whatever a live session must notice (a role, a profile, a disabled account) grows the revocation epoch in the
-transaction that changes it, and a disabled user's sessions end in it: no caller can forget.
+Whatever a live session must notice (a role, a profile, a disabled account) is entered into the log of what
+ended in the transaction that changes it, and a disabled user's sessions end in it: no caller can forget.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from entrada.accounts.identity import (
 from entrada.accounts.store import AccountStore
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
+from entrada.sessions.revocation import RevocationKind
 from entrada.storage.keeping import (
     email_key,
     grants_in_order,
@@ -43,9 +44,8 @@ from entrada.storage.keeping import (
     without_grant,
 )
 from entrada.storage.sql.database import Database
-from entrada.storage.sql.prepared import run
-from entrada.storage.sql.revocation import note_change
-from entrada.storage.sql.sessions import END_OF_USER, end
+from entrada.storage.sql.revocation import add_revocation
+from entrada.storage.sql.sessions import end_of_user
 from entrada.storage.sql.tables import identities, role_grants, users
 
 KNOWN_SOURCES = {source.value: source for source in GrantSource}
@@ -139,7 +139,7 @@ class SqlAccountStore(AccountStore):
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         with self._database.reading() as connection:
-            return users_of(run(connection, FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
+            return users_of(connection.execute(FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
 
     def create(
         self,
@@ -153,7 +153,7 @@ class SqlAccountStore(AccountStore):
         user = new_user(user_id, identity, profile, entra_grants, now)
         try:
             with self._database.writing() as connection:
-                run(connection, ADD_USER, {"id": user_id, "created_at": now, **row_of(user.profile)})
+                connection.execute(ADD_USER, {"id": user_id, "created_at": now, **row_of(user.profile)})
                 add_identity(connection, user_id, user.identities[0])
                 add_grants(connection, user_id, user.grants)
         except IntegrityError:
@@ -186,9 +186,9 @@ class SqlAccountStore(AccountStore):
         with self._database.writing() as connection:
             before = self._held(connection, user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
-            run(connection, SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
+            connection.execute(SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
             if after.profile != before.profile:
-                run(connection, SET_PROFILE, {"user_id": user_id, **row_of(after.profile)})
+                connection.execute(SET_PROFILE, {"user_id": user_id, **row_of(after.profile)})
             if after.grants != before.grants:
                 drop_grants(
                     connection, user_id, [grant for grant in before.grants if grant not in after.grants]
@@ -197,7 +197,7 @@ class SqlAccountStore(AccountStore):
                     connection, user_id, [grant for grant in after.grants if grant not in before.grants]
                 )
             if after.profile != before.profile or after.roles != before.roles:
-                note_change(connection)
+                add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return after
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
@@ -207,11 +207,11 @@ class SqlAccountStore(AccountStore):
             if user is None:
                 return None
             if disabled:
-                end(connection, END_OF_USER, user_id)
+                end_of_user(connection, user_id)
             if disabled != user.is_enabled:
                 return user
-            run(connection, SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
-            note_change(connection)
+            connection.execute(SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
+            add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return replace(user, disabled_at=disabled_at)
 
     def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
@@ -221,7 +221,7 @@ class SqlAccountStore(AccountStore):
             if user is None or manual_grant(user, role):
                 return user
             add_grants(connection, user_id, [grant])
-            note_change(connection)
+            add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return with_grant(user, grant)
 
     def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
@@ -231,12 +231,12 @@ class SqlAccountStore(AccountStore):
             if user is None or lost is None:
                 return user
             drop_grants(connection, user_id, [lost])
-            note_change(connection)
+            add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return without_grant(user, lost)
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:
-            return users_of(run(connection, LIST, {"after": after or "", "at_most": limit}))
+            return users_of(connection.execute(LIST, {"after": after or "", "at_most": limit}))
 
     def _held(self, connection: Connection, user_id: UserId) -> User:
         user = self._held_or_none(connection, user_id)
@@ -250,7 +250,7 @@ class SqlAccountStore(AccountStore):
 
 
 def only_user(connection: Connection, statement: Select[Any], names: dict[str, str]) -> User | None:
-    found = users_of(run(connection, statement, names))
+    found = users_of(connection.execute(statement, names))
     return found[0] if found else None
 
 
@@ -311,8 +311,7 @@ def row_of(profile: Profile) -> dict[str, object]:
 
 
 def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity) -> None:
-    run(
-        connection,
+    connection.execute(
         ADD_IDENTITY,
         {
             "tenant_id": linked.identity.tenant_id,
@@ -326,8 +325,7 @@ def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity
 
 def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
     if grants:
-        run(
-            connection,
+        connection.execute(
             ADD_GRANT,
             [
                 {
@@ -344,8 +342,7 @@ def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGra
 
 def drop_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
     if grants:
-        run(
-            connection,
+        connection.execute(
             DROP_GRANT,
             [{"user_id": user_id, "role": grant.role, "source": grant.source.value} for grant in grants],
         )

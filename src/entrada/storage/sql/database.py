@@ -18,13 +18,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from threading import Lock
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine
 
 from entrada.accounts.identity import UserId
+from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.failures import failures_named
 from entrada.storage.sql.migrations import is_at_head, upgrade
+from entrada.storage.sql.revocation import read_revocations
 
 WAIT = timedelta(seconds=5)
 """How long a transaction waits for others, and a thread for a connection, before it gives up."""
@@ -43,7 +46,8 @@ class Database(ABC):
         """The URL without its password, for logs."""
         self._engine = engine
         self._readers = readers or engine
-        OPEN.add(self)
+        with OPENING:
+            OPEN.add(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -77,9 +81,14 @@ class Database(ABC):
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         """From here to the end of the transaction nobody else changes this user."""
 
-    @abstractmethod
-    def revocation_epoch(self) -> int:
+    def revocations(self, since: LogPosition | None) -> Revocations:
         """See SessionStore."""
+        with self.reading() as connection:
+            return read_revocations(connection, since)
+
+    def furthest_position(self, since: LogPosition | None) -> LogPosition | None:
+        """The furthest position of the log that is remembered outside the database."""
+        return since
 
     def close(self) -> None:
         """Close the connections at rest. The database opens new ones if it is used again."""
@@ -103,15 +112,18 @@ class Database(ABC):
 
 
 OPEN: WeakSet[Database] = WeakSet()
+OPENING = Lock()
+"""Held during a fork, so that no database is opened meanwhile."""
 INHERITED: list[object] = []
 """In a forked child: what threads of the parent had in use, kept for ever so that nobody here closes it."""
 
 
 FORKING: list[Database] = []
-"""During a fork: the databases there were when it began. Another thread may open one more meanwhile."""
+"""During a fork: the databases there were when it began."""
 
 
 def before_fork() -> None:
+    OPENING.acquire()
     FORKING[:] = OPEN
     for database in FORKING:
         database._before_fork()
@@ -121,12 +133,14 @@ def after_fork_in_parent() -> None:
     for database in FORKING:
         database._after_fork_in_parent()
     FORKING.clear()
+    OPENING.release()
 
 
 def after_fork_in_child() -> None:
     for database in FORKING:
         database._after_fork_in_child()
     FORKING.clear()
+    OPENING.release()
 
 
 if hasattr(os, "register_at_fork"):

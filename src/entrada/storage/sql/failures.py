@@ -44,6 +44,10 @@ REFUSED = (
     "it refuses Entrada's user or password, or has no such database",
     "Correct $[database_url].",
 )
+MARK_NOT_READ = (
+    "the file beside it that says what had ended cannot be read",
+    "Let the account that runs Entrada read and write every file beside the database ($[database_url]).",
+)
 TOO_SLOW = ("it took too long", "Try again in a moment. If this stays, look at the load of the database.")
 NOT_REACHED = ("it cannot be reached", "See that it runs, and where $[database_url] says.")
 

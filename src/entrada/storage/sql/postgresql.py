@@ -19,9 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from entrada.accounts.identity import UserId
 from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_KEPT, MIGRATION_WAIT, Database
 from entrada.storage.sql.failures import failures_named
-from entrada.storage.sql.tables import revocation, users
+from entrada.storage.sql.tables import users
 
-EPOCH = select(revocation.c.epoch)
 HOLD_USER = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
 HOLD_SCHEMA = select(func.pg_advisory_xact_lock(bindparam("key")))
 SCHEMA_KEY = 0x656E7472616461
@@ -61,11 +60,6 @@ class PostgresqlDatabase(Database):
 
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         connection.execute(HOLD_USER, {"user_id": user_id})
-
-    def revocation_epoch(self) -> int:
-        with self.reading() as connection:
-            epoch: int = connection.execute(EPOCH).scalar_one()
-            return epoch
 
     def _after_fork_in_parent(self) -> None:
         """Nothing was held."""

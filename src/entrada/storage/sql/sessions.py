@@ -1,7 +1,8 @@
 """Sessions in SQL.
 
-Ending sessions and growing the revocation epoch are one transaction. Only an ending that ended something
-grows it: a stranger who calls the front-channel logout with made-up ids makes no process read anything.
+Ending sessions and saying so in the log are one transaction. Only an ending that ended something is in the
+log, and a `sid` is looked for before anything is written: a stranger who calls the front-channel logout with
+made-up ids makes no process read or wait.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Delete,
     Row,
     bindparam,
     delete,
@@ -24,12 +23,12 @@ from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.entra.authority import ObjectId, TenantId
+from entrada.sessions.revocation import LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
-from entrada.storage.sql.prepared import run
-from entrada.storage.sql.revocation import note_change
+from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.tables import sessions, spent_sign_ins
 
 SECRET_HASH_BYTES = 32
@@ -44,13 +43,10 @@ TOUCH = (
 SPEND = insert(spent_sign_ins)
 
 
-def end_where(column: ColumnElement[str]) -> Delete:
-    return delete(sessions).where(column == bindparam("value"))
-
-
-END = end_where(sessions.c.id)
-END_BY_ENTRA_SESSION = end_where(sessions.c.entra_session_id)
-END_OF_USER = end_where(sessions.c.user_id)
+END = delete(sessions).where(sessions.c.id == bindparam("value"))
+END_OF_USER = delete(sessions).where(sessions.c.user_id == bindparam("value"))
+END_ALL = delete(sessions)
+FIND_BY_ENTRA_SESSION = select(sessions.c.id).where(sessions.c.entra_session_id == bindparam("value"))
 
 PRUNE_SESSIONS = delete(sessions).where(
     or_(sessions.c.idle_expires_at <= bindparam("now"), sessions.c.absolute_expires_at <= bindparam("now"))
@@ -67,9 +63,9 @@ class SqlSessionStore(SessionStore):
     def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
         try:
             with self._database.writing() as connection:
-                run(connection, OPEN, row_of(session))
+                connection.execute(OPEN, row_of(session))
                 if replaces is not None:
-                    end(connection, END, replaces)
+                    end_session(connection, replaces)
         except IntegrityError:
             raise ValueError("a session with this id is open already") from None
 
@@ -77,57 +73,84 @@ class SqlSessionStore(SessionStore):
         # A row that `open` cannot have written is no session; other sessions go on.
         with self._database.reading() as connection:
             try:
-                row = next(iter(run(connection, FIND, {"session_id": session_id})), None)
+                row = connection.execute(FIND, {"session_id": session_id}).first()
             except DamagedRow:
                 return None
         return None if row is None else session_of(row)
 
-    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> None:
+    def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
+        values = {
+            "session_id": session_id,
+            "last_seen_at": last_seen_at,
+            "idle_expires_at": idle_expires_at,
+        }
         with self._database.writing() as connection:
-            run(
-                connection,
-                TOUCH,
-                {"session_id": session_id, "last_seen_at": last_seen_at, "idle_expires_at": idle_expires_at},
-            )
+            return connection.execute(TOUCH, values).rowcount == 1
 
     def end(self, session_id: SessionId) -> bool:
         with self._database.writing() as connection:
-            return end(connection, END, session_id) == 1
+            return end_session(connection, session_id)
 
     def end_by_entra_session(self, entra_session_id: str) -> int:
+        names = {"value": entra_session_id}
+        with self._database.reading() as connection:
+            found = connection.execute(FIND_BY_ENTRA_SESSION, names).scalars().all()
+        if not found:
+            return 0
         with self._database.writing() as connection:
-            return end(connection, END_BY_ENTRA_SESSION, entra_session_id)
+            found = connection.execute(FIND_BY_ENTRA_SESSION, names).scalars().all()
+            # First all rows, then the log: on PostgreSQL the other way round two such calls could lock each
+            # other out.
+            ended = [each for each in found if connection.execute(END, {"value": each}).rowcount]
+            for session_id in ended:
+                add_revocation(connection, RevocationKind.SESSION, session_id)
+            return len(ended)
 
     def end_of_user(self, user_id: UserId) -> int:
         with self._database.writing() as connection:
-            return end(connection, END_OF_USER, user_id)
+            return end_of_user(connection, user_id)
+
+    def end_all(self, *, since: LogPosition | None = None) -> int:
+        beyond = self._database.furthest_position(since)
+        with self._database.writing() as connection:
+            ended = connection.execute(END_ALL).rowcount
+            add_revocation(connection, RevocationKind.EVERYTHING, "", beyond=beyond)
+            return ended
 
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
         try:
             with self._database.writing() as connection:
-                run(connection, SPEND, {"id": sign_in_id, "expires_at": expires_at})
+                connection.execute(SPEND, {"id": sign_in_id, "expires_at": expires_at})
         except IntegrityError:
             return False
         return True
 
-    def revocation_epoch(self) -> int:
-        return self._database.revocation_epoch()
+    def revocations(self, since: LogPosition | None) -> Revocations:
+        return self._database.revocations(since)
 
-    def note_change(self) -> None:
+    def note_rights_changed(self, user_id: UserId) -> None:
         with self._database.writing() as connection:
-            note_change(connection)
+            add_revocation(connection, RevocationKind.RIGHTS, user_id)
 
     def prune(self, *, now: datetime) -> int:
         with self._database.writing() as connection:
-            pruned = run(connection, PRUNE_SESSIONS, {"now": now}).rowcount
-            return pruned + run(connection, PRUNE_SPENT, {"now": now}).rowcount
+            pruned = connection.execute(PRUNE_SESSIONS, {"now": now}).rowcount
+            return pruned + connection.execute(PRUNE_SPENT, {"now": now}).rowcount
 
 
-def end(connection: Connection, statement: Delete, value: str) -> int:
-    """How many sessions ended; the epoch grows if any did."""
-    ended = run(connection, statement, {"value": value}).rowcount
+def end_session(connection: Connection, session_id: SessionId) -> bool:
+    """Whether there was such a session to end."""
+    ended = connection.execute(END, {"value": session_id}).rowcount == 1
     if ended:
-        note_change(connection)
+        add_revocation(connection, RevocationKind.SESSION, session_id)
+    return ended
+
+
+def end_of_user(connection: Connection, user_id: UserId) -> int:
+    """How many sessions of the user ended."""
+    ended = connection.execute(END_OF_USER, {"value": user_id}).rowcount
+    if ended:
+        add_revocation(connection, RevocationKind.USER, user_id)
     return ended
 
 

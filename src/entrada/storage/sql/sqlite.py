@@ -14,24 +14,33 @@ SQLAlchemy, "SQLite: Transaction Isolation Level".
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock, get_ident
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from entrada.accounts.identity import UserId
+from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
-from entrada.storage.sql.failures import BUSY, NOT_OPENED, failures_named, unavailable
+from entrada.storage.sql.failures import BUSY, MARK_NOT_READ, NOT_OPENED, failures_named, unavailable
+from entrada.storage.sql.outside_mark import OutsideMark
+from entrada.storage.sql.revocation import NEWEST, read_revocations
+
+log = logging.getLogger(__name__)
 
 LOOK_AGAIN_AFTER_SECONDS = 0.02
-EPOCH = "SELECT epoch FROM entrada_revocation"
+FORK_MARGIN = timedelta(seconds=1)
+"""A thread may wait as long as any transaction does; a fork waits a little longer for it to be over."""
 
 
 class SqliteDatabase(Database):
@@ -45,8 +54,11 @@ class SqliteDatabase(Database):
         self.path = path.absolute()
         self._wait = wait
         self._turn = Lock()
-        self._resting: list[Connection] = []
-        self._epoch = WatchedNumber(self._open, EPOCH)
+        self._idle: list[Connection] = []
+        self._in_use = ForkGate()
+        self._file = WatchedFile(self.path, self._open)
+        self._seen: tuple[tuple[int, int, int], LogPosition] | None = None
+        self._mark = OutsideMark(self.path)
         make_file(self.path)
         engine = create_engine(
             "sqlite+pysqlite://", creator=self._open, poolclass=NullPool, hide_parameters=True
@@ -68,20 +80,50 @@ class SqliteDatabase(Database):
                 driver.execute("BEGIN IMMEDIATE")
                 yield connection
                 driver.execute("COMMIT")
+                self._mark_outside(connection)
         finally:
             self._turn.release()
 
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         """BEGIN IMMEDIATE holds everything already."""
 
-    def revocation_epoch(self) -> int:
-        return self._epoch.read()
+    def revocations(self, since: LogPosition | None) -> Revocations:
+        seen, version = self._seen, self._version()
+        if seen is not None and seen[0][:2] != version[:2]:
+            # Another file lies there now, and what is open reads the old one.
+            self._file.close()
+            self._close_idle()
+            version = self._version()
+        elif seen is not None and since is not None and seen == (version, since):
+            return Revocations(position=since)
+        mark = self._read_mark()
+        with self.reading() as connection:
+            revocations = read_revocations(connection, mark if since is None else since)
+            if not revocations.went_back and since is not None and mark is not None:
+                went_back = read_revocations(connection, mark).went_back
+                revocations = replace(revocations, went_back=went_back)
+        self._seen = version, revocations.position
+        if since is None and not revocations.went_back:
+            return Revocations(position=revocations.position)
+        return revocations
+
+    def furthest_position(self, since: LogPosition | None) -> LogPosition | None:
+        known = [position for position in (since, self._read_mark()) if position is not None]
+        return max(known, key=attrgetter("sequence"), default=None)
 
     def close(self) -> None:
-        self._epoch.close()
-        while self._resting:
-            self._resting.pop().close()
+        self._file.close()
+        self._close_idle()
         super().close()
+
+    def _version(self) -> tuple[int, int, int]:
+        with self._in_use:
+            return self._file.version()
+
+    def _close_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        while idle:
+            idle.pop().close()
 
     @contextmanager
     def _borrowed(self) -> Iterator[Connection]:
@@ -89,16 +131,43 @@ class SqliteDatabase(Database):
 
         SQLAlchemy's pool would do the same, and cost more than the statement.
         """
+        with self._in_use:
+            idle = self._idle
+            try:
+                connection = idle.pop()
+            except IndexError:
+                connection = self._engine.connect()
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            if idle is self._idle:
+                idle.append(connection)
+            else:  # another file lies there meanwhile
+                connection.close()
+
+    def _read_mark(self) -> LogPosition | None:
         try:
-            connection = self._resting.pop()
-        except IndexError:
-            connection = self._engine.connect()
+            return self._mark.read()
+        except OSError as failure:
+            raise unavailable(MARK_NOT_READ) from failure
+
+    def _mark_outside(self, connection: Connection) -> None:
+        """Remember outside what the transaction entered into the log, if it did.
+
+        Not over a mark that this database does not know: that one says that it went back in time, and stays
+        until everything has been ended.
+        """
+        newest = connection.info.pop(NEWEST, None)
+        if newest is None:
+            return
         try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self._resting.append(connection)
+            mark = self._mark.read()
+            if mark is None or not read_revocations(connection, mark).went_back:
+                self._mark.write(newest)
+        except OSError as failure:
+            log.warning("%s cannot be written: %s", self._mark.path.name, type(failure).__name__)
 
     @contextmanager
     def _migrating(self) -> Iterator[Connection]:
@@ -110,16 +179,21 @@ class SqliteDatabase(Database):
             patient.close()
 
     def _before_fork(self) -> None:
+        """No connection may be open, in use or not: SQLite's locks and its view of the log file are the
+        process's own, and a mutex that another thread holds stays shut in the child.
+        """
         self._turn.acquire()
+        self._in_use.shut(wait=self._wait + FORK_MARGIN)
         self.close()
 
     def _after_fork_in_parent(self) -> None:
+        self._in_use.open()
         self._turn.release()
 
     def _after_fork_in_child(self) -> None:
-        INHERITED.append(self._resting)
-        self._turn, self._resting = Lock(), []
-        self._epoch = WatchedNumber(self._open, EPOCH)
+        INHERITED.append((self._idle, self._file))
+        self._turn, self._idle, self._in_use = Lock(), [], ForkGate()
+        self._file, self._seen = WatchedFile(self.path, self._open), None
         super()._after_fork_in_child()
 
     def _open(self) -> sqlite3.Connection:
@@ -180,45 +254,80 @@ def switch_to_wal(connection: sqlite3.Connection, *, deadline: float) -> None:
             return
 
 
-class WatchedNumber:
-    """One number in the database, read again only when the file was written since.
+class ForkGate:
+    """Knows which threads are using the database, so that a fork can wait until no other is."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._inside: list[int] = []
+        self._is_shut = False
+
+    def __enter__(self) -> None:
+        thread = get_ident()
+        with self._changed:
+            while self._is_shut and thread not in self._inside:
+                self._changed.wait()
+            self._inside.append(thread)
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside.remove(get_ident())
+            if self._is_shut:
+                self._changed.notify_all()
+
+    def shut(self, *, wait: timedelta) -> None:
+        """Let nobody in, and wait until the others have left; no longer than `wait`, come what may."""
+        own = {get_ident()}
+        with self._changed:
+            self._is_shut = True
+            self._changed.wait_for(lambda: own.issuperset(self._inside), timeout=wait.total_seconds())
+
+    def open(self) -> None:
+        with self._changed:
+            self._is_shut = False
+            self._changed.notify_all()
+
+
+class WatchedFile:
+    """Whether anybody has written to the database lately, or put another file in its place.
 
     Keeps a connection of its own that never writes: `PRAGMA data_version` then changes whenever anybody
     else wrote, in this process or another.
     """
 
-    def __init__(self, open_connection: Callable[[], sqlite3.Connection], query: str) -> None:
+    def __init__(self, path: Path, open_connection: Callable[[], sqlite3.Connection]) -> None:
+        self._path = path
         self._open_connection = open_connection
-        self._query = query
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
-        self._version: int | None = None
-        self._number = 0
 
-    def read(self) -> int:
+    def version(self) -> tuple[int, int, int]:
+        """Differs from what it was when the file was written or replaced since.
+
+        Raises:
+            StoreUnavailable: the file is gone, or cannot be read.
+        """
         with self._lock:
             try:
-                return self._read()
+                # By name: a file that was moved into its place would not be seen by a connection.
+                there = os.stat(self._path)
+                if self._connection is None:
+                    self._connection = self._open_connection()
+                (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            except OSError as failure:
+                self._forget()
+                raise unavailable(NOT_OPENED) from failure
             except sqlite3.Error:
                 self._forget()
                 with failures_named():
                     raise
+            return there.st_dev, there.st_ino, version
 
     def close(self) -> None:
         with self._lock:
             self._forget()
 
-    def _read(self) -> int:
-        if self._connection is None:
-            self._connection = self._open_connection()
-        # The version first: a write between the two reads then only makes the next call read again.
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version:
-            (self._number,) = self._connection.execute(self._query).fetchone()
-            self._version = version
-        return self._number
-
     def _forget(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._connection = self._version = None
+        self._connection = None

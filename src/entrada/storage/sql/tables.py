@@ -8,7 +8,8 @@ The migrations make exactly these tables; a test compares the two.
     entrada_role_grant      who gave a user which role
     entrada_session         one signed-in browser; only the hash of its secret
     entrada_spent_sign_in   sign-ins that were answered already
-    entrada_revocation      one row: the number that grows whenever live sessions must be looked at again
+    entrada_revocation      one row: the number of the last entry of the log of what ended
+    entrada_revoked         that log, its last entries; see entrada.sessions.revocation
 
 Sessions name their user without a foreign key: a store of sessions works beside any store of accounts.
 """
@@ -150,5 +151,15 @@ revocation = Table(
     "entrada_revocation",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
+    # The number of the last entry; versions before the log read this number alone.
     Column("epoch", BigInteger, nullable=False),
+)
+
+revoked = Table(
+    "entrada_revoked",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", AnyText, nullable=False),
 )
