@@ -114,10 +114,26 @@ def test_C2_a_verified_address_links_only_where_that_is_switched_on(accounts: Me
 
 def test_C2_a_verified_address_links_where_it_is_switched_on(accounts: MemoryAccountStore) -> None:
     """Switched on, a verified address leads to the one account with that verified address."""
-    first = come(accounts, newcomer(profile=VERIFIED_ADA))
+    first = come(accounts, newcomer(tenant_id=OTHER_TENANT, profile=VERIFIED_ADA))
     second = come(accounts, newcomer(object_id=OTHER_OBJECT, profile=VERIFIED_ADA), LINKING)
     assert second.id == first.id
     assert {linked.identity.object_id for linked in second.identities} == {OBJECT_ID, OTHER_OBJECT}
+
+
+@pytest.mark.parametrize("also_elsewhere", [False, True])
+def test_K13_an_account_that_somebody_of_the_tenant_signs_in_to_is_no_candidate(
+    accounts: MemoryAccountStore, also_elsewhere: bool
+) -> None:
+    """A leaver's address, given to somebody new, leads to a new account; the leaver's roles stay behind."""
+    leaver = come(accounts, newcomer(profile=VERIFIED_ADA))
+    if also_elsewhere:
+        other = EntraIdentity(tenant_id=OTHER_TENANT, object_id=ObjectId(OTHER_OBJECT))
+        accounts.link(user_id=leaver.id, identity=other, now=NOW)
+    accounts.grant_role(leaver.id, role="Admin", granted_by="root", now=NOW)
+    new = come(accounts, newcomer(object_id=OTHER_OBJECT, profile=VERIFIED_ADA), LINKING)
+    assert new.id != leaver.id
+    assert new.roles == frozenset()
+    assert come(accounts, newcomer(profile=VERIFIED_ADA), LINKING).id == leaver.id
 
 
 def test_C9_an_account_whose_address_nobody_verified_is_not_linked_to(accounts: MemoryAccountStore) -> None:
@@ -193,7 +209,7 @@ class LinkedElsewhere(MemoryAccountStore):
 def test_C12_an_identity_that_is_linked_elsewhere_meanwhile_stays_there() -> None:
     """If the identity was linked to another user in between, this sign-in is refused."""
     accounts = LinkedElsewhere()
-    come(accounts, newcomer(profile=VERIFIED_ADA))
+    come(accounts, newcomer(tenant_id=OTHER_TENANT, profile=VERIFIED_ADA))
     person = newcomer(object_id=OTHER_OBJECT, profile=VERIFIED_ADA)
     turned_away(accounts, person, LINKING, IdentityAlreadyLinked)
 

@@ -23,7 +23,17 @@ from conformance.samples import (
     user_id,
 )
 from conformance.stores import SHARED, Stores
-from entrada.accounts.identity import GrantSource, LinkedIdentity, Profile, RoleGrant, User, UserId
+from entrada.accounts.admission import AdmissionPolicy, LinkByEmail, Newcomer, admit
+from entrada.accounts.identity import (
+    EntraIdentity,
+    GrantSource,
+    LinkedIdentity,
+    Profile,
+    RoleGrant,
+    User,
+    UserId,
+)
+from entrada.accounts.roles import role_mapping
 from entrada.accounts.store import AccountStore
 from entrada.errors import IdentityAlreadyLinked
 from storage.others import create_the_same, in_processes
@@ -517,3 +527,32 @@ def test_C24_no_text_breaks_a_look_up(accounts: AccountStore, text: str) -> None
     assert accounts.get(nobody) is None
     assert accounts.find_by_verified_email(text) == []
     assert accounts.set_disabled(nobody, disabled=True, now=NOW) is None
+
+
+# admission
+
+
+def test_K13_an_account_that_somebody_of_the_tenant_signs_in_to_is_no_candidate(
+    accounts: AccountStore,
+) -> None:
+    """Whatever keeps the accounts: an address that changed hands inherits nothing, one of elsewhere links."""
+    policy = AdmissionPolicy(roles=role_mapping({}), link_by_email=LinkByEmail.VERIFIED)
+    leaver = created(accounts)
+
+    def come(who: EntraIdentity) -> User:
+        new = Newcomer(identity=who, profile=ADA, home_tenant=who.tenant_id, grants=[])
+        return admit(new, policy=policy, accounts=accounts, now=LATER)
+
+    same_tenant = EntraIdentity(tenant_id=identity(1).tenant_id, object_id=identity(2).object_id)
+    assert come(same_tenant).id != leaver.id
+    assert come(identity(1)).id == leaver.id
+
+
+def test_K13_an_account_of_another_tenant_is_a_candidate(accounts: AccountStore) -> None:
+    """Nobody of the newcomer's tenant signs in to it yet."""
+    policy = AdmissionPolicy(roles=role_mapping({}), link_by_email=LinkByEmail.VERIFIED)
+    present = created(accounts)
+    elsewhere = FABRIKAM if identity(1).tenant_id != FABRIKAM else CONTOSO
+    who = EntraIdentity(tenant_id=elsewhere, object_id=identity(2).object_id)
+    new = Newcomer(identity=who, profile=ADA, home_tenant=elsewhere, grants=[])
+    assert admit(new, policy=policy, accounts=accounts, now=LATER).id == present.id

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -175,6 +176,45 @@ def test_MSAL_asks_for_nothing_itself(entra: FakeEntra) -> None:
     ]
 
 
+def test_K7_the_code_is_redeemed_with_the_scopes_of_the_request(entra: FakeEntra) -> None:
+    """A provider may give no more than the redemption asks for: it asks for all, `openid` included."""
+    app = application(entra, scopes=["https://graph.microsoft.com/User.Read"])
+    request = app.begin(state="s" * 43, redirect_uri=REDIRECT_URI, response_mode="query")
+    asked = parse_qs(urlsplit(request.url).query)["scope"][0].split()
+    redeem(app, entra)
+    (redemption,) = entra.token_requests()
+    assert sorted(redemption.form["scope"].split()) == sorted(asked)
+    assert {"openid", "profile", "offline_access", "email"} < set(asked)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        json.dumps(metadata())[:-1].encode() + b', "issuer": "https://evil.test/v2.0"}',
+        json.dumps(metadata()).encode().replace(b"{", b'{"jwks_uri": "https://evil.test/keys", ', 1),
+        json.dumps({**metadata(), "x": {"y": 1}}).encode().replace(b'{"y": 1}', b'{"y": 1, "y": 2}'),
+    ],
+    ids=["issuer", "jwks_uri", "deep"],
+)
+def test_discovery_that_names_a_member_twice_is_refused(entra: FakeEntra, broken: bytes) -> None:
+    """Two readers could understand it differently; the reader of tokens reads metadata, too."""
+    entra.metadata = answer(broken)
+    with pytest.raises(EntraUnavailable) as refusal:
+        application(entra).metadata()
+    assert "twice" in refusal.value.reason
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b'{"id_token": "a", "id_token": "b"}', b'["id_token"]', b'"id_token"', b"null", b"{", b'{"a": NaN}'],
+)
+def test_a_token_response_is_read_as_strictly(entra: FakeEntra, broken: bytes) -> None:
+    """A doubled member, or no object at all: nothing of it reaches MSAL."""
+    entra.token_answer = lambda form: answer(broken)
+    with pytest.raises(EntraUnavailable):
+        redeem(application(entra), entra)
+
+
 # --- secrets ---
 
 
@@ -262,7 +302,8 @@ def test_A31_a_secret_with_odd_characters_arrives_to_the_letter(entra: FakeEntra
     [
         ("17", 17),
         ("0", 0),
-        ("999999", None),
+        ("999999", 3600),
+        ("9" * 10, None),
         ("99999", 3600),
         ("-1", None),
         ("soon", None),

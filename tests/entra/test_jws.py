@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 
 from entra.tokens import KID, b64, header, sign, token
 from entrada.entra.jws import (
-    DEPTH_LIMIT,
     TOKEN_LIMIT_BYTES,
-    JsonRefused,
     RawIdToken,
     decode_base64url,
     read_claims,
-    read_json_object,
     read_jws,
     read_kid,
 )
 from entrada.errors import EntradaError, TokenRefused
+from entrada.strict_json import DEPTH_LIMIT, JsonRefused, read_json_object
 
 HEAD = json.dumps(header()).encode()
 QUICK_SECONDS = 0.05

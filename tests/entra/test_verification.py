@@ -719,6 +719,16 @@ def test_C2_anything_else_does_not_verify_an_address(vouched: Any) -> None:
     assert not verified(xms_edov=vouched).email_is_verified
 
 
+def test_K14_silence_is_told_apart_from_a_no() -> None:
+    """Only where Entra says nothing may a list of domains decide."""
+    assert verified(xms_edov=ABSENT).email_is_verified is None
+    assert verified(xms_edov=ABSENT, email_verified=True).email_is_verified is None
+    for no in (False, 0, "0", "false", "False", "no", "", None, [], {}, 2):
+        assert verified(xms_edov=no).email_is_verified is False
+        assert verified(email_verified=no).email_is_verified is False
+        assert verified(xms_edov=True, email_verified=no).email_is_verified is False
+
+
 @pytest.mark.parametrize("said", [False, None, "false", 0, "", "true", 1])
 def test_C3_an_explicit_no_wins(said: Any) -> None:
     """email_verified that is anything but true overrules xms_edov."""
@@ -781,7 +791,11 @@ STS = "https://sts.windows.net/{}/"
         ({"idp": STS.format(OTHER_TENANT)}, OTHER_TENANT),
         ({"idp": STS.format(OTHER_TENANT.upper())}, OTHER_TENANT),
         ({"acct": 1, "idp": STS.format(OTHER_TENANT)}, OTHER_TENANT),
-        ({"acct": 0, "idp": STS.format(OTHER_TENANT)}, OTHER_TENANT),
+        ({"acct": 2, "idp": STS.format(OTHER_TENANT)}, OTHER_TENANT),
+        ({"acct": False}, None),
+        ({"acct": None}, None),
+        ({"acct": "member"}, None),
+        ({"acct": 0.0}, None),
         ({"idp": TEMPLATE.replace("{tenantid}", OTHER_TENANT)}, OTHER_TENANT),
         ({"idp": f"https://sts.chinacloudapi.cn/{OTHER_TENANT}/"}, OTHER_TENANT),
         ({"idp": "live.com"}, PERSONAL_ACCOUNTS),
@@ -807,6 +821,24 @@ def test_C7_a_member_is_no_guest(said: dict[str, Any]) -> None:
     found = verified(**said)
     assert not found.is_guest
     assert found.home_tenant == TENANT
+
+
+@pytest.mark.parametrize("account", [0, "0"])
+@pytest.mark.parametrize(
+    ("said", "home"),
+    [
+        ({"idp": STS.format(OTHER_TENANT)}, OTHER_TENANT),
+        ({"idp": "live.com"}, PERSONAL_ACCOUNTS),
+        ({"idp": "google.com"}, None),
+        ({"preferred_username": "gus_fabrikam.test#EXT#@contoso.test"}, None),
+    ],
+    ids=repr,
+)
+def test_K69_an_external_member_is_a_member(account: Any, said: dict[str, Any], home: str | None) -> None:
+    """`acct` 0 says member, wherever the account lives; that it lives elsewhere is still known."""
+    found = verified(acct=account, **said)
+    assert not found.is_guest
+    assert found.home_tenant == home
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import pytest
 
 from entra.tokens import ABSENT, OBJECT_ID, OTHER_TENANT, document, jwk, without_absent
 from entrada.accounts.admission import AdmissionPolicy, GuestRule, LinkByEmail
+from entrada.accounts.identity import EntraIdentity, Profile, UserId
 from entrada.accounts.roles import RolesSync, role_mapping
+from entrada.entra.authority import ObjectId
 from entrada.entra.transport import HttpAnswer
 from entrada.errors import (
     AccountDisabled,
@@ -448,6 +450,20 @@ def linking(entra: FakeEntra, **others: Any) -> RelyingParty:
     return relying_party(entra, admission=rules, **others)
 
 
+def of_another_tenant(party: RelyingParty) -> UserId:
+    """An account with the verified address, to which nobody of the tenant signs in yet."""
+    identity = EntraIdentity(
+        tenant_id=OTHER_TENANT, object_id=ObjectId("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee")
+    )
+    profile = Profile(
+        name="Ada", email="ada@contoso.test", username="ada@contoso.test", email_is_verified=True
+    )
+    user = party.accounts.create(
+        user_id=UserId("a" * 32), identity=identity, profile=profile, entra_grants=[], now=party.clock.now()
+    )
+    return user.id
+
+
 SOMEBODY_ELSE = {"oid": "ffffffff-ffff-4fff-8fff-ffffffffffff"}
 
 
@@ -457,24 +473,53 @@ SOMEBODY_ELSE = {"oid": "ffffffff-ffff-4fff-8fff-ffffffffffff"}
 def test_C2_without_a_clear_yes_no_address_is_verified(entra: FakeEntra, vouched: object) -> None:
     """xms_edov that is absent, no, or odd links to nobody."""
     party = linking(entra)
-    first = sign_in(party, entra, xms_edov=True)
-    assert sign_in(party, entra, **SOMEBODY_ELSE, xms_edov=vouched).user.id != first.user.id
+    first = of_another_tenant(party)
+    assert sign_in(party, entra, xms_edov=vouched).user.id != first
 
 
 @pytest.mark.parametrize("vouched", [True, "1", 1], ids=repr)
 def test_C2_a_clear_yes_verifies_the_address(entra: FakeEntra, vouched: object) -> None:
     """xms_edov in each of Entra's ways to say yes links where linking is on."""
     party = linking(entra)
-    first = sign_in(party, entra, xms_edov=True)
-    assert sign_in(party, entra, **SOMEBODY_ELSE, xms_edov=vouched).user.id == first.user.id
+    first = of_another_tenant(party)
+    assert sign_in(party, entra, xms_edov=vouched).user.id == first
 
 
 def test_C3_an_explicit_no_wins(entra: FakeEntra) -> None:
     """email_verified false makes an address unverified, whatever xms_edov says."""
     party = linking(entra)
-    first = sign_in(party, entra, xms_edov=True)
-    second = sign_in(party, entra, **SOMEBODY_ELSE, xms_edov=True, email_verified=False)
-    assert second.user.id != first.user.id
+    first = of_another_tenant(party)
+    assert sign_in(party, entra, xms_edov=True, email_verified=False).user.id != first
+
+
+def test_K13_a_leavers_address_leads_to_a_new_account(entra: FakeEntra) -> None:
+    """Somebody new with the verified address of somebody of their tenant inherits nothing."""
+    party = linking(entra)
+    leaver = sign_in(party, entra, xms_edov=True).user
+    party.accounts.grant_role(leaver.id, role="Admin", granted_by="root", now=entra.clock.now())
+    new = sign_in(party, entra, **SOMEBODY_ELSE, xms_edov=True).user
+    assert new.id != leaver.id
+    assert new.roles == frozenset()
+
+
+@pytest.mark.parametrize(
+    "no",
+    [{"xms_edov": no} for no in (False, 0, "0", "false", None)]
+    + [{"email_verified": no} for no in (False, 0, "false", None)],
+    ids=str,
+)
+def test_K14_an_explicit_no_wins_over_the_domain_list(entra: FakeEntra, no: dict[str, Any]) -> None:
+    """Where Entra says that the address is not the tenant's, the administrator's list does not decide."""
+    party = linking(entra, verified_domains=frozenset({"contoso.test"}))
+    assert not sign_in(party, entra, **no).user.profile.email_is_verified
+
+
+def test_K69_an_external_member_comes_in_and_no_domain_vouches_for_them(entra: FakeEntra) -> None:
+    """Guests are denied, members are not; but their address is not vouched for by this tenant's domains."""
+    party = linking(entra, verified_domains=frozenset({"contoso.test"}))
+    user = sign_in(party, entra, acct=0, idp=f"https://sts.windows.net/{OTHER_TENANT}/").user
+    assert not user.profile.is_guest
+    assert not user.profile.email_is_verified
 
 
 def test_C4_an_address_in_an_owned_domain_is_verified(entra: FakeEntra) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from entra.tokens import ABSENT
+from entra.tokens import ABSENT, CLIENT_ID
 from entrada.errors import StoreUnavailable
 from entrada.sessions.session import Session
 from entrada.sessions.token import new_session_token
@@ -159,11 +159,12 @@ def test_E11_a_session_without_sid_is_ended_by_no_sid(ada: Browser) -> None:
 
 
 def test_entra_is_told_where_to_come_back_and_who_leaves(ada: Browser) -> None:
-    """The address at Entra carries the return address and the hint that spares choosing the account."""
+    """K54: the application, without which strict providers do not come back; the way back; and the hint."""
     url = ada.auth.relying_party.sign_out.entra_url(session_of(ada), post_logout_redirect_uri=BACK)
     assert url is not None
     assert url.startswith(f"{LOGIN}/{TENANT}/oauth2/v2.0/logout?")
     assert parse_qs(urlsplit(url).query) == {
+        "client_id": [CLIENT_ID],
         "post_logout_redirect_uri": [BACK],
         "logout_hint": ["O.CiQ-hint"],
     }
@@ -173,7 +174,11 @@ def test_an_endpoint_with_a_query_of_its_own_keeps_it() -> None:
     """A sign-out address that has parameters gets ours besides."""
     entra = FakeEntra(metadata=metadata(end_session_endpoint=f"{LOGIN}/{TENANT}/logout?p=policy"))
     url = new_browser(entra).auth.relying_party.sign_out.entra_url(None, post_logout_redirect_uri=BACK)
-    assert parse_qs(urlsplit(url or "").query) == {"p": ["policy"], "post_logout_redirect_uri": [BACK]}
+    assert parse_qs(urlsplit(url or "").query) == {
+        "p": ["policy"],
+        "client_id": [CLIENT_ID],
+        "post_logout_redirect_uri": [BACK],
+    }
 
 
 @pytest.mark.parametrize(

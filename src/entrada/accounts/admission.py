@@ -133,9 +133,18 @@ def _require_role(grants: Sequence[RoleGrant], policy: AdmissionPolicy) -> None:
 def _find_by_verified_email(
     newcomer: Newcomer, policy: AdmissionPolicy, accounts: AdmissionStore
 ) -> User | None:
-    """The one enabled account with this verified address; none, or more than one, is no match."""
+    """The one enabled account with this verified address; none, or more than one, is no match.
+
+    Nor is one that somebody of the same tenant signs in to: an address that changed hands inherits nothing.
+    """
     profile = newcomer.profile
     if policy.link_by_email is LinkByEmail.NEVER or not profile.email_is_verified or profile.email is None:
         return None
     candidates = [user for user in accounts.find_by_verified_email(profile.email) if user.is_enabled]
-    return candidates[0] if len(candidates) == 1 else None
+    if len(candidates) != 1 or _is_somebodys(candidates[0], newcomer.identity.tenant_id):
+        return None
+    return candidates[0]
+
+
+def _is_somebodys(user: User, tenant_id: TenantId) -> bool:
+    return any(linked.identity.tenant_id == tenant_id for linked in user.identities)

@@ -22,22 +22,15 @@ from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
 from entrada.entra.keys import KeyRing, KeySet
-from entrada.entra.msal_parts import (
-    MsalHttpClient,
-    NoTokenCache,
-    msal_authority,
-    read_object,
-    read_retry_after,
-)
-from entrada.entra.transport import HttpTransport
+from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, msal_authority, read_object
+from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
 
 METADATA_LIFE = timedelta(hours=24)
 FAILED_DISCOVERY_PAUSE = timedelta(seconds=3)
 SIGN_IN_SCOPES = ("email",)
 _ADDED_BY_MSAL = ("openid", "profile", "offline_access")
-"""What MSAL adds to the scopes of every authorization request; the redemption has to say the same."""
-"""MSAL adds openid, profile and offline_access by itself."""
+"""To the authorization request and to a refresh, but not to the redemption of a code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +158,8 @@ class EntraApplication:
             flow = {
                 "state": state,
                 "redirect_uri": redirect_uri,
-                "scope": [*self._scopes, *_ADDED_BY_MSAL],
+                # All that was asked for: a provider may give no more than the redemption names.
+                "scope": [*_ADDED_BY_MSAL, *self._scopes],
                 "code_verifier": code_verifier,
                 "nonce": nonce,
             }
@@ -192,12 +186,15 @@ class EntraApplication:
     def sign_out_url(self, *, post_logout_redirect_uri: str, logout_hint: str | None) -> str | None:
         """Where Entra ends its own session; None if it names no such place.
 
+        `client_id` is sent because strict providers come back for no other reason. `state` is not: nothing
+        here depends on the way back.
+
         Source: OpenID Connect RP-Initiated Logout 1.0, section 2.
         """
         endpoint = self.metadata().end_session_endpoint
         if endpoint is None:
             return None
-        query = {"post_logout_redirect_uri": post_logout_redirect_uri}
+        query = {"client_id": self.client_id, "post_logout_redirect_uri": post_logout_redirect_uri}
         if logout_hint is not None:
             query["logout_hint"] = logout_hint
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
@@ -301,7 +298,7 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
     if answer.status != 200:
         raise EntraUnavailable(
             reason=f"discovery answered HTTP {answer.status}",
-            retry_after_seconds=read_retry_after(answer.headers.get("retry-after")),
+            retry_after_seconds=read_retry_after(answer),
         )
     return read_object(answer.body, "discovery")
 

@@ -74,10 +74,12 @@ class IdToken:
     """Changes hands: nothing may be looked up by it."""
     email: str | None
     """None also if what Entra sent is not one plain address."""
-    email_is_verified: bool
+    email_is_verified: bool | None
+    """Whether the tenant owns the address's domain, as Entra says; None: it said neither yes nor no."""
     is_guest: bool
     home_tenant: TenantId | None
-    """Where the account lives; None for a guest of no tenant (Google, one-time passcode, SAML)."""
+    """Where the account lives: `tenant_id`, or another for a guest or an external member; None: of no tenant
+    (Google, one-time passcode, SAML)."""
 
     roles: frozenset[str]
     """App role values, exactly as assigned; empty if none is."""
@@ -224,33 +226,41 @@ def read_email(claims: Mapping[str, Any]) -> str | None:
     return email if isinstance(email, str) and _EMAIL.fullmatch(email) else None
 
 
-def email_is_verified(claims: Mapping[str, Any]) -> bool:
-    """Whether the tenant owns the address's domain. Absent is no; an explicit no of `email_verified` wins.
+def email_is_verified(claims: Mapping[str, Any]) -> bool | None:
+    """Whether the tenant owns the address's domain; None where `xms_edov` is absent and nothing says no.
+
+    Whatever is there and is no yes is a no, in either claim: a no must not be overruled by a list of domains.
 
     Source: Microsoft, "Migrate away from using email claims for user identification".
     """
     if "email_verified" in claims and claims["email_verified"] is not True:
         return False
-    vouched = claims.get("xms_edov")
+    if "xms_edov" not in claims:
+        return None
+    vouched = claims["xms_edov"]
     return vouched is True or (type(vouched) is int and vouched == 1) or vouched == "1"
 
 
 def read_home(claims: Mapping[str, Any], *, issuer: str, tenant_id: TenantId) -> tuple[bool, TenantId | None]:
     """Whether the person is a guest in `tenant_id`, and where the account lives.
 
-    One sign of a guest is enough: `acct` 1, an `idp` that is not this tenant, or `#EXT#` in the user name.
+    `acct` decides where it is there: 0 is a member, also one whose account lives elsewhere (an external
+    member); anything else is a guest. Without it one sign of a guest is enough: an `idp` that is not this
+    tenant, or `#EXT#` in the user name.
 
     Source: Microsoft, "ID token claims reference" (`idp`) and "Configure optional claims" (`acct`).
     """
     home = _read_home_tenant(claims["idp"], issuer, tenant_id) if "idp" in claims else None
-    is_guest = (
-        claims.get("acct", 0) not in (0, "0")
-        or ("idp" in claims and home != tenant_id)
-        or any("#EXT#" in str(claims.get(name, "")).upper() for name in ("preferred_username", "upn"))
+    looks_external = ("idp" in claims and home != tenant_id) or any(
+        "#EXT#" in str(claims.get(name, "")).upper() for name in ("preferred_username", "upn")
     )
-    if is_guest:
-        return True, None if home == tenant_id else home
-    return False, tenant_id
+    elsewhere = None if home == tenant_id else home
+    if "acct" not in claims:
+        return looks_external, elsewhere if looks_external else tenant_id
+    account = claims["acct"]
+    if (type(account) is int and account == 0) or account == "0":
+        return False, elsewhere if looks_external else tenant_id
+    return True, elsewhere
 
 
 def _read_home_tenant(idp: object, issuer: str, tenant_id: TenantId) -> TenantId | None:

@@ -23,13 +23,13 @@ from typing import Any
 from urllib.parse import quote
 
 from entrada.entra.authority import ObjectId, parse_guid
-from entrada.entra.jws import JsonRefused, RawAccessToken, read_json_object
-from entrada.entra.transport import HttpAnswer, HttpTransport
+from entrada.entra.jws import RawAccessToken
+from entrada.entra.transport import HttpAnswer, HttpTransport, read_retry_after
 from entrada.errors import EntraUnavailable, Fixer
+from entrada.strict_json import JsonRefused, read_json_object
 
 IDS_PER_CALL = 20
 NAME_LIMIT_CHARS = 256
-RETRY_AFTER_LIMIT_SECONDS = 3600
 
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
@@ -137,7 +137,7 @@ def _read_document(answer: HttpAnswer) -> Mapping[str, Any]:
         raise _refused(
             f"Graph answered HTTP {answer.status}",
             answer=answer,
-            retry_after_seconds=_read_retry_after(answer),
+            retry_after_seconds=read_retry_after(answer),
         )
     try:
         return read_json_object(answer.body)
@@ -157,14 +157,6 @@ def _read_ids(values: list[Any]) -> frozenset[ObjectId]:
     if None in ids:
         raise _refused("Graph's answer holds something else than object ids")
     return frozenset(ObjectId(found) for found in ids if found)
-
-
-def _read_retry_after(answer: HttpAnswer) -> int | None:
-    text = answer.headers.get("retry-after", "")
-    # Graph names seconds; a date would need a clock, and "try again later" is right without it.
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        return None
-    return min(int(text), RETRY_AFTER_LIMIT_SECONDS)
 
 
 def _permission_missing(answer: HttpAnswer) -> EntraUnavailable:

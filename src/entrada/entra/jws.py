@@ -1,7 +1,7 @@
 """The strict gate in front of PyJWT: a token's text becomes its parts, or is refused.
 
-Owns the compact form of a signed token and the reading of JSON that nobody has vouched for yet.
-Refuses what libraries let pass: padding, duplicate members, unknown `crit`, foreign `typ`, deep nesting.
+Owns the compact form of a signed token; its JSON is read by `entrada.strict_json`.
+Refuses what libraries let pass: padding, unknown `crit`, foreign `typ`.
 Nothing here checks a signature; no address or key inside a token (`jku`, `x5u`, `jwk`, `x5c`) is looked at.
 
     read_jws(raw)       size → three parts → header → alg, typ, kid → payload bytes, signature bytes
@@ -13,14 +13,12 @@ Source: RFC 7515, sections 3.1, 4.1 and 7.1; RFC 7519, section 7.2; RFC 8725, se
 from __future__ import annotations
 
 import binascii
-import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from entrada.errors import TokenRefused
+from entrada.strict_json import JsonRefused, read_json_object
 
 RawIdToken = NewType("RawIdToken", str)
 """An ID token as it came over the wire: nothing about it has been checked."""
@@ -32,8 +30,6 @@ RawRefreshToken = NewType("RawRefreshToken", str)
 """A refresh token: opaque to everyone but Entra, and as good as the person's word for months."""
 
 TOKEN_LIMIT_BYTES = 64 * 1024
-DEPTH_LIMIT = 32
-INTEGER_DIGITS_LIMIT = 20
 KID_LIMIT_CHARS = 256
 
 RS256_ONLY = frozenset({"RS256"})
@@ -49,13 +45,6 @@ _FROM_URL_ALPHABET = bytes.maketrans(b"-_+/=", b"+/***")
 # The last character carries 2 or 4 bits that must be zero, or several texts would decode to the same bytes.
 _LAST_OF_TWO = frozenset(b"AQgw")
 _LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
-
-# A string literal is skipped whole; an unterminated one runs to the end, so that the scan stays linear.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
-
-
-class JsonRefused(ValueError):
-    """The bytes are not one JSON object in the strict reading. The message quotes none of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,33 +104,6 @@ def read_claims(jws: CompactJws) -> Mapping[str, Any]:
         return read_json_object(jws.payload)
     except JsonRefused as refused:
         raise TokenRefused("json", f"the claims are {refused}") from None
-
-
-def read_json_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`: UTF-8, no member twice at any depth, no NaN, bounded nesting and integers.
-
-    Raises:
-        JsonRefused: anything else, also a lone surrogate, which could not be stored or logged later.
-    Source: RFC 8259; RFC 7519, section 4 (duplicate names).
-    """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise JsonRefused("not UTF-8") from None
-    _check_depth(text)
-    try:
-        value = _STRICT.decode(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except JsonRefused:
-        raise
-    except UnicodeEncodeError:
-        raise JsonRefused("half of a surrogate pair somewhere") from None
-    except ValueError:
-        raise JsonRefused("not JSON") from None
-    if not isinstance(value, dict):
-        raise JsonRefused("not a JSON object")
-    return value
 
 
 def decode_base64url(part: bytes) -> bytes:
@@ -220,46 +182,3 @@ def _read_kid(header: Mapping[str, Any]) -> str | None:
 def is_printable_ascii(text: str, *, limit: int) -> bool:
     """True for 1 to `limit` characters between space and tilde."""
     return 0 < len(text) <= limit and text.isascii() and text.isprintable()
-
-
-def _check_depth(text: str) -> None:
-    # Fewer brackets than the limit cannot nest deeper than it: the common case costs two counts.
-    if text.count("{") + text.count("[") <= DEPTH_LIMIT:
-        return
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match[0], 0)
-        if depth > DEPTH_LIMIT:
-            raise JsonRefused("nested too deeply")
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise JsonRefused("naming a member twice")
-    return members
-
-
-def _bounded_integer(digits: str) -> int:
-    if len(digits) > INTEGER_DIGITS_LIMIT:
-        raise JsonRefused("holding a number of too many digits")
-    return int(digits)
-
-
-def _finite_float(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise JsonRefused("holding a number beyond all bounds")
-    return number
-
-
-def _no_constant(_name: str) -> Any:
-    raise JsonRefused("holding NaN or Infinity")
-
-
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique_members,
-    parse_int=_bounded_integer,
-    parse_float=_finite_float,
-    parse_constant=_no_constant,
-)

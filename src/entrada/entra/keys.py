@@ -29,15 +29,10 @@ from weakref import WeakSet
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from entrada.entra.jws import (
-    KID_LIMIT_CHARS,
-    JsonRefused,
-    decode_base64url,
-    is_printable_ascii,
-    read_json_object,
-)
+from entrada.entra.jws import KID_LIMIT_CHARS, decode_base64url, is_printable_ascii
 from entrada.entra.transport import HttpTransport
 from entrada.errors import EntraUnavailable
+from entrada.strict_json import JsonRefused, read_json_object
 
 DOCUMENT_LIMIT_BYTES = 512 * 1024
 KEY_COUNT_LIMIT = 100

@@ -5,7 +5,6 @@ Source: MSAL Python, `msal.oauth2cli.http` (what it asks of an HTTP client) and 
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -16,8 +15,9 @@ from urllib.parse import urlencode
 import msal
 
 from entrada.entra.authority import Authority
-from entrada.entra.transport import HttpTransport
+from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import EntraUnavailable
+from entrada.strict_json import JsonRefused, read_json_object
 
 # MSAL writes whole token answers into these loggers when something is odd about them.
 for _name in ("msal.application", "msal.oauth2cli.oauth2", "msal.oauth2cli.oidc", "msal.token_cache"):
@@ -87,7 +87,7 @@ class MsalHttpClient:
         if answer.status == 429 or answer.status >= 500:
             raise EntraUnavailable(
                 reason=f"the token endpoint answered HTTP {answer.status}",
-                retry_after_seconds=read_retry_after(answer.headers.get("retry-after")),
+                retry_after_seconds=read_retry_after(answer),
             )
         if not (answer.status == 200 or 400 <= answer.status < 500):
             raise EntraUnavailable(reason=f"the token endpoint answered HTTP {answer.status}")
@@ -112,21 +112,15 @@ def _with_https(url: str) -> str:
     return f"https://{url.removeprefix('http://')}" if url.startswith("http://") else url
 
 
-def read_retry_after(text: str | None) -> int | None:
-    """Seconds, at most an hour; None for a date or anything else."""
-    return min(int(text), 3600) if text and text.isascii() and text.isdigit() and len(text) < 6 else None
-
-
-def read_object(body: bytes, whose: str) -> Mapping[str, Any]:
+def read_object(body: bytes, whose: str) -> dict[str, Any]:
     """The JSON object in an answer of `whose`.
 
     Raises:
         EntraUnavailable: anything else.
     """
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise EntraUnavailable(reason=f"{whose} answered something that is not JSON", answered=True) from None
-    if not isinstance(document, dict):
-        raise EntraUnavailable(reason=f"{whose} answered JSON that is not an object", answered=True)
-    return document
+        return read_json_object(body)
+    except JsonRefused as refused:
+        raise EntraUnavailable(
+            reason=f"{whose} answered something that is {refused}", answered=True
+        ) from None

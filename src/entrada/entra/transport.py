@@ -21,6 +21,20 @@ class HttpAnswer:
     body: bytes = field(repr=False)
 
 
+RETRY_AFTER_LIMIT_SECONDS = 3600
+
+
+def read_retry_after(answer: HttpAnswer) -> int | None:
+    """The seconds to wait that a response names, at most an hour; None for a date or anything else.
+
+    A date would need a clock, and "try again later" is right without it.
+    """
+    text = answer.headers.get("retry-after", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        return None
+    return min(int(text), RETRY_AFTER_LIMIT_SECONDS)
+
+
 class HttpTransport(Protocol):
     """Sends one request and gives the whole answer, whatever its status.
 

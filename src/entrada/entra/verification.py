@@ -329,7 +329,7 @@ def _read_id_token(
         name=read.shown_text(claims.get("name")) or username or "",
         preferred_username=username,
         email=email,
-        email_is_verified=email is not None and read.email_is_verified(claims),
+        email_is_verified=False if email is None else read.email_is_verified(claims),
         is_guest=is_guest,
         home_tenant=home_tenant,
         roles=read.text_set(claims, "roles") or frozenset(),

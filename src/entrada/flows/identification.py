@@ -261,17 +261,20 @@ class Identification:
         return Identified(newcomer=newcomer, id_token=id_token, refresh_token=tokens.refresh_token)
 
     def _profile(self, id_token: IdToken) -> Profile:
-        in_owned_domain = (
-            not id_token.is_guest
-            and id_token.email is not None
-            and is_in_domains(id_token.email, self.verified_domains)
-        )
+        vouched = id_token.email_is_verified
+        if vouched is None:
+            # Entra says neither: the administrator's list decides, for accounts of this tenant alone.
+            vouched = (
+                id_token.home_tenant == id_token.tenant_id
+                and id_token.email is not None
+                and is_in_domains(id_token.email, self.verified_domains)
+            )
         return Profile(
             name=id_token.name or id_token.preferred_username or "Unnamed person",
             email=id_token.email,
             username=id_token.preferred_username,
             is_guest=id_token.is_guest,
-            email_is_verified=id_token.email_is_verified or in_owned_domain,
+            email_is_verified=vouched,
         )
 
     def _allowed_tenants(self) -> frozenset[TenantId]:

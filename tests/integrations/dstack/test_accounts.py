@@ -81,6 +81,25 @@ def test_C2_xms_edov(
     assert (told["id"] == made["id"]) == (claim in (True, "1") and claim is not False)
 
 
+def test_K46_linking_by_email_replaces_the_token(
+    linking: Dstack, new_visitor: NewVisitor, new_person: NewPerson, emulator: RunningEmulator
+) -> None:
+    """Whoever held the user's token before the link holds nothing, the user's maker included."""
+    pat = new_person()
+    administrator = Administrator(linking)
+    made = administrator.make_user(f"k46-{pat.mail.partition('@')[0]}", email=pat.mail)
+    token = administrator.user(made["username"])["creds"]["token"]
+    assert may_use(linking, token)
+    vouched(emulator, xms_edov=True)
+    told = new_visitor(linking).sign_in_as(pat)
+    assert told["id"] == made["id"]
+    assert not may_use(linking, token)
+    assert may_use(linking, told["creds"]["token"])
+    vouched(emulator, xms_edov=True)
+    again = new_visitor(linking).sign_in_as(pat)
+    assert again["creds"]["token"] == told["creds"]["token"]
+
+
 def test_C2_linking_is_off_unless_switched_on(
     admin: Administrator, visitor: Visitor, new_person: NewPerson, emulator: RunningEmulator
 ) -> None:

@@ -98,11 +98,20 @@ class DstackStore:
         return self.bridge.wait_for(users.create(self.bridge, profile, identity, ride_along))
 
     def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
-        """See `AdmissionStore`."""
+        """See `AdmissionStore`. Whoever held the user's token until now holds nothing from here on."""
 
         def work(session: Session) -> User:
             user = users.existing(session, self.bridge.hooks, user_id)
+            is_new = links.find_link(session.connection(), identity) is None
             links.put_link(session.connection(), identity, user_id=user_id, linked_by="e-mail", now=now)
+            if is_new:
+                users.replace_token(self.bridge.hooks, user)
+                users.note(
+                    session,
+                    self.bridge.hooks,
+                    user,
+                    "Token refreshed: linked to Microsoft Entra ID by e-mail",
+                )
             return users.as_user(session, self.bridge.hooks, user)
 
         return self.bridge.wait_for(self.bridge.change(uuid.UUID(user_id), work))

@@ -161,12 +161,17 @@ def is_shut_out(session: Session, user: DstackUser) -> bool:
     return not user.active and any(link.ended_at is not None for link in present)
 
 
-def shut_out(session: Session, hooks: Hooks, user: DstackUser) -> None:
-    """Deactivates the user, and makes the token that UI, CLI and API share another one."""
+def replace_token(hooks: Hooks, user: DstackUser) -> None:
+    """Makes the token that UI, CLI and API share another one."""
     token = str(uuid.uuid4())
-    user.active = False
     user.token = hooks.DecryptedString(plaintext=token)
     user.token_hash = hooks.get_token_hash(token)
+
+
+def shut_out(session: Session, hooks: Hooks, user: DstackUser) -> None:
+    """Deactivates the user, and replaces the token."""
+    user.active = False
+    replace_token(hooks, user)
     note(session, hooks, user, "User deactivated and token refreshed: Microsoft Entra ID ended the access")
 
 
