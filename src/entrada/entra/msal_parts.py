@@ -5,6 +5,7 @@ Source: MSAL Python, `msal.oauth2cli.http` (what it asks of an HTTP client) and 
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Mapping
