@@ -145,7 +145,6 @@ def test_K10_a_socks_proxy_without_the_extra_stops_the_start(
     monkeypatch.setattr(proxies, "find_spec", lambda _: None)
     with pytest.raises(ConfigurationError) as refusal:
         read_proxies({"HTTPS_PROXY": f"{scheme}://user:hush@proxy.contoso.test:1080"})
-    assert refusal.value.setting == "HTTPS_PROXY"
     assert refusal.value.sentence.startswith("HTTPS_PROXY names a SOCKS proxy")
     assert "PySocks" in refusal.value.hint
     assert "hush" not in f"{refusal.value.sentence}{refusal.value.hint}"
@@ -195,7 +194,6 @@ def test_K10_what_cannot_be_understood_stops_the_start(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError) as refusal:
         PooledTransport()
-    assert refusal.value.setting == variable
     assert refusal.value.sentence.startswith(variable)
     assert refusal.value.hint
     assert "hush" not in f"{refusal.value.sentence}{refusal.value.hint}"

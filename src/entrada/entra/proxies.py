@@ -68,7 +68,7 @@ def read_proxies(environ: Mapping[str, str]) -> Proxies:
     """What the environment says.
 
     Raises:
-        ConfigurationError: HTTPS_PROXY or ALL_PROXY cannot be used; `setting` is the variable.
+        ConfigurationError: HTTPS_PROXY or ALL_PROXY cannot be used.
     """
     variable = _first_set(environ, "https_proxy") or _first_set(environ, "all_proxy")
     exempt_in = _first_set(environ, "no_proxy")
@@ -103,7 +103,6 @@ def _read_proxy(variable: str, text: str) -> Proxy:
         raise ConfigurationError(
             f"{variable} names a SOCKS proxy, and the package PySocks, which speaks to those, is missing.",
             hint='Install it (it is the extra "socks": pip install PySocks), or name an HTTP proxy.',
-            setting=variable,
         )
     user, _, password = credentials.partition(":")
     if any(ord(char) < 32 or ord(char) == 127 for char in unquote(credentials)):
@@ -137,7 +136,6 @@ def _refused(variable: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{variable} {why}.",
         hint=f"Write it as {_FORM}; in the name and password write %25 for %, %3A for a colon.",
-        setting=variable,
     )
 
 
