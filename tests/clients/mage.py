@@ -104,6 +104,7 @@ def running_mage(
     with_entrada: bool = False,
     home: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    status_path: str = "/api/status",
 ) -> Iterator[Mage]:
     """A started Mage with an empty project, or with what an earlier one left in `home`.
 
@@ -141,7 +142,7 @@ def running_mage(
         ) as process:
             try:
                 began = time.monotonic()
-                _wait_until_it_answers(process, mage)
+                _wait_until_it_answers(process, mage, status_path)
                 if empty and DATABASE_VARIABLE not in told:
                     took = _processor_seconds(process.pid) or time.monotonic() - began
                     start_seconds(with_entrada=with_entrada).append(took)
@@ -170,11 +171,11 @@ def entrada_mage(
     )
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], mage: Mage) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], mage: Mage, path: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{mage.address}/api/status", timeout=5, trust_env=False).status_code == 200:
+            if httpx.get(f"{mage.address}{path}", timeout=5, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)

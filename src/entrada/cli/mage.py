@@ -101,7 +101,7 @@ def run_check(args: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr):  # importing Mage prints
         report = checks.look()
     print(json.dumps(report.as_json(), indent=2) if args.json else report.as_text())
-    return 0 if report.fits else 1
+    return 0 if report.is_whole else 1
 
 
 def run_link(args: argparse.Namespace) -> int:

@@ -135,13 +135,16 @@ class Desk:
         """The session that Mage opens for who brings that token, or nothing."""
         return self._session({"provider": provider, "token": graph_token})
 
-    def password_session(self, email: str = OWNER, password: str = OWNER_PASSWORD) -> str:
+    def password_session(
+        self, email: str = OWNER, password: str = OWNER_PASSWORD, *, base_path: str = ""
+    ) -> str:
         """The session that Mage's own password form ends in, or nothing."""
-        return self._session({"email": email, "password": password})
+        return self._session({"email": email, "password": password}, base_path=base_path)
 
-    def _session(self, asked: dict[str, str]) -> str:
+    def _session(self, asked: dict[str, str], *, base_path: str = "") -> str:
         with self.api() as api:
-            answer = api.post("/api/sessions", json={"session": asked, "api_key": self.mage.api_key})
+            body = {"session": asked, "api_key": self.mage.api_key}
+            answer = api.post(f"{base_path}/api/sessions", json=body)
         try:
             return str(answer.json()["session"]["token"])
         except (ValueError, KeyError, TypeError):
@@ -194,9 +197,14 @@ class Desk:
         """The user a session belongs to, or None for no session."""
         if not session:
             return None
-        row = json.loads(_unpadded(session.split(".")[1]))["token"]
-        ((user_id,),) = self._asked("select user_id from oauth2_access_token where token = :token", token=row)
+        ((user_id,),) = self._asked(
+            "select user_id from oauth2_access_token where token = :token", token=self.token_in(session)
+        )
         return self.users()[user_id]
+
+    def token_in(self, session: str) -> str:
+        """The token inside the cookie's value: what clients and sockets send."""
+        return str(json.loads(_unpadded(session.split(".")[1]))["token"])
 
     def roles_of(self, session: str) -> list[str]:
         """The names of that user's roles."""
@@ -259,6 +267,13 @@ class Desk:
                 ),
                 {"role": role},
             )
+
+    def in_the_database(self, query: str, **values: Any) -> list[Any]:
+        """What Mage's database answers, or nothing for a change: for what an administrator does there."""
+        engine = create_engine(self._driver_url(), poolclass=NullPool)
+        with engine.begin() as connection:
+            answer = connection.execute(text(query), values)
+            return list(answer) if answer.returns_rows else []
 
     def _driver_url(self) -> str:
         """Mage uses one driver for PostgreSQL, these tests the other."""

@@ -71,6 +71,8 @@ def test_whoever_comes_next_is_nobody_else(desk: Desk) -> None:
             user = desk.user_called("vi@contoso.test")
             assert user is not None
             with desk.api(second) as api:
+                kept = {"provider": "github", "token": f"git-{second[-20:]}"}
+                api.post("/api/oauths", json={"oauth": kept, "api_key": desk.mage.api_key})
                 held = api.get("/api/oauth_access_tokens").json()["oauth_access_tokens"]
             assert {one["user_id"] for one in held} == {user.user_id}
             desk.signs_out(browser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,9 @@ def test_switching_to_entra_only_ends_the_sessions_of_before(entra: RunningEmula
     with world.store.engine.begin() as connection:
         for token, user in (("old", somebody), ("emergency", rescue), ("nobodys", None)):
             connection.execute(
-                tables.access_tokens.insert().values(token=token, user_id=user, oauth2_application_id=1)
+                tables.access_tokens.insert().values(
+                    token=token, user_id=user, oauth2_application_id=1, expires=datetime(2099, 1, 1)
+                )
             )
     assert world.store.end_foreign_sessions() == 2
     assert set(world.tokens()) == {entras, "emergency"}

@@ -226,7 +226,7 @@ def test_entra_ends_exactly_the_sessions_it_names(world: World) -> None:
     """Front channel: by `sid`, without a cookie; anything odd ends none."""
     world.sign_in("ada@contoso.test")
     with world.store.engine.begin() as connection:
-        sid = connection.exec_driver_sql("select entra_session_id from entrada_mage_session").scalar()
+        sid = connection.exec_driver_sql("select entra_session_id from entrada_mage_open_session").scalar()
     for odd in ("", "sid=", f"sid={sid}&sid={sid}", f"sid={sid}x", "sid=%00", "x=1&" * 60):
         assert (
             world.keep(world.routes.front_channel(world.request(f"/auth/entra/logout?{odd}"))).status == 200

@@ -193,6 +193,7 @@ def test_check_without_mage_says_so(capsys: pytest.CaptureFixture[str]) -> None:
         "was_tried": False,
         "tried_versions": ["0.9.80"],
         "findings": [],
+        "addresses": [],
     }
 
 

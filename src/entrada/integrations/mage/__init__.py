@@ -10,6 +10,9 @@
     routes, pages       the addresses of the walk; answers without a framework
     handlers            Tornado's requests to ours, and back
     door                who may still come in with a password
+    guard, credentials  which of Mage's handlers opens to whom, and the session that a request brings
+    dispatch, sockets   asks before every handler; closes what is open when its session ends
+    no_role             the page for somebody who is in and may see nothing
     tables, users, sessions, store
                         Mage's users, roles and tokens, and our links, in Mage's own database
     walk                one sign-in from Entra's answer to Mage's token

@@ -1,4 +1,4 @@
-"""What `entrada mage check` says: whether the hooks fit this Mage, and what an owner should know.
+"""What `entrada mage check` says: whether the hooks fit this Mage, and whether the guard knows its handlers.
 
 Without a project nothing is opened and nothing is made: Mage is imported with a database that is nowhere.
 """
@@ -10,13 +10,36 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from entrada.integrations.inside import Finding
-from entrada.integrations.mage import hooks
+from entrada.integrations.mage import changes, guard, hooks
+from entrada.integrations.mage.hooks import Mage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """One of Mage's, its handler, and what is asked there before Mage sees a request."""
+
+    pattern: str
+    handler: str
+    reading: str
+    changing: str
+    why: str
+    known: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
     mage_version: str | None
     findings: Sequence[Finding]
+    addresses: Sequence[Address] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of this Mage is new to us, so that nothing of it is kept closed."""
+        return self.fits and not self.unknown
+
+    @property
+    def unknown(self) -> Sequence[Address]:
+        return [address for address in self.addresses if not address.known]
 
     @property
     def fits(self) -> bool:
@@ -33,6 +56,7 @@ class Report:
             "was_tried": self.was_tried,
             "tried_versions": list(hooks.TRIED_VERSIONS),
             "findings": [asdict(finding) for finding in self.findings],
+            "addresses": [asdict(address) for address in self.addresses],
         }
 
     def as_text(self) -> str:
@@ -41,8 +65,15 @@ class Report:
             lines.append(f"  {'fits ' if finding.problem is None else 'WRONG'}  {finding.hook}")
             if finding.problem is not None:
                 lines.append(f"         {finding.problem}")
+        for address in self.unknown:
+            lines.append(f"  NEW    {address.pattern} ({address.handler})")
         if not self.fits:
             lines.append("The hooks do not fit: `entrada mage start` will not start this Mage.")
+        elif self.unknown:
+            lines.append(
+                "Every hook fits. The addresses above are new to Entrada; `entrada mage start` keeps them "
+                "closed."
+            )
         elif self.was_tried:
             lines.append("Every hook fits, and this version of Mage was tried.")
         else:
@@ -55,5 +86,25 @@ def look() -> Report:
     version = hooks.installed_version()
     if version is None:
         return Report(mage_version=None, findings=[])
-    _, findings = hooks.probe()
-    return Report(mage_version=version, findings=findings)
+    parts, findings = hooks.probe()
+    report = Report(mage_version=version, findings=findings)
+    if not report.fits:
+        return report
+    return Report(mage_version=version, findings=findings, addresses=look_at_addresses(Mage(parts)))
+
+
+def look_at_addresses(mage: Mage) -> Sequence[Address]:
+    found = []
+    for pattern, handler in changes.addresses_of(mage):
+        rule = guard.rule_of(handler, ours=())
+        found.append(
+            Address(
+                pattern=pattern,
+                handler=f"{handler.__module__}.{handler.__qualname__}",
+                reading=rule.reading.name.lower(),
+                changing=rule.changing.name.lower(),
+                why=rule.why,
+                known=rule is not guard.CLOSED,
+            )
+        )
+    return found

@@ -42,6 +42,7 @@ HOOKS = (
     Hook(name="start_server", module=SERVER, uses=("main", "asyncio")),
     Hook(name="main", module=SERVER, uses=("make_app", "listen")),
     Hook(name="make_app", module=SERVER, has=("template_dir", "update_routes", "status_only")),
+    Hook(name="file_path_aws_emr", module=SERVER),
     # Its pages and addresses.
     Hook(name="MainPageHandler", module=SERVER, has=("get", "render_string")),
     Hook(name="PipelineRunsPageHandler", module=SERVER, has=("get", "render_string")),
@@ -58,6 +59,16 @@ HOOKS = (
     # Sessions and users.
     Hook(name="SessionResource", module=f"{_RESOURCES}.SessionResource", has=("create", "update")),
     Hook(name="UserResource", module=f"{_RESOURCES}.UserResource", has=("create",)),
+    Hook(
+        name="OauthResource",
+        module=f"{_RESOURCES}.OauthResource",
+        has=("create",),
+    ),
+    Hook(
+        name="OauthAccessTokenResource",
+        module=f"{_RESOURCES}.OauthAccessTokenResource",
+        has=("collection",),
+    ),
     Hook(name="ApiError", module="mage_ai.api.errors", has=("UNAUTHORIZED_ACCESS",)),
     Hook(name="encode_token", module="mage_ai.authentication.oauth2", has=("token", "expires")),
     Hook(name="decode_token", module="mage_ai.authentication.oauth2", has=("encoded_token",)),
@@ -70,8 +81,13 @@ HOOKS = (
         name="authenticate_client_and_token",
         module="mage_ai.api.utils",
         has=("client_id", "token"),
-        uses=("Oauth2AccessToken", "query"),
+        uses=("Oauth2AccessToken", "query", "is_valid"),
     ),
+    # What a user may do.
+    Hook(name="has_at_least_viewer_role", module="mage_ai.api.utils", has=("user", "entity", "entity_id")),
+    Hook(name="has_at_least_editor_role", module="mage_ai.api.utils", has=("user", "entity", "entity_id")),
+    Hook(name="Entity", module="mage_ai.orchestration.constants", has=("PROJECT",)),
+    Hook(name="get_project_uuid", module="mage_ai.data_preparation.repo_manager"),
     # The database.
     Hook(name="db_connection", module="mage_ai.orchestration.db", has=("session", "start_session")),
     Hook(name="engine", module="mage_ai.orchestration.db", has=("begin", "dispose")),
@@ -92,11 +108,14 @@ HOOKS = (
     Hook(name="Role", module=_MODELS, has=("id", "name")),
     Hook(name="UserRole", module=_MODELS, has=("user_id", "role_id")),
     Hook(
-        name="Oauth2AccessToken", module=_MODELS, has=("token", "expires", "user_id", "oauth2_application_id")
+        name="Oauth2AccessToken",
+        module=_MODELS,
+        has=("token", "expires", "user_id", "oauth2_application_id", "is_valid"),
     ),
     Hook(name="Oauth2Application", module=_MODELS, has=("id", "client_id")),
     # Its settings.
     Hook(name="REQUIRE_USER_AUTHENTICATION", module="mage_ai.settings"),
+    Hook(name="REQUIRE_USER_PERMISSIONS", module="mage_ai.settings"),
     Hook(name="AUTHENTICATION_MODE", module="mage_ai.settings"),
     Hook(name="OAUTH2_APPLICATION_CLIENT_ID", module="mage_ai.settings"),
     Hook(name="OAUTH_DEFAULT_ACCESS", module="mage_ai.settings"),

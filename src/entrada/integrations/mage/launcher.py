@@ -26,6 +26,7 @@ from entrada.integrations.mage.addresses import CALLBACK_PATH, Addresses, base_p
 from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
 from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
 from entrada.integrations.mage.hooks import Mage
+from entrada.integrations.mage.no_role import no_role_page
 from entrada.integrations.mage.provider import ACTIVE_DIRECTORY, AZURE_DEVOPS, git_only, provider_class
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore, check_interval
@@ -83,7 +84,7 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
         every=check_interval(parts.recheck_every),
         first_look=lambda: what_owners_should_know(mage, settings, store),
     )
-    _serve(mage, routes, watch)
+    _serve(mage, routes, watch, store)
 
 
 def build_routes(
@@ -178,13 +179,18 @@ def _replace_sign_in(
         after=lambda user: door.refuse_after(
             user_number=user.id, email=user.email, username=user.username, is_owner=bool(user.owner)
         ),
+        note=lambda token: store.note_session(token, expires_at=store.clock.now() + routes.walk.session_life),
+        end=store.end_session,
     )
-    if settings.entra_only:
-        changes.withhold_new_users_sessions(mage)
+    changes.withhold_new_users_sessions(mage, end=store.end_session)
+    changes.guard_tokens(mage, is_open=store.is_open)
+    changes.guard_kept_tokens(mage, is_session_token=store.is_session_token)
+    changes.hide_sessions(mage)
 
 
-def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
-    from entrada.integrations.mage.handlers import rules_for  # imports Tornado
+def _serve(mage: Mage, routes: MageRoutes, watch: Watch, store: MageStore) -> None:
+    from entrada.integrations.mage.dispatch import Guard, put_before  # import Tornado
+    from entrada.integrations.mage.handlers import rules_for
 
     routes_base_path = _base_path(mage.ROUTES_BASE_PATH, "MAGE_ROUTES_BASE_PATH")
     site = routes.addresses.site
@@ -205,7 +211,17 @@ def _serve(mage: Mage, routes: MageRoutes, watch: Watch) -> None:
         )
 
     changes.add_script(mage, routes.addresses.script)
-    changes.add_addresses(importlib.import_module(hooks.SERVER), rules)
+    asks = Guard(
+        urls=site.urls,
+        open_sessions=store.open_sessions,
+        may=lambda number: changes.rights_of(mage, number),
+        decode=lambda encoded: changes.decoded_token(mage, encoded),
+        token_of=routes.token_of,
+        refused_page=lambda _, number: no_role_page(routes, changes.describe_user(mage, number)),
+    )
+    changes.add_addresses(
+        importlib.import_module(hooks.SERVER), rules, lambda app, ours: put_before(app, asks, ours=ours)
+    )
 
 
 def _base_path(text: str | None, setting: str) -> str:

@@ -110,7 +110,7 @@ class MageRoutes:
 
     def forget_session(self, request: WebRequest) -> None:
         """End the session this browser had, which another has just replaced."""
-        token = self._token_of(request)
+        token = self.token_of(request)
         if token is not None:
             try:
                 self.walk.store.end_session(token)
@@ -187,7 +187,7 @@ class MageRoutes:
         rules = self._rules(request)
         spent = self.pending.drop(response.state, rules)
         try:
-            signed_in = self.walk.complete(response, pending, replaces=self._token_of(request))
+            signed_in = self.walk.complete(response, pending, replaces=self.token_of(request))
         except EntradaError as error:
             return self._refused(error, pending, request, spent)
         identity = signed_in.user.identities[0].identity if signed_in.user.identities else None
@@ -247,7 +247,7 @@ class MageRoutes:
 
     def _sign_out(self, request: WebRequest) -> WebResponse | None:
         """Mage's page has dropped its own token by now; ours finds the session."""
-        token = self._token_of(request)
+        token = self.token_of(request)
         if token is None:
             return None
         require_same_origin(request, origins=self.addresses.site.urls, form_token=None)
@@ -294,7 +294,7 @@ class MageRoutes:
             origins.append(f"{end_session.scheme}://{end_session.netloc}")
         return origins
 
-    def _token_of(self, request: WebRequest) -> str | None:
+    def token_of(self, request: WebRequest) -> str | None:
         """The token of the session this browser has, as our own cookie says."""
         sealed = request.cookie(self._rules(request).name(SESSION_COOKIE))
         plain = None if sealed is None else self.session_sealer.unseal(sealed, context=_CONTEXT)

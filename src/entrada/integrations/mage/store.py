@@ -6,7 +6,7 @@ it changes is one transaction: user, roles, link, kept sign-in and token are the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from entrada.flows.identification import Identified
 from entrada.integrations import links
 from entrada.integrations.links import Link
 from entrada.integrations.mage import sessions
-from entrada.integrations.mage.sessions import EndedSession, MageToken
+from entrada.integrations.mage.sessions import EndedSession, MageToken, OpenSession
 from entrada.integrations.mage.tables import (
     MageTables,
     application_id,
@@ -100,6 +100,39 @@ class MageStore:
 
         return self._in_transaction(carry_out)
 
+    def note_session(self, token: str, *, expires_at: datetime) -> bool:
+        """A session that Mage's own sign-in opened counts from now on; False where there is none such."""
+        now = self.clock.now()
+
+        def carry_out(connection: Connection) -> bool:
+            try:
+                sessions.note_session(connection, self.tables, token, expires_at=expires_at, now=now)
+            except LookupError:
+                return False
+            return True
+
+        return self._in_transaction(carry_out)
+
+    def open_sessions(self, tokens: Collection[str]) -> Sequence[OpenSession]:
+        """Those of the tokens that open Mage now."""
+        now = self.clock.now()
+        return self._in_transaction(
+            lambda connection: sessions.find_open(connection, self.tables, tokens, now=now)
+        )
+
+    def is_open(self, token: str, user_number: int | None) -> bool:
+        """Whether this token opens Mage now, for this user. No answer is no."""
+        try:
+            found = self.open_sessions([token])
+        except StoreUnavailable:
+            return False
+        return [session.user_number for session in found] == [user_number]
+
+    def is_session_token(self, text: str) -> bool:
+        return self._in_transaction(
+            lambda connection: sessions.is_session_token(connection, self.tables, text)
+        )
+
     def end_session(self, token: str) -> EndedSession | None:
         return self._in_transaction(lambda connection: sessions.end_session(connection, self.tables, token))
 
@@ -118,7 +151,9 @@ class MageStore:
             if not inspect(connection).has_table(self.tables.access_tokens.name):
                 return 0
             try:
-                return sessions.end_foreign(connection, self.tables, kept=self.break_glass)
+                return sessions.end_foreign(
+                    connection, self.tables, kept=self.break_glass, now=self.clock.now()
+                )
             except StoreUnavailable:
                 return 0  # no application yet, so no session either
 

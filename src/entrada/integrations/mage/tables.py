@@ -1,6 +1,8 @@
 """Mage's tables as far as we touch them, and the one we add for its sessions.
 
-    entrada_mage_session    which of Mage's tokens a sign-in with Entra opened, and Entra's name for it
+    entrada_mage_open_session    which tokens of Mage's a sign-in opened; Entra's name for it
+
+A token that has no row there opens nothing, whatever Mage's own row says.
 
 Mage keys users by a number that SQLite gives out again once the last user is deleted. Our links outlive that,
 so they name a user by number and creation time together: nobody inherits the link of somebody who is gone.
@@ -27,17 +29,17 @@ from entrada.storage.sql.tables import AnyText, UtcTime
 metadata = MetaData()
 
 sessions = Table(
-    "entrada_mage_session",
+    "entrada_mage_open_session",
     metadata,
     Column("token_hash", AnyText, primary_key=True),
     Column("user_id", AnyText, nullable=False),
-    Column("tenant_id", AnyText, nullable=False),
-    Column("object_id", AnyText, nullable=False),
+    Column("tenant_id", AnyText),  # none: Mage's own sign-in opened it
+    Column("object_id", AnyText),
     Column("entra_session_id", AnyText),
     Column("logout_hint", Text),
     Column("expires_at", UtcTime, nullable=False),
-    Index("ix_entrada_mage_session_user_id", "user_id"),
-    Index("ix_entrada_mage_session_entra_session_id", "entra_session_id"),
+    Index("ix_entrada_mage_open_session_user_id", "user_id"),
+    Index("ix_entrada_mage_open_session_entra_session_id", "entra_session_id"),
 )
 
 
@@ -74,7 +76,7 @@ def create_tables(connection: Connection) -> None:
         connection.execute(CreateIndex(index, if_not_exists=True))
 
 
-def key_of(row: Row[Any]) -> UserId:
+def key_of(row: Any) -> UserId:
     """The name by which our links know the user of this row (`id`, `created_at`)."""
     created = row.created_at
     if created is None:
