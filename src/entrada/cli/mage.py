@@ -209,12 +209,9 @@ def _tenant_id(args: argparse.Namespace) -> TenantId:
 @contextmanager
 def _store(project: Path) -> Iterator[MageStore]:
     """The database of that project's Mage, which need not run."""
-    if not project.is_dir():
-        raise ConfigurationError(
-            f"There is no directory {str(project)!r}.", hint="Name Mage's project: --project DIR"
-        )
+    hooks.require_project(project)
     _quiet()
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), hooks.no_database_made():
         hooks.set_project(project)
         mage = hooks.find_mage(only=hooks.DATABASE)
     store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock())

@@ -91,13 +91,12 @@ def as_downloaded(entra: RunningEmulator, *, leaving_out: str) -> str:
     """The file that the admin center's "Download users" makes, as far as it matters here."""
     file = io.StringIO()
     rows = csv.writer(file)
-    rows.writerow(["userPrincipalName", "displayName", "mail", "id", "userType"])
+    rows.writerow(["userPrincipalName", "displayName", "mail", "id", "userType", "createdDateTime"])
     for person in entra.people:
         if person.tenant_id == CONTOSO_ID and person.user_principal_name != leaving_out:
             kind = "Guest" if person.guest else "Member"
-            rows.writerow(
-                [person.user_principal_name, person.display_name, person.mail, person.object_id, kind]
-            )
+            shown = [person.user_principal_name, person.display_name, person.mail, person.object_id]
+            rows.writerow([*shown, kind, "2020-01-01T00:00:00Z"])
     return file.getvalue()
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from clients import websocket
 from clients.mage import entrada_mage, mage_commands, running_mage, start_seconds
 from entrada.emulator import RunningEmulator
+from entrada.emulator.seed import CONTOSO_ID
 from integrations.mage.conftest import WITH_ENTRADA
+from integrations.mage.desk import Desk
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -95,6 +101,75 @@ def test_a_wrong_setting_stops_the_start(
     assert named in told.stderr
     assert "Traceback" not in told.stderr + told.stdout
     assert not (tmp_path / "project").exists()
+
+
+def test_k70_a_signal_ends_all_of_mages_processes(entra: RunningEmulator) -> None:
+    """K70: SIGTERM to the server alone: scheduler, kernels, and a shell that somebody opened end with it."""
+    with running_mage(entra, with_entrada=True, settings=WITH_ENTRADA) as mage:
+        desk = Desk(mage=mage, entra=entra)
+        session = desk.password_session()
+        shell = websocket.opened(f"{mage.site}/websocket/terminal", {"Cookie": f"oauth_token={session}"})
+        command = ["stdin", "nohup sleep 300 & echo be''gun\r"]
+        shell.say({"api_key": mage.api_key, "token": desk.token_in(session), "command": command})
+        assert shell.hears("begun", seconds=20)
+        with desk.api() as api:
+            server = int(api.get("/api/status").json()["statuses"][0]["server_process_id"])
+        began = descendants(server)
+        assert len(began) >= 4, began
+        os.kill(server, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while left := {pid: name for pid, name in began.items() if is_running(pid, name)}:
+            assert time.monotonic() < deadline, left
+        shell.close()
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """This process and all that came of it, with their command lines."""
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(status.parent.name)] = int(status.read_text("utf-8").rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended meanwhile
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {one: command_line(one) for one in found}
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def is_running(pid: int, name: str) -> bool:
+    """Whether that same process runs; one that its parent has not asked about any more has ended."""
+    return bool(name) and command_line(pid) == name
+
+
+@pytest.mark.parametrize("command", ["links", "adopt", "link", "unlink"])
+@pytest.mark.parametrize("metadata", ["", "project_type: standalone\n"], ids=["no project", "never started"])
+def test_k58_commands_about_users_make_no_database(
+    entra: RunningEmulator, tmp_path: Path, command: str, metadata: str
+) -> None:
+    """K58: outside a project, or where Mage has never run: a sentence, status 1, and no file more."""
+    words: dict[str, list[str]] = {
+        "links": [],
+        "adopt": ["--entra-users", "users.csv", "--tenant-id", CONTOSO_ID],
+        "link": ["a@b.c", "--tenant-id", CONTOSO_ID, "--object-id", CONTOSO_ID],
+        "unlink": ["--tenant-id", CONTOSO_ID, "--object-id", CONTOSO_ID],
+    }
+    (tmp_path / "users.csv").write_text(f"id,userPrincipalName\n{CONTOSO_ID},a@b.c\n", "utf-8")
+    if metadata:
+        (tmp_path / "metadata.yaml").write_text(metadata, "utf-8")
+    told = entrada_mage(entra, tmp_path, command, *words[command], "--project", tmp_path)
+    assert told.returncode == 1, told.stdout
+    assert ("no project of Mage's" if not metadata else "has no database") in told.stderr
+    assert "Traceback" not in told.stderr
+    assert "Nobody" not in told.stdout
+    assert not list(tmp_path.rglob("*.db"))
 
 
 def test_it_adds_less_than_a_second_to_the_start(entra: RunningEmulator) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def world(entra: RunningEmulator, tmp_path: Path) -> Iterator[World]:
     opened.close()
 
 
-def person(number: int, name: str, created: str = LONG_AGO) -> dict[str, str]:
+def person(number: int, name: str, created: Any = LONG_AGO) -> dict[str, Any]:
     return {
         "id": f"a0000000-0000-4000-8000-{number:012d}",
         "userPrincipalName": name,
@@ -34,7 +35,7 @@ def person(number: int, name: str, created: str = LONG_AGO) -> dict[str, str]:
     }
 
 
-def people(folder: Path, *persons: dict[str, str]) -> list[adopt.EntraPerson]:
+def people(folder: Path, *persons: dict[str, Any]) -> list[adopt.EntraPerson]:
     file = folder / "users.json"
     file.write_text(json.dumps({"value": persons}), "utf-8")
     return list(adopt.read_people(file))
@@ -59,6 +60,26 @@ def test_a_person_younger_than_the_user_is_somebody_else(world: World, tmp_path:
     proposal = planned(world, listed)["ada@contoso.test"]
     assert proposal.identity is None
     assert "somebody else had the name before" in proposal.why
+
+
+@pytest.mark.parametrize("created", ["", "soon", "13/14/2020", "2020", None])
+def test_k48_who_has_no_date_is_not_linked(world: World, tmp_path: Path, created: Any) -> None:
+    """K48: where the list does not say since when somebody is in Entra, they are named and left alone."""
+    world.add_user(email="ada@contoso.test")
+    proposal = planned(world, people(tmp_path, person(1, "ada@contoso.test", created)))["ada@contoso.test"]
+    assert proposal.identity is None
+    assert "no date" in proposal.why
+    with world.store.transaction() as connection:
+        assert adopt.carry_out(connection, tables, [proposal], now=world.clock.now()) == 0
+
+
+def test_k48_a_user_of_whom_mage_has_no_date_is_not_linked(world: World, tmp_path: Path) -> None:
+    """K48, the other side: a Mage user without a time of creation may be anybody's."""
+    number = world.add_user(email="ada@contoso.test")
+    world.change_user(number, created_at=None)
+    proposal = planned(world, people(tmp_path, person(1, "ada@contoso.test")))["ada@contoso.test"]
+    assert proposal.identity is None
+    assert "since when" in proposal.why
 
 
 def test_what_is_not_clear_is_left_to_the_administrator(world: World, tmp_path: Path) -> None:

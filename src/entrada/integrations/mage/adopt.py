@@ -3,7 +3,7 @@
 Stock Mage kept nothing of a person but their user principal name, in the e-mail column. That name alone is
 not enough: names are changed and given to others. So an administrator brings Entra's own list of people,
 which says whose name it is now (the object id) and since when. A person younger than the Mage user of their
-name is somebody else, and not linked.
+name is somebody else, and not linked; nor is one of whom nobody can say who is younger.
 
 Nothing is linked that was not shown: a plan is made, looked at, and then carried out.
 
@@ -123,21 +123,23 @@ def _proposal(
         why = "several people in Entra have this name or address; choose with `entrada mage link`"
     elif EntraIdentity(tenant_id=tenant_id, object_id=found[0].object_id) in taken:
         why = "this person signs in as another Mage user already"
-    elif _is_younger(found[0], row):
+    elif found[0].created_at is None:
+        why = "the list gives no date of creation to read (Graph's does): whose name it was is not known"
+    elif row.created_at is None:
+        why = "Mage does not say since when it has this user, so whose name it was is not known"
+    elif _is_younger(found[0].created_at, row.created_at):
         why = "this person was made in Entra after the Mage user: somebody else had the name before"
     else:
         identity = EntraIdentity(tenant_id=tenant_id, object_id=found[0].object_id)
-        why = "same name in Entra" + ("" if found[0].created_at else "; since when, the list does not say")
+        why = "same name in Entra, and not younger than the Mage user"
         if row.password_hash:
             why += "; has a password, which keeps working"
     return Proposal(user_id=key_of(row), number=row.id, shown_as=shown_as(row), identity=identity, why=why)
 
 
-def _is_younger(person: EntraPerson, row: Row[Any]) -> bool:
-    if person.created_at is None or row.created_at is None:
-        return False
-    made: datetime = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=UTC)
-    return person.created_at > made + CLOCKS_DIFFER
+def _is_younger(person: datetime, user: datetime) -> bool:
+    made = user if user.tzinfo else user.replace(tzinfo=UTC)
+    return person > made + CLOCKS_DIFFER
 
 
 def _names_held_twice(rows: Sequence[Row[Any]]) -> frozenset[str]:

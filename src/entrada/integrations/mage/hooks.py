@@ -10,7 +10,9 @@ Source: Mage 0.9.80, read and run.
 from __future__ import annotations
 
 import gc
+import importlib
 import inspect
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,9 @@ DATABASE = frozenset(
 """The hooks that the commands about users need: a second's import instead of the whole server's."""
 
 SERVER = "mage_ai.server.server"
+_SAY_WHERE = ("MAGE_DATABASE_CONNECTION_URL", "DB_USER", "AWS_DB_SECRETS_NAME", "AZURE_SECRET_DB_CONN_URL")
+"""Mage's variables that name its database; without them it lies in the project's data directory."""
+
 _MODELS = "mage_ai.orchestration.db.models.oauth"
 _RESOURCES = "mage_ai.api.resources"
 
@@ -155,6 +160,52 @@ def set_project(project: Path) -> None:
     if finding.problem is not None:
         raise does_not_fit([finding])
     set_repo_path(str(project.absolute()))
+
+
+def require_project(project: Path) -> None:
+    """For commands about users, which make no project and no database.
+
+    Raises:
+        ConfigurationError: Mage has no project there, and no variable says where else its database is.
+    """
+    if not project.is_dir():
+        raise ConfigurationError(
+            f"There is no directory {str(project)!r}.", hint="Name Mage's project: --project DIR"
+        )
+    if any(os.environ.get(name) for name in _SAY_WHERE) or (project / "metadata.yaml").is_file():
+        return
+    raise ConfigurationError(
+        f"{str(project.absolute())!r} is no project of Mage's: it has no metadata.yaml.",
+        hint="Go to the project's directory, or name it: --project DIR. Where Mage's database is elsewhere, "
+        f"set {_SAY_WHERE[0]} as Mage's server has it.",
+    )
+
+
+@contextmanager
+def no_database_made() -> Iterator[None]:
+    """Importing Mage connects to its database, and SQLite makes a file that is missing: here an error.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
+    sqlalchemy: Any = importlib.import_module("sqlalchemy")
+    stock = sqlalchemy.create_engine
+
+    def create_engine(url: Any, *args: Any, **kwargs: Any) -> Any:
+        parts = sqlalchemy.make_url(url)
+        is_file = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
+        if is_file and not Path(parts.database).exists():
+            raise ConfigurationError(
+                f"Mage has no database at {parts.database!r} yet, so there is nobody in it.",
+                hint="Start Mage once; or set MAGE_DATA_DIR as Mage's server has it.",
+            )
+        return stock(url, *args, **kwargs)
+
+    sqlalchemy.create_engine = create_engine
+    try:
+        yield
+    finally:
+        sqlalchemy.create_engine = stock
 
 
 def probe(only: frozenset[str] | None = None) -> tuple[Mapping[str, Any], Sequence[Finding]]:

@@ -21,7 +21,7 @@ from typing import Any
 from entrada.build import ProductParts, build_parts
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
-from entrada.integrations.mage import changes, hooks
+from entrada.integrations.mage import changes, children, hooks
 from entrada.integrations.mage.addresses import CALLBACK_PATH, Addresses, base_path_of
 from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
 from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
@@ -263,10 +263,13 @@ def _run(arguments: Sequence[str]) -> int:
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
+    children.end_with_us()
     try:
         _command().main(args=list(arguments), prog_name="mage")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    finally:
+        children.end_children()  # Ctrl-C ends the server, too
     return 0
 
 
