@@ -147,7 +147,7 @@ def require_our_origin(request: WebRequest, *, urls: Collection[str]) -> None:
     if origin is not None and origin not in origins:
         raise RequestRefused(
             "Another site sent your browser here, so nothing was opened and nothing changed.",
-            hint="Open Mage yourself, at the address in ENTRADA_PUBLIC_URL.",
+            hint="Open Mage yourself, at the address in $[public_url].",
         )
     if request.method != "GET" or request.headers.get("sec-fetch-mode") != "navigate":
         require_same_origin(request, origins=origins, form_token=None)

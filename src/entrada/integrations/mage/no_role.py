@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from entrada.errors import RoleRequired
+from entrada.events import Event, record
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.web.auth import page_response
-from entrada.web.events import Event, record
 from entrada.web.messages import WebResponse
 from entrada.web.refusals import status_of
 
