@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import entrada
 from entrada import errors
 from entrada.cli import COMMANDS
 from entrada.cli.settings import reference as settings_table
@@ -83,6 +84,50 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def python_page() -> str:
+    """docs/reference/python.md: the names that `from entrada import ...` promises."""
+    lines = [
+        "# In Python",
+        "",
+        MARK,
+        "",
+        "These names, the adapters' and the classes of [`entrada.errors`](errors.md) are promised; "
+        "everything else may change.",
+    ]
+    for name in sorted(entrada.__all__, key=str.lower):
+        value = getattr(entrada, name)
+        lines += ["", f"## `{name}`", ""]
+        if not isinstance(value, type):
+            lines.append("The version, as text.")
+            continue
+        lines.append(_prose(value.__doc__))
+        lines += ["", "| member | what it is |", "|---|---|"]
+        lines += [f"| `{member}` | {meaning} |" for member, meaning in _members(value)]
+    return "\n".join(lines) + "\n"
+
+
+def _members(kind: type) -> Iterator[tuple[str, str]]:
+    """Every public member, with the first paragraph of what it says about itself."""
+    names = [name for name in dir(kind) if not name.startswith("_") and name not in dir(Exception)]
+    for name in sorted({*names, *getattr(kind, "__dataclass_fields__", ())}):
+        value = inspect.getattr_static(kind, name, None)
+        callable_ = getattr(kind, name, None) if isinstance(value, classmethod) else value
+        if inspect.isfunction(callable_) or inspect.ismethod(callable_):
+            parameters = inspect.signature(callable_).parameters
+            shown = f"{name}({', '.join(one for one in parameters if one != 'self')})"
+            yield shown, _prose(callable_.__doc__)
+        else:
+            annotation = getattr(kind, "__annotations__", {}).get(name, "")
+            if isinstance(value, property) and value.fget is not None:
+                annotation = value.fget.__annotations__.get("return", "")
+            told = _prose(value.__doc__) if isinstance(value, property) else ""
+            yield name, f"`{annotation}` {told}".replace("|", "\\|").strip()
+
+
+def _prose(text: str | None) -> str:
+    return " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
 def settings_page() -> str:
     """docs/reference/settings.md: the table that `entrada settings --format markdown` prints."""
     return "\n".join(
@@ -143,6 +188,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/aadsts.md": aadsts_page,
     "docs/reference/command-line.md": command_line_page,
     "docs/reference/errors.md": errors_page,
+    "docs/reference/python.md": python_page,
     "docs/reference/settings.md": settings_page,
 }
 

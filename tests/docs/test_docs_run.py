@@ -84,7 +84,7 @@ def application(
     finally:
         server.should_exit = server.force_exit = True
         thread.join(timeout=10)
-        names["auth"].relying_party.close()
+        names["entrada"].close()
 
 
 def signed_in(url: str, person: str) -> Browser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrada.accounts.identity import EntraIdentity, User, UserId
+from entrada.entra.authority import ObjectId, TenantId
 from entrada.entra.callers import CallerKind
 
 
@@ -23,6 +24,14 @@ class UserPrincipal:
     roles: frozenset[str]
     caller: CallerKind = CallerKind.PERSON
     client_id: str | None = None
+
+    @property
+    def tenant_id(self) -> TenantId:
+        return self.identity.tenant_id
+
+    @property
+    def object_id(self) -> ObjectId:
+        return self.identity.object_id
 
     def has_any_role(self, *roles: str) -> bool:
         """True if one of `roles` is held. Asking for none is never granted."""
@@ -46,6 +55,14 @@ class AppPrincipal:
     @property
     def email(self) -> None:
         """None: it reads no mail."""
+
+    @property
+    def tenant_id(self) -> TenantId:
+        return self.identity.tenant_id
+
+    @property
+    def object_id(self) -> ObjectId:
+        return self.identity.object_id
 
     def has_any_role(self, *roles: str) -> bool:
         """True if one of `roles` is held. Asking for none is never granted."""

@@ -1,6 +1,7 @@
 """Entrada inside a Starlette (or FastAPI) application.
 
-    app = Starlette(routes=..., middleware=[Middleware(EntradaMiddleware, auth=auth_routes)])
+    entrada = Entrada.from_environment()
+    app = Starlette(routes=..., middleware=[Middleware(EntradaMiddleware, entrada=entrada)])
 
     async def page(request):
         person = principal_of(request)      # a UserPrincipal, or None
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Protocol
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
@@ -33,10 +35,22 @@ _SESSION, _AUTH = "entrada.session", "entrada.auth"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+class HasAuth(Protocol):
+    """What an adapter needs of an `entrada.Entrada`."""
+
+    @property
+    def auth(self) -> AuthRoutes: ...
+
+
 class EntradaMiddleware:
     """Answers the sign-in paths; on every other request says who is asking."""
 
-    def __init__(self, app: ASGIApp, *, auth: AuthRoutes) -> None:
+    def __init__(
+        self, app: ASGIApp, entrada: HasAuth | None = None, *, auth: AuthRoutes | None = None
+    ) -> None:
+        auth = auth or (None if entrada is None else entrada.auth)
+        if auth is None:
+            raise TypeError("EntradaMiddleware(app, entrada) needs an Entrada")
         self._app = app
         self._auth = auth
         self._limiter: CapacityLimiter | None = None

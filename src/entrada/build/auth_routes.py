@@ -69,7 +69,7 @@ def _build(
         relying_party=relying_party,
         site=Site(urls=settings.urls, callback_paths=callback_paths_of(settings, found)),
         pages=Pages(
-            application_name=application_name or settings.application_name or urlsplit(public_url).netloc,
+            application_name=settings.application_name or application_name or urlsplit(public_url).netloc,
             names=found.names,
         ),
         pending=pending,
