@@ -90,7 +90,8 @@ def asked(
     return answer(contract, original, verdict, caller=caller, is_page_visit=page)
 
 
-PATHS = [contract for contract in CONTRACTS if not contract.whole_hosts]
+ASKING = [contract for contract in CONTRACTS if not contract.answers_people]
+PATHS = [contract for contract in ASKING if not contract.whole_hosts]
 
 
 @pytest.mark.parametrize("contract", PATHS, ids=lambda contract: contract.path)
@@ -148,9 +149,7 @@ def test_an_address_that_is_no_contract_is_none(path: str) -> None:
 def test_only_oauth2_proxy_s_address_answers_202() -> None:
     """Envoy and the Gateway API take 200 alone for a yes."""
     text = '[[rules]]\nroles = ["Admin"]\n'
-    statuses = {
-        contract.path: asked(contract, "/x", caller=ada(), text=text).status for contract in CONTRACTS
-    }
+    statuses = {contract.path: asked(contract, "/x", caller=ada(), text=text).status for contract in ASKING}
     assert {path for path, status in statuses.items() if status != 200} == {"/oauth2/auth"}
     assert statuses["/oauth2/auth"] == 202
 
@@ -258,3 +257,14 @@ def test_d8_an_override_field_counts_in_forward_auth_too() -> None:
     assert Decision.ALLOWED is decide(
         read_original(contract, sent), book=book(text), caller=None, requirements=read_requirements("")
     ).decision  # fmt: skip
+
+
+def test_a_person_whom_nginx_turned_away_is_sent_to_sign_in_or_back() -> None:
+    """The address for people leads to the sign-in page, or to the page itself if they may pass by now."""
+    contract = BY_PATH["/auth/nginx/sign_in"]
+    away = asked(contract, "/admin?tab=1&x=2", page=True)
+    assert (away.status, dict(away.headers)["location"]) == (303, "/auth/login?next=/admin%3Ftab%3D1%26x%3D2")
+    assert asked(contract, "/admin").status == 401
+    back = asked(contract, "/admin?tab=1", caller=ada(), page=True)
+    assert (back.status, dict(back.headers)["location"]) == (303, "/admin?tab=1")
+    assert "remote-user" not in dict(back.headers)

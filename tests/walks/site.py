@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -83,9 +83,12 @@ def served(
     database: Path | None,
     public_url: str | None = None,
     clock: ShiftedClock | None = None,
+    app_of: Callable[[AuthRoutes], Any] | None = None,
     **settings: str,
 ) -> Iterator[Site]:
     """A site until the end of the block; `settings` beat those that point at the emulator.
+
+    `app_of` makes another application than the protected pages of this module.
 
     `database` None keeps everything in memory.
     """
@@ -105,7 +108,7 @@ def served(
     except BaseException:
         listener.close()
         raise
-    server = uvicorn.Server(server_config(create_app(auth, routes=PROTECTED)))
+    server = uvicorn.Server(server_config(app_of(auth) if app_of else create_app(auth, routes=PROTECTED)))
     thread = threading.Thread(target=server.run, args=([listener],), name="site")
     thread.start()
     try:

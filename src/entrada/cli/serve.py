@@ -18,9 +18,13 @@ import uvicorn
 
 from entrada.build import build_auth_routes
 from entrada.errors import ConfigurationError
-from entrada.gateway.app import create_app
+from entrada.gateway.app import create_gateway
 from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
+from entrada.gateway.explain import explain
+from entrada.gateway.hops import TrustedHops, parse_trusted_hops
 from entrada.gateway.http_protocol import limited_protocol
+from entrada.gateway.rules import RuleBook
+from entrada.gateway.tables import read_file
 from entrada.settings import (
     LOOPBACK_HOSTS,
     FoundValues,
@@ -38,11 +42,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
+    parser.add_argument(
+        "--explain",
+        metavar='"GET URL"',
+        help="say which rule of the settings file decides, for whom, and stop",
+    )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    settings, found = load_settings(os.environ, file=args.settings or default_file())
+    file = args.settings or default_file()
+    if args.explain is not None:
+        print(explain(args.explain, _rules(file)))
+        return 0
+    settings, found = load_settings(os.environ, file=file)
+    with found.names.in_errors():
+        hops, book = _hops(settings), _rules(file)
     logging.getLogger().setLevel(settings.log_level.upper())
     settings = _with_public_url(settings, found, args.host, args.port)
     with listen(args.host, args.port) as listener:
@@ -54,10 +69,31 @@ def run(args: argparse.Namespace) -> int:
         # the process before the database is closed, with a status that looks like a failure.
         signal.signal(signal.SIGTERM, _end)
         try:
-            uvicorn.Server(server_config(create_app(auth))).run(sockets=[listener])
+            uvicorn.Server(server_config(create_gateway(auth, hops=hops, book=book))).run(sockets=[listener])
         finally:
             auth.relying_party.close()
     return 0
+
+
+def _rules(file: Path | None) -> RuleBook:
+    book = read_file(file)
+    if book.groups:
+        raise ConfigurationError(
+            "A rule asks for groups, which sessions do not carry.",
+            hint="Map the group to a role with $[roles_mapping], and let the rule ask for the role.",
+        )
+    return book
+
+
+def _hops(settings: Settings) -> TrustedHops:
+    try:
+        return parse_trusted_hops(settings.trusted_proxies)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"$[trusted_proxies] cannot be used: {error}.",
+            hint="Name the addresses of your proxies, separated by commas.",
+            setting="trusted_proxies",
+        ) from None
 
 
 def _end(*_: object) -> None:

@@ -16,11 +16,22 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from entrada.adapters.starlette import EntradaMiddleware, login_required
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
+from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
+from entrada.gateway.hops import TrustedHops
+from entrada.gateway.rules import RuleBook
 from entrada.web.auth_routes import AuthRoutes
+
+
+def create_gateway(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> ASGIApp:
+    """The application, and in front of it the addresses at which proxies ask."""
+    return ForwardAuthEndpoint(
+        app=create_app(auth), peek=auth.session_in_memory, find=auth.session_of, hops=hops, book=book
+    )
 
 
 def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -> Starlette:

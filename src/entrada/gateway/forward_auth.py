@@ -4,6 +4,7 @@ One address for each contract, so that none has to guess which fields to believe
 
     address          where the original method, host and path stand
     /auth/nginx      X-Original-Method, X-Original-Host, X-Original-URI   (set as our documentation shows)
+    /auth/nginx/sign_in   the same, for the answer to a person whom /auth/nginx refused
     /auth/haproxy    the same                                             (set as our documentation shows)
     /auth/traefik    X-Forwarded-Method, -Host, -Uri                      (set by ForwardAuth)
     /auth/caddy      the same                                             (set by forward_auth)
@@ -61,19 +62,22 @@ class Contract:
     only_401_and_403: bool = False
     whole_hosts: bool = False
     allowed_status: int = 200
+    answers_people: bool = False
+    """The answer goes to a browser, never to the upstream: who is allowed meanwhile is sent back."""
 
 
 def _forwarded(path: str) -> Contract:
     return Contract(path=path, method="x-forwarded-method", host="x-forwarded-host", target="x-forwarded-uri")
 
 
-def _original(path: str) -> Contract:
+def _original(path: str, *, answers_people: bool = False) -> Contract:
     return Contract(
         path=path,
         method="x-original-method",
         host="x-original-host",
         target="x-original-uri",
-        only_401_and_403=True,
+        only_401_and_403=not answers_people,
+        answers_people=answers_people,
     )
 
 
@@ -81,6 +85,7 @@ ENVOY = Contract(path=f"{PREFIX}/envoy")
 
 CONTRACTS = (
     _original(f"{PREFIX}/nginx"),
+    _original(f"{PREFIX}/nginx/sign_in", answers_people=True),
     _forwarded(f"{PREFIX}/traefik"),
     _forwarded(f"{PREFIX}/caddy"),
     _original(f"{PREFIX}/haproxy"),
@@ -240,6 +245,8 @@ def answer(
         RequestRefused: what is known about the caller does not fit into fields.
     """
     match verdict.decision:
+        case Decision.ALLOWED if contract.answers_people:
+            return redirect(_wanted_path(original))
         case Decision.ALLOWED:
             # A field without value is there, empty: copying it clears the client's own (D1c).
             told = [(name.lower(), value or "") for name, value in identity_fields(verdict.styles, caller)]
@@ -274,6 +281,9 @@ def _rule_for_host(host: str, book: RuleBook) -> Rule:
 
 def _login_path(original: Original) -> str:
     """Relative: the browser stays on the host that it asked, whose /auth the proxy hands to us."""
-    wanted = (original.target or b"").decode("latin-1")
-    path = safe_next_path(wanted, own_prefix=PREFIX)
+    path = _wanted_path(original)
     return LOGIN_PATH + ("" if path == FRONT_PAGE else f"?next={quote(path, safe='/')}")
+
+
+def _wanted_path(original: Original) -> str:
+    return safe_next_path((original.target or b"").decode("latin-1"), own_prefix=PREFIX)

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from entrada.gateway.asgi import TARGET
 from entrada.gateway.connection_limits import ConnectionLimits, ConnectionTable, Waiting
 from entrada.web.limits import LARGEST_TARGET_BYTES, REFUSALS
 from entrada.web.peers import peer_of
@@ -64,6 +65,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.table.limits.pipelined:
             self.give_up()
             return
+        self.scope[TARGET] = self.url  # type: ignore[literal-required]  # ours, beside the server's
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -153,10 +155,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.table.ends(self, self.loop.time())
 
 
-def limited_protocol(limits: ConnectionLimits) -> type[LimitedHttpProtocol]:
+def limited_protocol(
+    limits: ConnectionLimits, *, of: type[LimitedHttpProtocol] = LimitedHttpProtocol
+) -> type[LimitedHttpProtocol]:
     """The class for uvicorn's `http=`, for one server."""
 
-    class OfOneServer(LimitedHttpProtocol):
+    class OfOneServer(of):  # type: ignore[valid-type,misc]  # a class given as a value
         table = ConnectionTable(limits)
 
     return OfOneServer

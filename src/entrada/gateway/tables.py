@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,9 +26,6 @@ from entrada.gateway.identity import STYLES
 from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
 from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
 
-TABLES = ("routes", "rules")
-"""The entries of entrada.toml that are no settings."""
-
 P = TypeVar("P", bound=Place)
 T = TypeVar("T")
 
@@ -34,6 +33,28 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _PLACE = ("host", "path", "methods")
 _OF_RULES = (*_PLACE, "access", "roles", "groups")
 _OF_ROUTES = ("host", "path", "upstream", "paths", "identity", "audience", "pass_authorization")
+
+
+def read_file(file: Path | None) -> RuleBook:
+    """The rules and routes of a settings file that has been read as TOML before; none without a file.
+
+    Raises:
+        ConfigurationError: the first thing that is wrong, with its line.
+    """
+    if file is None:
+        return RuleBook()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        entries = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(
+            str(file), None, f"The file cannot be read ({type(error).__name__}).", "Check the path."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise _wrong(
+            str(file), None, f"The file is not TOML: {error}.", 'Each line is name = "value".'
+        ) from None
+    return read_tables(entries, file=str(file), text=text)
 
 
 def read_tables(entries: Mapping[str, Any], *, file: str, text: str) -> RuleBook:

@@ -180,6 +180,9 @@ class Settings(BaseModel):
     sign_in_label: Annotated[str, BeforeValidator(read_line)] = _declare(
         "Sign in with Microsoft Entra ID", "The text on the button, one line."
     )
+    trusted_proxies: Annotated[list[str], BeforeValidator(read_items)] = _declare(
+        [], "Addresses, networks or unix: the hops in front whose word about a request is believed."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _declare(
         "info", "How much `entrada serve` logs: debug, info, warning or error."
     )

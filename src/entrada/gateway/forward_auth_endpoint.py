@@ -1,0 +1,122 @@
+"""The addresses at which proxies ask, in front of the server's application.
+
+    listed peer → the contract's fields → session of the original request → rules → this proxy's answer
+
+Whatever goes wrong is a refusal: 401 or 403 where the proxy passes nothing else on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anyio import CapacityLimiter, to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from entrada.adapters.starlette import to_starlette
+from entrada.errors import EntradaError, ForwardAuthRefused
+from entrada.events import Event, record
+from entrada.flows.session_check import CheckedSession
+from entrada.gateway.asgi import forwarded_request, peer_of, target_of
+from entrada.gateway.caller import Caller, caller_of
+from entrada.gateway.forward_auth import (
+    Contract,
+    Received,
+    answer,
+    contract_of,
+    decide,
+    read_original,
+    read_requirements,
+    refused_status,
+)
+from entrada.gateway.hops import TrustedHops
+from entrada.gateway.rules import RuleBook
+from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
+from entrada.web.refusals import status_of
+
+CHECKS_AT_ONCE = 40
+
+FindSession = Callable[[WebRequest], CheckedSession | None]
+
+
+@dataclass(kw_only=True)
+class ForwardAuthEndpoint:
+    """An ASGI application around another. `peek` waits for nothing; `find` may ask the database."""
+
+    app: ASGIApp
+    peek: FindSession
+    find: FindSession
+    hops: TrustedHops
+    book: RuleBook
+    _limiter: CapacityLimiter | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            target = target_of(scope)
+            contract = contract_of(target.partition(b"?")[0].decode("latin-1"))
+            if contract is not None:
+                response = await self._check(contract, scope, target)
+                await to_starlette(response, head=scope["method"] == "HEAD")(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def _check(self, contract: Contract, scope: Scope, target: bytes) -> WebResponse:
+        received = Received(method=scope["method"], target=target, fields=scope["headers"])
+        asked = forwarded_request(method=received.method, host="", target=target, fields=received.fields)
+        try:
+            self._check_peer(peer_of(scope))
+            original = read_original(contract, received)
+            query = "" if contract.target is None and not contract.whole_hosts else asked.query
+            requirements = read_requirements(query)
+            if requirements.groups is not None:
+                raise ForwardAuthRefused(
+                    "Groups cannot be asked for at this address.",
+                    hint="Map the group to a role ($[roles_mapping]), and ask for allowed_roles.",
+                )
+            asked = forwarded_request(
+                method=original.method or "GET",
+                host=original.host,
+                target=original.target or b"/",
+                fields=received.fields,
+            )
+            caller = await self._caller(asked)
+            verdict = decide(original, book=self.book, caller=caller, requirements=requirements)
+            return answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
+        except EntradaError as error:
+            status = refused_status(contract, status_of(error))
+            record(
+                Event.REQUEST_REFUSED,
+                code=error.code,
+                status=status,
+                path=contract.path,
+                reason=_reason(error),
+            )
+            body = {"error": error.code, "message": error.sentence, "hint": error.hint}
+            return WebResponse(
+                status=status,
+                headers=[("content-type", "application/json"), *SAFE_HEADERS],
+                body=json.dumps(body).encode(),
+            )
+
+    def _check_peer(self, peer: str | None) -> None:
+        if not self.hops.trust(peer):
+            raise ForwardAuthRefused(
+                f"{peer or 'A peer on the unix socket'} is not among the hops whose word is believed.",
+                hint="Name the address of your proxy in $[trusted_proxies].",
+            )
+
+    async def _caller(self, asked: WebRequest) -> Caller | None:
+        if "cookie" not in asked.headers:
+            return None
+        session = self.peek(asked)
+        if session is None:
+            if self._limiter is None:
+                self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
+            session = await to_thread.run_sync(self.find, asked, limiter=self._limiter)
+        return None if session is None else caller_of(session.principal)
+
+
+def _reason(error: EntradaError) -> str:
+    """What the administrator needs to know; nothing in it is a visitor's text but what the rules name."""
+    return getattr(error, "reason", "") or error.sentence

@@ -1,0 +1,102 @@
+"""An application to protect, and Entrada behind nginx as the documentation configures it."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs.pages import blocks
+from entrada.emulator import RunningEmulator
+from entrada.gateway.app import create_gateway
+from entrada.gateway.hops import parse_trusted_hops
+from entrada.gateway.tables import read_tables
+from house import tools
+from walks.conftest import emulator, http  # noqa: F401  # fixtures
+from walks.site import Site, served, wait_until
+
+from .upstream import Upstream, running_upstream
+
+NGINX_PAGE = tools.ROOT / "docs/how-to/protect-an-application-behind-nginx.md"
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log info;
+events {{ worker_connections 256; }}
+http {{
+    access_log off; client_max_body_size 300m; proxy_buffering off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+{servers}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with running_upstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(
+    emulator: RunningEmulator,  # noqa: F811
+    upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    """Entrada and an application behind a real nginx, configured as the documentation shows."""
+    nginx = tools.command_path("nginx")
+    folder = tmp_path_factory.mktemp("nginx")
+    port = tools.free_port()
+    (toml,), (configuration,) = ([b.text for b in blocks(NGINX_PAGE, name)] for name in ("toml", "nginx"))
+    entries = tomllib.loads(toml)
+    book = read_tables(entries, file="entrada.toml", text=toml)
+    hops = parse_trusted_hops(entries["trusted_proxies"])
+    with served(
+        emulator,
+        database=folder / "entrada.db",
+        public_url=f"http://localhost:{port}",
+        app_of=lambda auth: create_gateway(auth, hops=hops, book=book),
+    ) as site:
+        servers = (
+            configuration.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+            .replace("server_name tool.contoso.com;", "server_name localhost;")
+            .replace("127.0.0.1:8000", site.address.removeprefix("http://"))
+            .replace("127.0.0.1:5000", f"127.0.0.1:{upstream.port}")
+        )
+        with running_nginx(nginx, folder, servers):
+            yield Site(
+                public_url=site.public_url,
+                address=f"http://127.0.0.1:{port}",
+                auth=site.auth,
+                clock=site.clock,
+                database=site.database,
+            )
+
+
+def running_nginx(nginx: str, folder: Path, servers: str) -> Running:
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, servers=servers))
+    return Running(
+        [nginx, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")], folder / "nginx.pid"
+    )
+
+
+class Running:
+    """A server of the system's from its pid file's appearance to the end of the block."""
+
+    def __init__(self, command: list[str], pid_file: Path) -> None:
+        self._command, self._pid_file = command, pid_file
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        def is_up() -> bool:
+            assert self._process.poll() is None, self._process.stdout and self._process.stdout.read().decode()
+            return self._pid_file.exists()
+
+        wait_until(is_up)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=30)
