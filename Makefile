@@ -1,5 +1,5 @@
 # The one front door. `make` alone, or `make help`, lists what there is.
-# Needs nothing but make, git and Python 3.11 or newer (make PYTHON=... names one).
+# Needs nothing but make, git and Python 3.10 or newer (make PYTHON=... names one).
 
 .DEFAULT_GOAL := help
 .SILENT:

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from bench.processes import CLIENT_CORE, SERVER_CORE, CannotRun
+from entrada.compatibility import UTC
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(__file__).resolve().parent / ".cache"

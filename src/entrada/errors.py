@@ -43,8 +43,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from enum import StrEnum
 from typing import ClassVar, TypeAlias
+
+from entrada.compatibility import StrEnum
 
 NATIVE_PREFIX = "ENTRADA_"
 _MARKER = re.compile(r"\$\[([a-z][a-z0-9]*(?:_[a-z0-9]+)*)\]")

@@ -7,7 +7,8 @@ access_ended, recheck_failed, request_refused
 from __future__ import annotations
 
 import logging
-from enum import StrEnum
+
+from entrada.compatibility import StrEnum
 
 log = logging.getLogger("entrada.events")
 

@@ -19,9 +19,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
+from entrada.compatibility import tomllib
 from house import tools
 
 ENVIRONMENTS = tools.ROOT / ".venvs"
@@ -75,8 +75,7 @@ def _project(extra: str) -> str:
 def _install(requirements: list[str], extra: str, folder: Path, python: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     uv = [sys.executable, "-m", "uv", "--quiet"]
-    if not _done([*uv, "python", "find", "--no-project", python]):
-        python = sys.executable
+    python = tools.find_python(python) or sys.executable
     wanted = [*requirements, *(["--editable", f"{tools.ROOT}[{extra}]"] if extra else [])]
     for command in (
         [*uv, "venv", "--no-project", "--python", python, str(folder)],
@@ -86,10 +85,6 @@ def _install(requirements: list[str], extra: str, folder: Path, python: str) -> 
         if problem:
             shutil.rmtree(folder, ignore_errors=True)
             tools.could_not_run(f"{requirements[0]} cannot be installed: {problem}")
-
-
-def _done(command: list[str]) -> bool:
-    return not _problem(command)
 
 
 def _problem(command: list[str]) -> str:

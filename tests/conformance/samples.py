@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Barrier
 from typing import Any, TypeVar
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, UserId
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore

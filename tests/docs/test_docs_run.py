@@ -11,7 +11,6 @@ import re
 import shlex
 import socket
 import threading
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from entrada import cli
 from entrada.build import build_auth_routes
 from entrada.cli.serve import listen, server_config
 from entrada.cli.walkthrough import Browser, walk_through
+from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator, start
 from entrada.entra.credential import ClientSecret
 from entrada.errors import ConfigurationError

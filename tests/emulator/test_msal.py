@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from emulator.relying_party import CALLBACK, Entra
+from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID, CLIENT_SECRET, CONTOSO_ID
 

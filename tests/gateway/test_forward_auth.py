@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 
 import pytest
 
+from entrada.compatibility import tomllib
 from entrada.errors import AmbiguousRequest, EntradaError, ForwardAuthRefused
 from entrada.gateway.caller import Caller
 from entrada.gateway.forward_auth import (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entrada.compatibility import tomllib
 from entrada.errors import AmbiguousRequest, ConfigurationError
 from entrada.gateway.explain import explain
 from entrada.gateway.patterns import PathPattern, parse_host_pattern, parse_path_pattern, read_host

@@ -67,7 +67,7 @@ def put_script(path: Path, text: str) -> None:
 
 
 def old_python(version: str) -> str:
-    """A stand-in for an older Python: it tells its version and fails the check for 3.11."""
+    """A stand-in for an older Python: it tells its version and fails the check for 3.10."""
     return f'#!/bin/sh\ncase "$2" in *print*) echo {version} ;; *) exit 1 ;; esac\n'
 
 
@@ -98,13 +98,13 @@ def test_make_test_checks_first(project_root: Path) -> None:
 def test_an_older_python_gets_one_sentence(
     target: str, bare_checkout: Path, path_without_python: Path
 ) -> None:
-    """With nothing newer than 3.9 there is one sentence that names 3.11, exit status not 0, and no .venv."""
+    """With nothing newer than 3.9 there is one sentence that names 3.10, exit status not 0, and no .venv."""
     put_script(path_without_python / "python3", old_python("3.9"))
     answer = run("make", target, cwd=bare_checkout, path=str(path_without_python))
     said = [line for line in answer.stderr.splitlines() if not line.startswith("make")]
     assert answer.returncode != 0
     assert len(said) == 1
-    assert "3.11 or newer" in said[0]
+    assert "3.10 or newer" in said[0]
     assert "only 3.9" in said[0]
     assert answer.stdout == ""
     assert not (bare_checkout / ".venv").exists()

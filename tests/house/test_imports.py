@@ -8,12 +8,12 @@ import pkgutil
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 import entrada
+from entrada.compatibility import tomllib
 
 FRAMEWORKS = {"starlette", "fastapi", "flask", "django", "tornado", "uvicorn", "sqlalchemy", "alembic"}
 HEAVY = FRAMEWORKS | {"msal", "requests", "jinja2", "pydantic", "jwt", "cryptography", "asyncio"}

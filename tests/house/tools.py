@@ -62,6 +62,33 @@ def find_node(minimum_major: int = 18) -> str | None:
     return node if major.isdigit() and int(major) >= minimum_major else None
 
 
+def find_python(version: str) -> str | None:
+    """A Python of that version, such as "3.10": on PATH, uv's own, or one that pyenv has without showing."""
+    names = [shutil.which(f"python{version}")]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    names += [str(path) for path in sorted(pyenv.glob(f"versions/{version}*/bin/python"))]
+    uv = [sys.executable, "-m", "uv", "--quiet", "python", "find", "--no-project", version]
+    found = subprocess.run(
+        uv,
+        env={**os.environ, "UV_PYTHON_DOWNLOADS": "never"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    names.append(found.stdout.strip() or None)
+    return next((name for name in names if name and _is_python(name, version)), None)
+
+
+def _is_python(name: str, version: str) -> bool:
+    says = [name, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        answer = subprocess.run(says, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.stdout.strip() == version
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on right now."""
     with socket.socket() as probe:

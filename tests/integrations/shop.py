@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
 from entrada.accounts.admission import Newcomer, admit
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.build import ProductParts, build_parts
+from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.identification import Identified

@@ -6,7 +6,7 @@ import logging
 import stat
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from entrada.build import (
     secret_keys_of,
     session_policy_of,
 )
+from entrada.compatibility import UTC
 from entrada.entra.authority import Authority
 from entrada.entra.credential import ClientCertificate, ClientCredential, ClientSecret, FederatedCredential
 from entrada.errors import ConfigurationError

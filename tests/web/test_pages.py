@@ -7,12 +7,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from entrada.compatibility import UTC
 from entrada.entra.aadsts import AadstsContext, read_entra_error
 from entrada.errors import (
     ConfigurationError,

@@ -11,11 +11,11 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.accounts.store import AdmissionStore
+from entrada.compatibility import StrEnum
 from entrada.entra.authority import TenantId
 from entrada.errors import AccountDisabled, GuestRefused, IdentityAlreadyLinked, RoleRequired
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NewType
 
+from entrada.compatibility import StrEnum
 from entrada.entra.authority import ObjectId, TenantId
 
 UserId = NewType("UserId", str)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TypeVar
 
 from entrada.accounts.identity import GrantSource, RoleGrant
+from entrada.compatibility import StrEnum
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 
 DEFAULT_ROLE_GRANTED_BY = "default"

@@ -14,11 +14,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from entrada.accounts.identity import EntraIdentity
 from entrada.clock import SystemClock
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import adopt, checks, hooks, launcher, linking

@@ -31,7 +31,7 @@ AGENT_USER_ACCOUNT = 13
 _FACTS = re.compile(r"[0-9]{1,9}(?: [0-9]{1,9})*|")
 
 
-class CallerKind(str, Enum):  # noqa: UP042  # StrEnum came with Python 3.11
+class CallerKind(str, Enum):  # StrEnum came with Python 3.11
     """Who acts. A token with a user in it is not yet a person: agents act for people and have accounts."""
 
     PERSON = "person"

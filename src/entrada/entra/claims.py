@@ -15,9 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
+from entrada.compatibility import UTC
 from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
 from entrada.entra.jws import is_printable_ascii
 from entrada.errors import TokenRefused

@@ -12,11 +12,11 @@ Source: RFC 7515, sections 3.1, 4.1 and 7.1; RFC 7519, section 7.2; RFC 8725, se
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NewType
 
+from entrada.compatibility import decode_strict_base64
 from entrada.errors import TokenRefused
 from entrada.strict_json import JsonRefused, read_json_object
 
@@ -119,7 +119,7 @@ def decode_base64url(part: bytes) -> bytes:
     if (leftover == 2 and part[-1] not in _LAST_OF_TWO) or (leftover == 3 and part[-1] not in _LAST_OF_THREE):
         raise ValueError("stray last bits")
     padding = b"=" * (-leftover % 4)
-    return binascii.a2b_base64(part.translate(_FROM_URL_ALPHABET) + padding, strict_mode=True)
+    return decode_strict_base64(part.translate(_FROM_URL_ALPHABET) + padding)
 
 
 def _split(raw: str) -> tuple[bytes, bytes, bytes]:

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
+from entrada.compatibility import StrEnum
 from entrada.errors import AmbiguousRequest
 from entrada.gateway.caller import Caller
 from entrada.gateway.paths import RequestPath, opaque_path, read_path

@@ -18,7 +18,7 @@ import hashlib
 import hmac
 import struct
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from sys import intern
 from threading import Lock
@@ -26,6 +26,7 @@ from typing import Any
 
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.principal import UserPrincipal
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.token import COOKIE_LENGTH, ID_LENGTH

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import difflib
 import logging
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from entrada.compatibility import tomllib
 from entrada.errors import NATIVE_PREFIX, ConfigurationError, native_name
 from entrada.settings.words import Names
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
+from entrada.compatibility import UTC
 from entrada.entra.aadsts import cause_of
 from entrada.errors import (
     AccountDisabled,

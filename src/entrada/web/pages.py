@@ -204,7 +204,7 @@ def stylesheet() -> str:
     """The stylesheet of every page, without its comments. Its custom properties are the design tokens."""
     from importlib.resources import files  # imported here: slow to import, needed once
 
-    text = files("entrada.web").joinpath("static", "entrada.css").read_text(encoding="utf-8")
+    text = (files("entrada.web") / "static" / "entrada.css").read_text(encoding="utf-8")
     return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
 
 

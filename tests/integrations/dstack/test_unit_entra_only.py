@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from entrada.accounts.identity import UserId
+from entrada.compatibility import UTC
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly, is_user_interface
 from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import Enum, ForeignKey, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from entrada.accounts.identity import GrantSource, RoleGrant, UserId
+from entrada.compatibility import UTC
 from entrada.integrations import links
 from entrada.integrations.dstack.members import give_roles, memberships_of
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from entrada.accounts.identity import UserId
+from entrada.compatibility import UTC
 from entrada.integrations.dstack.outcome import LIFE, PURPOSE, Outcomes
 from entrada.sealing import Sealer
 from entrada.web.messages import CookieRules, WebRequest

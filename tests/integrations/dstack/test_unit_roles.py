@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import ConfigurationError
 from entrada.integrations.dstack.roles import project_role, projects_in, roles_of

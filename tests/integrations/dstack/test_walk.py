@@ -7,7 +7,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from clients.dstack import Dstack
+from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import FABRIKAM_ID
 from entrada.flows.pending import seal_pending, unseal_pending

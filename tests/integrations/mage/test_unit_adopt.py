@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId
 from entrada.errors import ConfigurationError, IdentityAlreadyLinked, RequestRefused

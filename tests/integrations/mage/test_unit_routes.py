@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from integrations.mage.unit_world import ADA, SITE, World, header, opened_world, tables
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ from sqlalchemy.sql import func
 
 from entrada.accounts.identity import EntraIdentity, User, UserId
 from entrada.build import ProductParts, build_parts
+from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.integrations import links

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ..compatibility import UTC
 from ..directory.records import Person
 from ..faults.catalogue import ENDPOINTS, MEANING_FAULTS, WIRE_FAULTS
 from ..faults.conformance import module_names

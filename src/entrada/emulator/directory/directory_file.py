@@ -8,12 +8,12 @@ name people, groups and applications by name.
 
 from __future__ import annotations
 
-import tomllib
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..compatibility import tomllib
 from .directory import Directory
 from .mappings import RecordError, read_record
 from .policies import read_policy

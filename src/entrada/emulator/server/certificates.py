@@ -9,10 +9,11 @@ that trusting it can never vouch for another host.  Source: RFC 5280, 4.2.1.10.
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..compatibility import UTC
 from ..private_file import write_private
 
 if TYPE_CHECKING:

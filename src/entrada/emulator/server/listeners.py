@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ..compatibility import run_on_a_loop
 from .application import Application
 from .connection import Connection
 
@@ -100,8 +101,7 @@ class Listeners:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(self._serve())
+            run_on_a_loop(self._serve(), loop_factory=_loop_factory())
         except OSError as failure:
             self._failure = failure
         finally:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..compatibility import UTC
 from ..private_file import write_private
 from ..protocol.encoding import b64url, compact_json
 
@@ -230,7 +231,7 @@ def _b64(data: bytes) -> str:
 
 def _self_signed(private_key: RSAPrivateKey) -> bytes:
     """A certificate for the key, dated by the key alone so that its thumbprint stays the same."""
-    from datetime import UTC, datetime
+    from datetime import datetime
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

@@ -96,6 +96,13 @@ def _is_the_databases(error: Exception) -> bool:
     """Whether the database did not answer, rather than refuse what was written."""
     if isinstance(error, IntegrityError):
         return False
-    # A time-out is an OSError since Python 3.11; asyncpg tells of a server that takes no connection itself.
-    gone = (DBAPIError, PoolExhausted, OSError, concurrent.futures.CancelledError)
+    # asyncpg tells of a server that takes no connection itself.
+    gone = (
+        DBAPIError,
+        PoolExhausted,
+        OSError,  # a time-out is one, since Python 3.11
+        concurrent.futures.TimeoutError,
+        asyncio.TimeoutError,
+        concurrent.futures.CancelledError,
+    )
     return isinstance(error, gone) or type(error).__module__.partition(".")[0] == "asyncpg"

@@ -114,7 +114,7 @@ def page_of_the_ui() -> bytes:
         ConfigurationError: this dstack has no user interface, as when it runs from its source.
     """
     try:
-        return resources.files(_SERVER).joinpath("statics", "index.html").read_bytes()
+        return (resources.files(_SERVER) / "statics" / "index.html").read_bytes()
     except OSError:
         raise ConfigurationError(
             "This dstack has no user interface, so there is no page to sign in on.",

@@ -16,13 +16,14 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.integrations import links

@@ -99,7 +99,7 @@ def clean_sign_in_query(addresses: Addresses, request: WebRequest) -> str | None
 
 @cache
 def static_text(name: str) -> str:
-    return files("entrada.integrations.mage").joinpath("static", name).read_text(encoding="utf-8")
+    return (files("entrada.integrations.mage") / "static" / name).read_text(encoding="utf-8")
 
 
 def _is_ip(host: str) -> bool:

@@ -17,12 +17,13 @@ import re
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, cast, delete, insert, literal, select, update
 
 from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.compatibility import UTC
 from entrada.integrations.mage import tables as ours
 from entrada.integrations.mage.tables import (
     MageTables,

@@ -15,13 +15,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Connection, Index, MetaData, Row, Table, Text, func, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from entrada.accounts.identity import UserId
+from entrada.compatibility import UTC
 from entrada.errors import StoreUnavailable
 from entrada.integrations import links
 from entrada.storage.sql.tables import AnyText, UtcTime

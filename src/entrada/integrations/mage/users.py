@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -29,6 +29,7 @@ from entrada.accounts.identity import (
     User,
     UserId,
 )
+from entrada.compatibility import UTC
 from entrada.errors import IdentityAlreadyLinked
 from entrada.integrations import links
 from entrada.integrations.mage import sessions

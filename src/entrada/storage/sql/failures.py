@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from entrada.compatibility import sqlite_error_name
 from entrada.errors import StoreUnavailable
 
 BUSY = (
@@ -110,7 +111,6 @@ def unavailable(cause: tuple[str, str]) -> StoreUnavailable:
 def cause_of(failure: BaseException | None) -> tuple[str, str]:
     """What happened and what to do, read from the driver's error code, never from its text."""
     if isinstance(failure, sqlite3.Error):
-        name = getattr(failure, "sqlite_errorname", "")
-        return SQLITE_CAUSES.get("_".join(name.split("_")[:2]), DISK)
+        return SQLITE_CAUSES.get(sqlite_error_name(failure), DISK)
     state = getattr(failure, "sqlstate", None) or ""
     return POSTGRESQL_CAUSES.get(state) or POSTGRESQL_CAUSES.get(state[:2]) or NOT_REACHED

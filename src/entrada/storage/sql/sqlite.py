@@ -30,6 +30,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from entrada.accounts.identity import UserId
+from entrada.compatibility import sqlite_error_name
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
 from entrada.storage.sql.failures import BUSY, MARK_NOT_READ, NOT_OPENED, failures_named, unavailable
@@ -247,7 +248,7 @@ def switch_to_wal(connection: sqlite3.Connection, *, deadline: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as failure:
-            if failure.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if sqlite_error_name(failure) != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
             time.sleep(LOOK_AGAIN_AFTER_SECONDS)
         else:

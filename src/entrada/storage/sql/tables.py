@@ -16,7 +16,7 @@ Sessions name their user without a foreign key: a store of sessions works beside
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from entrada.compatibility import UTC
 from entrada.storage.keeping import UNKEEPABLE, is_unicode
 from entrada.storage.sql.failures import DamagedRow
 
