@@ -16,8 +16,9 @@ from typing import Any
 DEPTH_LIMIT = 32
 INTEGER_DIGITS_LIMIT = 20
 
-# A string literal is skipped whole; an unterminated one runs to the end, so that the scan stays linear.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+# A string literal is skipped whole; an unterminated one runs to the end. What follows the repetition is a
+# quotation mark or the end, so it never goes back, and the scan stays linear.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 class JsonRefused(ValueError):

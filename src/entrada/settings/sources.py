@@ -177,7 +177,7 @@ def _entries(file: Path | None) -> Mapping[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(_text_of(file))
+        entries: Mapping[str, Any] = tomllib.loads(_text_of(file))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The settings file {str(file)!r} cannot be read ({_why(error)}).",
@@ -188,6 +188,7 @@ def _entries(file: Path | None) -> Mapping[str, Any]:
             f"The settings file {str(file)!r} is not TOML: {error}.",
             hint='Each line is name = "value".',
         ) from None
+    return entries
 
 
 def _text_of(path: Path) -> str:
