@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docs.pages import blocks
+from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator
 from entrada.gateway.app import create_gateway
 from entrada.gateway.hops import parse_trusted_hops

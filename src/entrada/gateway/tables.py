@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from entrada.compatibility import tomllib
 from entrada.entra.authority import parse_guid
 from entrada.errors import ConfigurationError
 from entrada.gateway.identity import STYLES
