@@ -195,3 +195,29 @@ def test_json_for_scripts_is_json(tmp_path: Path) -> None:
     ran = run(tmp_path, "settings", "--format", "json", ENTRADA_INSECURE_ALLOW_EMULATOR="1")
     assert ran.returncode == 0
     assert json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+@pytest.mark.parametrize("words", [("settings",), ("settings", "--format", "markdown"), ("--help",)])
+def test_k56_a_terminal_that_knows_few_characters(
+    tmp_path: Path, encoding: str, words: tuple[str, ...]
+) -> None:
+    """K56: what the terminal's encoding lacks is a question mark, and never a traceback."""
+    ran = run(tmp_path, *words, PYTHONIOENCODING=encoding, ENTRADA_DEFAULT_ROLE="Ω→")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_k56_an_error_in_such_a_terminal(tmp_path: Path) -> None:
+    """K56: the sentence of an error is written, too."""
+    ran = run(tmp_path, "settings", PYTHONIOENCODING="ascii", ENTRADA_TENANT_ID="…")
+    assert ran.returncode == 1
+    assert "ENTRADA_TENANT_ID" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_log_level_is_a_setting(tmp_path: Path) -> None:
+    """ENTRADA_LOG_LEVEL=error leaves the warnings of a start out; a wrong one is refused by name."""
+    few = {"ENTRADA_CLIENT_SECRET": "x", "ENTRADA_TENANT_ID": "contoso.com"}
+    assert "WARNING" in run(tmp_path, "serve", "--port", "0", **few).stderr
+    assert "WARNING" not in run(tmp_path, "serve", "--port", "0", ENTRADA_LOG_LEVEL="error", **few).stderr
+    assert "ENTRADA_LOG_LEVEL" in run(tmp_path, "serve", ENTRADA_LOG_LEVEL="loud", **few).stderr

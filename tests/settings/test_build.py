@@ -36,7 +36,7 @@ from entrada.build import (
 from entrada.compatibility import UTC
 from entrada.entra.authority import Authority
 from entrada.entra.credential import ClientCertificate, ClientCredential, ClientSecret, FederatedCredential
-from entrada.errors import ConfigurationError
+from entrada.errors import ConfigurationError, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
@@ -638,3 +638,31 @@ def test_a_ca_bundle_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None
         refused_start({**ENOUGH, "ENTRADA_CA_BUNDLE": str(tmp_path / "ca.pem")}).setting
         == "ENTRADA_CA_BUNDLE"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://u:hush@db.test/entrada", "a kind of database that Entrada does not know"),
+        ("mariadb://db.test/x", "a kind of database that Entrada does not know"),
+        ("entrada.db", "is not a database URL"),
+        ("/var/lib/entrada/entrada.db", "is not a database URL"),
+        ("C:\\entrada.db", "is not a database URL"),
+        ("file:entrada.db", "is not a database URL"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite:///absent/entrada.db", "cannot be opened"),
+    ],
+)
+def test_k33_the_first_sentence_is_about_the_database(
+    url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K33: not about keys, which are looked for beside it; and no password is repeated."""
+    monkeypatch.chdir(tmp_path)
+    settings, found = load_settings({**ENOUGH, "ENTRADA_DATABASE_URL": url})
+    with pytest.raises(EntradaError) as refusal:
+        build_auth_routes(settings, found)
+    assert said in refusal.value.sentence
+    assert "ENTRADA_SECRET_KEYS" not in str(refusal.value)
+    assert "ENTRADA_DATABASE_URL" in str(refusal.value)
+    assert "hush" not in str(refusal.value)

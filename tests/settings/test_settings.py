@@ -355,6 +355,30 @@ def test_a_secret_does_not_show_when_settings_are_printed() -> None:
     assert LONG_KEY not in shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:hush-hush@db.test/entrada",
+        "postgresql://db.test/entrada?user=ada&password=hush-hush",
+        "postgresql://ada:hush@hush@db.test/entrada",
+    ],
+)
+def test_k49_a_password_in_a_url_does_not_show_either(url: str) -> None:
+    """K49: neither in the settings, nor in what was found, nor in a part of either."""
+    settings, found = load_settings({"ENTRADA_DATABASE_URL": url, "ENTRADA_CLIENT_SECRET": "hush-hush-hush"})
+    shown = [repr(settings), str(settings), f"{settings}", repr(found), repr(list(vars(found).values())[1:])]
+    assert [text for text in shown if "hush" in text] == []
+
+
+@pytest.mark.parametrize(("value", "fine"), [("59s", False), ("1s", False), ("1m", True), ("60s", True)])
+def test_k42_the_recheck_has_a_lower_bound(value: str, fine: bool) -> None:
+    """K42: below one minute Entra would throttle everybody; an emulator throttles nobody."""
+    refusal = refusal_of({"ENTRADA_RECHECK_EVERY": value})
+    assert (refusal is None) is fine
+    assert refusal is None or (refusal.setting == "ENTRADA_RECHECK_EVERY" and "1m" in refusal.sentence)
+    assert refusal_of({"ENTRADA_RECHECK_EVERY": value, "ENTRADA_INSECURE_ALLOW_EMULATOR": "true"}) is None
+
+
 # --- the file ---
 
 WRONG_TYPES = ["5", "true", "1.5", "1979-05-27", "07:32:00", "[[1]]", "[5]", "{a = 1}"]

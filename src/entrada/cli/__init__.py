@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -32,6 +33,7 @@ EXTRAS = {"mage": "mage", "dstack": "dstack"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; gives the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _write_what_the_terminal_can()
     _log_to_stderr()
     args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
     try:
@@ -75,6 +77,13 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_par
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+
+
+def _write_what_the_terminal_can() -> None:
+    """A character that the terminal's encoding lacks is written as a question mark, not as a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _log_to_stderr() -> None:

@@ -132,11 +132,17 @@ def credentials_for(
 
 
 def secrets_in(text: str) -> list[str]:
-    """The secrets that a text may mean: itself, if its comma can be part of an old secret, then its parts."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    """The secrets that a text may mean, in the order to try them: a comma can be part of an old secret.
+
+    The whole, then what stands on either side of each comma; only the parts where each is a secret of today.
+    """
     whole = text.strip()
-    is_list = re.search(r"\s", whole) or all(_SECRET_OF_TODAY.fullmatch(part) for part in parts)
-    return parts if is_list or (len(parts) == 1 and parts == [whole]) else [whole, *parts]
+    parts = [part.strip() for part in whole.split(",") if part.strip()]
+    if re.search(r"\s", whole) or all(_SECRET_OF_TODAY.fullmatch(part) for part in parts):
+        return parts
+    commas = [place for place, character in enumerate(whole) if character == ","]
+    sides = [side for place in commas for side in (whole[:place], whole[place + 1 :])]
+    return list(dict.fromkeys(side for side in [whole, *sides] if side.strip(",")))
 
 
 def _read(path: Path, setting: str) -> str:

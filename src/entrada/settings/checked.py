@@ -44,6 +44,13 @@ def load_settings(
         except ValidationError as problem:
             raise _as_sentence(problem) from None
         _check_together(settings)
+    if settings.client_secret and parse_guid(settings.client_secret.get_secret_value()):
+        log.warning(
+            found.names.put_into(
+                "$[client_secret] is a GUID, which looks like the Secret ID: the secret is what stands "
+                "beside it under Value."
+            )
+        )
     return settings, found
 
 

@@ -59,7 +59,8 @@ def postgresql_database(url: URL, *, wait: timedelta) -> Database:
         return PostgresqlDatabase(url, wait=wait)
     except ModuleNotFoundError:
         raise refused(
-            "names PostgreSQL, whose driver is not installed", "pip install psycopg[binary]"
+            "names PostgreSQL, whose driver is not installed",
+            'Install it with: pip install "psycopg[binary]"',
         ) from None
 
 
