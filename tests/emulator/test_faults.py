@@ -9,7 +9,6 @@ import pytest
 
 from emulator.relying_party import Entra, answered, code_of, header, payload
 from entrada.emulator.faults.conformance import module_names
-from entrada.emulator.seed import CLIENT_ID
 
 DISCOVERY = "v2.0/.well-known/openid-configuration"
 KEYS = "discovery/v2.0/keys"
@@ -182,49 +181,6 @@ def test_conformance_modules(entra: Entra, name: str) -> None:
     assert len(entra.emulator.faults) == len(faults)
     entra.emulator.clear_faults()
     assert entra.emulator.faults == []
-
-
-def test_some_conformance_modules_by_effect(entra: Entra) -> None:
-    """What the names promise is what a client meets."""
-    emulator = entra.emulator
-    emulator.fail("oidcc-client-test-invalid-iss")
-    assert entra.claims()["iss"] == "https://issuer.invalid/"
-    emulator.fail("oidcc-client-test-missing-sub")
-    assert "sub" not in entra.claims()
-    emulator.fail("oidcc-client-test-kid-absent-single-jwks")
-    assert "kid" not in header(entra.tokens()["id_token"])
-    assert len(entra.http.get(entra.url(KEYS)).json()["keys"]) == 1
-    emulator.fail("oidcc-client-test-kid-absent-multiple-jwks")
-    assert "kid" not in header(entra.tokens()["id_token"])
-    assert len(entra.http.get(entra.url(KEYS)).json()["keys"]) > 1
-    emulator.fail("oidcc-client-test-userinfo-invalid-sub")
-    token = entra.tokens()["access_token"]
-    userinfo = entra.http.get(
-        f"{emulator.https_url}/oidc/userinfo", headers={"Authorization": f"Bearer {token}"}
-    )
-    assert userinfo.json()["sub"] == "somebody-else"
-    emulator.fail("oidcc-client-test-discovery-jwks-uri-keys", times=2)
-    first, second = (entra.http.get(entra.url(DISCOVERY)).json()["jwks_uri"] for _ in range(2))
-    assert first != second
-    assert entra.http.get(first).json()["keys"]
-    emulator.fail("oidcc-client-test-client-secret-basic", times=None)
-    code = entra.sign_in()["code"]
-    assert code_of(entra.redeem(code)) == 7000218
-    secret = emulator.env("entrada")["ENTRADA_CLIENT_SECRET"]
-    form = {"grant_type": "client_credentials", "scope": f"api://{CLIENT_ID}/.default"}
-    assert (
-        entra.http.post(entra.url("oauth2/v2.0/token"), data=form, auth=(CLIENT_ID, secret)).status_code
-        == 200
-    )
-
-
-def test_refresh_modules_leave_the_sign_in_alone(entra: Entra) -> None:
-    """-refresh-token-invalid-sub spoils the refreshed ID token only."""
-    entra.emulator.fail("oidcc-client-test-refresh-token-invalid-sub")
-    answer = entra.tokens()
-    assert payload(answer["id_token"])["sub"] != "somebody-else"
-    again = entra.token(grant_type="refresh_token", refresh_token=answer["refresh_token"]).json()
-    assert payload(again["id_token"])["sub"] == "somebody-else"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from emulator.relying_party import Entra
 from entrada.emulator import start
 from entrada.emulator.faults.catalogue import ENDPOINTS, MEANING_FAULTS, WIRE_FAULTS
+from entrada.emulator.faults.conformance import NOT_AT_ENTRA, PLAIN
 from entrada.emulator.faults.tampering import SIGNATURES
 from entrada.emulator.seed import CLIENT_SECRET, CONTOSO_ID, FABRIKAM_ID, SECOND_CLIENT_SECRET
 
@@ -59,3 +60,14 @@ def test_the_tables_are_complete(guide: str, entra: Entra) -> None:
     }
     for name in (*paths, *WIRE_FAULTS, *MEANING_FAULTS, *ENDPOINTS, *SIGNATURES):
         assert f"`{name}`" in guide, name
+
+
+def test_K40_the_guide_says_which_modules_do_not_apply_and_why(guide: str) -> None:
+    """Each module that cannot be at Entra stands in the table with the reason the emulator gives."""
+    for suffix, reason in NOT_AT_ENTRA.items():
+        family = "-rp-backchannel-rpinitlogout" if "backchannel" in suffix else suffix
+        assert any(
+            f"`{family}`" in line and reason in line.replace("`", "") for line in guide.splitlines()
+        ), suffix
+    for suffix in PLAIN:
+        assert f"`{suffix}`" in guide or not suffix

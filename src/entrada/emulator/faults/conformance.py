@@ -1,9 +1,11 @@
 """The OpenID conformance suite's client modules as faults of the same names.
 
-Each module stands for zero or more faults: none where the suite expects plain success, which the emulator
-gives anyway.  Modules about features that Entra does not have are refused by name, so that a test never
-passes because nothing happened.
-Source: OpenID Foundation conformance suite, modules named `oidcc-client-test*`.
+Each name does what the suite's module of that name does, so far as Entra could: the same change in the same
+document, and nothing else.  Modules in which nothing is wrong are listed by themselves, and modules about
+features that Entra does not have are refused by name with the reason, so that no test passes because nothing
+happened.
+Source: OpenID Foundation conformance suite, modules named `oidcc-client-test*`, and some of its FAPI
+modules, at commit 12f2a4da.
 """
 
 from __future__ import annotations
@@ -24,98 +26,141 @@ def _tamper(target: str, **parameters: Any) -> list[Part]:
     return [("tamper", "", {"target": target, **parameters})]
 
 
-_FOREIGN = "https://issuer.invalid/"
+_ISSUER = "https://issuer.invalid/"
 _OTHER_GUID = "00000000-0000-4000-8000-00000000dead"
+_UNSIGNED = {"header": {"alg": "none"}, "signature": "none"}
+_PROMISED_ISSUER = _tamper("discovery", set={"authorization_response_iss_parameter_supported": True})
+_NO_IDS = {"without_kid": True, "other_kinds": True}
+_POSTED_ERROR = {
+    "error": "login_required",
+    "error_description": "AADSTS50058: A silent sign-in was asked for, but nobody is signed in.",
+}
+# Unsigned, as in the suite: address and phone number from a source of their own.
+_AGGREGATED = (
+    "eyJhbGciOiJub25lIn0.eyJhZGRyZXNzIjp7ImNvdW50cnkiOiJVUyJ9LCJwaG9uZV9udW1iZXIiOiIrMSAoMzEwKSAxMjMifQ."
+)
 
-_SUFFIXES: Mapping[str, list[Part]] = {
-    "": [],
-    "-invalid-iss": _id_token(set={"iss": _FOREIGN}),
+
+def _signed_with(*algorithms: str) -> list[Part]:
+    return _tamper("discovery", set={"id_token_signing_alg_values_supported": list(algorithms)})
+
+
+_FAULTS: Mapping[str, list[Part]] = {
+    "-invalid-iss": _id_token(append={"iss": "1"}),
     "-missing-sub": _id_token(remove=["sub"]),
-    "-invalid-aud": _id_token(set={"aud": _OTHER_GUID}),
+    "-invalid-aud": _id_token(append={"aud": "1"}),
     "-missing-aud": _id_token(remove=["aud"]),
     "-missing-iat": _id_token(remove=["iat"]),
     "-kid-absent-single-jwks": [
         *_id_token(header_remove=["kid"]),
-        *_tamper("keys", only_signing_key=True),
+        *_tamper("keys", only_signing_key=True, **_NO_IDS),
     ],
-    "-kid-absent-multiple-jwks": _id_token(header_remove=["kid"]),
-    "-idtoken-sig-rs256": [],
-    "-idtoken-sig-none": _id_token(signature="none"),
+    "-kid-absent-multiple-jwks": [*_id_token(header_remove=["kid"]), *_tamper("keys", **_NO_IDS)],
+    "-idtoken-sig-none": _id_token(**_UNSIGNED),
     "-invalid-sig-rs256": _id_token(signature="corrupt"),
-    "-invalid-sig-hs256": _id_token(signature="hs256_corrupt"),
-    "-invalid-sig-es256": _id_token(signature="es256"),
-    "-userinfo-invalid-sub": _tamper("userinfo", set={"sub": "somebody-else"}),
-    "-nonce-invalid": _id_token(set={"nonce": "a-nonce-nobody-sent"}),
-    "-nonce-unless-code-flow": _id_token(remove=["nonce"]),
-    "-scope-userinfo-claims": [],
+    "-invalid-sig-hs256": [*_id_token(signature="hs256_corrupt"), *_signed_with("HS256")],
+    "-invalid-sig-es256": [
+        *_id_token(signature="es256_corrupt"),
+        *_tamper("keys", other_kinds=True),
+        *_signed_with("ES256"),
+    ],
+    "-userinfo-invalid-sub": _tamper("userinfo", append={"sub": "invalid"}),
+    "-nonce-invalid": _id_token(append={"nonce": "1"}),
+    "-nonce-unless-code-flow": [
+        (
+            "aadsts",
+            "authorize",
+            {"code": 900144, "detail": "The parameter is 'nonce'.", "shown": "redirect", "missing": "nonce"},
+        )
+    ],
     "-client-secret-basic": [("aadsts", "token", {"code": 7000218, "auth": "post"})],
-    "-discovery-openid-config": [],
     "-discovery-jwks-uri-keys": _tamper("discovery", fresh_jwks_uri=True),
-    "-discovery-issuer-mismatch": _tamper("discovery", set={"issuer": _FOREIGN}),
-    "-signing-key-rotation-just-before-signing": [("key_rotated", "token", {})],
-    "-signing-key-rotation": [("key_rotated", "token", {})],
-    "-form-post-error": [],
-    "-refresh-token": [],
-    "-refresh-token-invalid-issuer": _id_token(set={"iss": _FOREIGN}, grant="refresh_token"),
-    "-refresh-token-invalid-sub": _id_token(set={"sub": "somebody-else"}, grant="refresh_token"),
-    "-invalid-athash": _id_token(set={"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}),
-    "-missing-athash": _id_token(remove=["at_hash"]),
-    "-invalid-chash": _id_token(set={"c_hash": "AAAAAAAAAAAAAAAAAAAAAA"}),
+    "-discovery-issuer-mismatch": _tamper("discovery", append={"issuer": "1"}),
+    "-signing-key-rotation-just-before-signing": [("key_rotated", "token", {"keep_old": False})],
+    "-signing-key-rotation": [("rotate_after_signing", "token", {"keep_old": False})],
+    "-form-post-error": _tamper("authorization_response", replace=_POSTED_ERROR, response_mode="form_post"),
+    "-refresh-token-invalid-issuer": _id_token(append={"iss": "1"}, grant="refresh_token"),
+    "-refresh-token-invalid-sub": _id_token(append={"sub": "1"}, grant="refresh_token"),
+    "-invalid-athash": _id_token(append={"at_hash": "1"}),
+    "-invalid-chash": _id_token(append={"c_hash": "1"}),
     "-missing-chash": _id_token(remove=["c_hash"]),
-    "-userinfo-bearer-header": [],
     "-aggregated-claims": _tamper(
-        "userinfo", set={"_claim_names": {"address": "src1"}, "_claim_sources": {"src1": {"JWT": "e30.e30."}}}
+        "userinfo",
+        set={
+            "_claim_names": {"address": "src1", "phone_number": "src1"},
+            "_claim_sources": {"src1": {"JWT": _AGGREGATED}},
+        },
     ),
     "-distributed-claims": _tamper(
         "userinfo",
         set={
             "_claim_names": {"credit_score": "src1"},
-            "_claim_sources": {"src1": {"endpoint": f"{_FOREIGN}claims", "access_token": "x"}},
+            "_claim_sources": {"src1": {"endpoint": f"{_ISSUER}claims", "access_token": "x"}},
         },
     ),
-    "-rp-init-logout": [],
     "-rp-init-logout-no-state": _tamper("logout_response", remove=["state"]),
-    "-rp-init-logout-other-state": _tamper("logout_response", set={"state": "another-state"}),
-    "-rp-frontchannel-rpinitlogout": [],
-    "-rp-frontchannel-opinitlogout": [],
+    "-rp-init-logout-other-state": _tamper("logout_response", append={"state": "1"}),
 }
 
-_NOT_AT_ENTRA = {
-    "-dynamic-registration",
-    "-discovery-webfinger-acct",
-    "-discovery-webfinger-url",
-    "-request-uri-signed-none",
-    "-request-uri-signed-rs256",
-    "-userinfo-signed",
-    "-userinfo-bearer-body",
-    "-mtls-endpoint-aliases",
-    "-3rd-party-init-login",
-    "-session-management",
-    "-rp-backchannel-rpinitlogout",
-    "-rp-backchannel-rpinitlogout-alg-none",
-    "-rp-backchannel-rpinitlogout-wrong-alg",
-    "-rp-backchannel-rpinitlogout-wrong-aud",
-    "-rp-backchannel-rpinitlogout-wrong-iss",
-    "-rp-backchannel-rpinitlogout-wrong-event",
-    "-rp-backchannel-rpinitlogout-no-event",
-    "-rp-backchannel-rpinitlogout-with-nonce",
+PLAIN: Mapping[str, str] = {
+    "": "sign in, redeem, ask userinfo",
+    "-idtoken-sig-rs256": "the ID token is signed with RS256",
+    "-scope-userinfo-claims": "userinfo holds what the scopes ask for",
+    "-discovery-openid-config": "the client reads the metadata",
+    "-refresh-token": "a refresh token gives new tokens",
+    "-userinfo-bearer-header": "userinfo takes the access token in the Authorization header",
+    "-rp-init-logout": "signing out comes back with the state that was sent",
+    "-rp-frontchannel-rpinitlogout": "signing out loads the client's front-channel address",
+    "-rp-frontchannel-opinitlogout": "the same, begun at the emulator",
 }
+"""Modules in which everything is as it should be: the emulator does this without any fault."""
+
+_NO_REGISTRATION = "clients do not register themselves at Entra"
+_NO_REQUEST_OBJECT = "Entra takes no request object"
+_NO_WEBFINGER = "Entra has no WebFinger"
+_NO_BACK_CHANNEL = "Entra tells applications of a sign-out by the front channel only"
+
+NOT_AT_ENTRA: Mapping[str, str] = {
+    "-dynamic-registration": _NO_REGISTRATION,
+    "-discovery-webfinger-acct": _NO_WEBFINGER,
+    "-discovery-webfinger-url": _NO_WEBFINGER,
+    "-request-uri-signed-none": _NO_REQUEST_OBJECT,
+    "-request-uri-signed-rs256": _NO_REQUEST_OBJECT,
+    "-userinfo-signed": "Entra's userinfo is plain JSON",
+    "-userinfo-bearer-body": "Entra's userinfo takes the access token in the Authorization header only",
+    "-mtls-endpoint-aliases": "the emulator's listener asks for no client certificate",
+    "-missing-athash": "no access token comes from the authorize endpoint, where alone at_hash is said",
+    "-3rd-party-init-login": "registrations have no initiate_login_uri, and Entra sends nobody with iss",
+    "-session-management": "version 1 alone has a session frame, and no client of version 2 is told of it",
+    "-rp-backchannel-rpinitlogout": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-alg-none": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-wrong-alg": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-wrong-aud": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-wrong-iss": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-wrong-event": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-no-event": _NO_BACK_CHANNEL,
+    "-rp-backchannel-rpinitlogout-with-nonce": _NO_BACK_CHANNEL,
+}
+"""Modules about what Entra does not have, each with the reason."""
 
 _WEEK_SECONDS = 7 * 24 * 3600
 
 _FAPI: Mapping[str, list[Part]] = {
-    "invalid-authorization-response-iss": _tamper("authorization_response", set={"iss": _FOREIGN}),
-    "remove-authorization-response-iss": _tamper("authorization_response", remove=["iss"]),
+    "invalid-authorization-response-iss": [
+        *_tamper("authorization_response", append={"iss": "1"}),
+        *_PROMISED_ISSUER,
+    ],
+    "remove-authorization-response-iss": _PROMISED_ISSUER,
     "ensure-authorization-response-with-invalid-state-fails": _tamper(
-        "authorization_response", set={"state": "a-state-nobody-sent"}
+        "authorization_response", append={"state": "1"}
     ),
     "ensure-authorization-response-with-invalid-missing-state-fails": _tamper(
         "authorization_response", remove=["state"]
     ),
-    "invalid-expired-exp": _id_token(shift={"exp": -_WEEK_SECONDS}),
+    "invalid-expired-exp": _id_token(from_now={"exp": -360}),
     "invalid-missing-exp": _id_token(remove=["exp"]),
     "invalid-missing-nonce": _id_token(remove=["nonce"]),
-    "invalid-null-alg": _id_token(header_set={"alg": None}),
+    "invalid-null-alg": _id_token(**_UNSIGNED),
     "invalid-secondary-aud": _id_token(add_audience=_OTHER_GUID),
     "valid-aud-as-array": _id_token(aud_as_array=True),
     "invalid-alternate-alg": _id_token(signature="rs512"),
@@ -129,7 +174,7 @@ PREFIX = "oidcc-client-test"
 
 def module_names() -> list[str]:
     """Every conformance module that can be switched on."""
-    return [PREFIX + suffix for suffix in _SUFFIXES] + list(_FAPI)
+    return [PREFIX + suffix for suffix in (*PLAIN, *_FAULTS)] + list(_FAPI)
 
 
 def parts_of(name: str) -> list[Part]:
@@ -141,8 +186,10 @@ def parts_of(name: str) -> list[Part]:
     if name in _FAPI:
         return _FAPI[name]
     suffix = name.removeprefix(PREFIX)
-    if name.startswith(PREFIX) and suffix in _SUFFIXES:
-        return _SUFFIXES[suffix]
-    if name.startswith(PREFIX) and suffix in _NOT_AT_ENTRA:
-        raise UnknownFault(f"{name} tests a feature that Entra does not have, so there is nothing to emulate")
+    if name.startswith(PREFIX) and suffix in PLAIN:
+        return []
+    if name.startswith(PREFIX) and suffix in _FAULTS:
+        return _FAULTS[suffix]
+    if name.startswith(PREFIX) and suffix in NOT_AT_ENTRA:
+        raise UnknownFault(f"{name} cannot be emulated: {NOT_AT_ENTRA[suffix]}")
     raise UnknownFault(f"no fault is called {name!r}; GET /_emulator/faults lists them")

@@ -16,11 +16,17 @@ from ..state.world import World
 from . import pages
 
 
-def answer(world: World, to: ReturnAddress, parameters: dict[str, str]) -> Response:
-    """Send the browser back with these parameters and the request's state."""
+def answer(world: World, to: ReturnAddress, parameters: dict[str, str], *, issuer: str = "") -> Response:
+    """Send the browser back with these parameters and the request's state; only a fault says the issuer."""
     if to.state is not None:
         parameters["state"] = to.state
-    changed = tamper_document(world, "authorization_response", dict(parameters))
+    changed = tamper_document(
+        world,
+        "authorization_response",
+        dict(parameters),
+        right={"iss": issuer},
+        response_mode=to.response_mode,
+    )
     parameters = {name: str(value) for name, value in changed.items()}
     if to.response_mode == "form_post":
         return pages.posting(to.redirect_uri, parameters, form_target=origin_of(to.redirect_uri))

@@ -39,7 +39,8 @@ def authorize(world: World, request: Request, segment: str, *, version: int = 2)
     errors_return = parameters.get("_emulator_errors") == "redirect"
     try:
         tenant, client, to = _trusted_part(world, parameters, segment)
-        switch = world.faults.take(("aadsts",), "authorize")
+        missing = next((name for name in ("nonce",) if not parameters.get(name)), "")
+        switch = world.faults.take(("aadsts",), "authorize", missing=missing)
         if switch is not None:
             raise switched_error(switch.parameters)
         checked = _rest(world, request, parameters, segment, tenant, client, to, occurred, version)

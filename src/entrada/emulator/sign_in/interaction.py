@@ -6,14 +6,12 @@ answer comes when none is left.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from urllib.parse import quote
 
 from ..directory.policies import demanded
 from ..directory.records import PERSONAL_TENANT_ID, Person
 from ..protocol.authorize_request import AuthorizeRequest
-from ..protocol.encoding import b64url
 from ..protocol.errors import EntraError
 from ..protocol.http import Request, Response
 from ..protocol.redirect_uris import front_channel_url, origin_of
@@ -23,8 +21,9 @@ from ..state.sessions import Browser, SignedIn
 from ..state.world import World
 from ..tokens import admission
 from ..tokens.claims_parameter import asked_contexts, newest_allowed
-from ..tokens.id_token import id_token
+from ..tokens.id_token import half_hash, id_token
 from ..tokens.identity_claims import by_login_hint
+from ..tokens.tenants import issuer
 from ..tokens.token_response import client_info_of
 from . import pages
 from .answers import answer, refuse
@@ -232,9 +231,9 @@ def _finish(world: World, request: Request, pending: PendingSignIn, person: Pers
         shared_endpoint=asked.tenant is None,
         max_age=asked.max_age is not None,
     )
-    return _with_cookie(
-        world, browser, answer(world, asked.to, _answer_parameters(world, asked, grant, person))
-    )
+    parameters = _answer_parameters(world, asked, grant, person)
+    ours = issuer(world, asked.base_url, person.tenant_id, version=asked.version)
+    return _with_cookie(world, browser, answer(world, asked.to, parameters, issuer=ours))
 
 
 def _answer_parameters(world: World, asked: AuthorizeRequest, grant: Grant, person: Person) -> dict[str, str]:
@@ -242,8 +241,7 @@ def _answer_parameters(world: World, asked: AuthorizeRequest, grant: Grant, pers
     if "code" in asked.response_type:
         parameters["code"] = world.codes.issue(grant)
     if "id_token" in asked.response_type:
-        code = parameters.get("code")
-        half = b64url(hashlib.sha256(code.encode()).digest()[:16]) if code else ""
+        half = half_hash(parameters["code"]) if "code" in parameters else ""
         parameters["id_token"] = id_token(
             world,
             base_url=asked.base_url,

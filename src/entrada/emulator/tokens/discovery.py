@@ -131,8 +131,6 @@ def keys(world: World, request: Request, segment: str, *, version: int = 2) -> R
     if name == PERSONAL_TENANT_ID:
         entries = entries[-1:]
     document = tamper_document(world, "keys", {"keys": entries})
-    if document.pop("only_signing_key", False):
-        document["keys"] = [entry for entry in entries if entry["kid"] == world.keys.current.kid]
     return _public(document)
 
 

@@ -7,10 +7,12 @@ docs/how-to/emulator.md.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from ..directory.records import App, Person
 from ..faults.tampering import sign_token
+from ..protocol.encoding import b64url
 from ..protocol.scopes import RequestedScope
 from ..state.grant import Grant
 from ..state.world import World
@@ -32,8 +34,12 @@ def id_token(
     grant_type: str,
     implicit: bool = False,
     extra: dict[str, Any] | None = None,
+    access_token: str = "",
 ) -> str:
-    """A signed ID token in the version of the endpoint that is asked."""
+    """A signed ID token in the version of the endpoint that is asked.
+
+    `access_token` is what comes with it; only a fault says its hash.
+    """
     now = int(world.clock.now())
     claims: dict[str, Any] = {
         "aud": client.client_id,
@@ -66,4 +72,13 @@ def id_token(
     claims["uti"] = opaque("", 16)
     claims["ver"] = f"{grant.version}.0"
     claims.update(extra or {})
-    return sign_token(world, claims, target="id_token", client=client, grant=grant_type)
+    right = {"at_hash": half_hash(access_token)} if world.faults and access_token else {}
+    return sign_token(world, claims, target="id_token", client=client, grant=grant_type, right=right)
+
+
+def half_hash(text: str) -> str:
+    """`at_hash` of an access token, `c_hash` of a code.
+
+    Source: OpenID Connect Core 1.0, 3.1.3.6, 3.3.2.11.
+    """
+    return b64url(hashlib.sha256(text.encode()).digest()[:16])

@@ -71,6 +71,7 @@ def token_answer(
             grant=grant,
             scope=scope,
             grant_type=grant_type,
+            access_token=answer["access_token"],
         )
     if client_info:
         answer["client_info"] = client_info_of(person)
