@@ -20,6 +20,7 @@ from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import CheckedSession, SessionCheck
+from entrada.flows.session_watch import SessionWatch
 from entrada.flows.sign_in import SignedIn, SignIn
 from entrada.flows.sign_out import SignOut
 from entrada.sessions.session import SessionId
@@ -38,8 +39,19 @@ class RelyingParty:
     sessions: SessionStore
     clock: Clock
     close: Callable[[], None] = lambda: None
+    session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None
     _prune_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.session_watch = SessionWatch(check=self.session_check)
+        close = self.close
+
+        def close_all() -> None:
+            self.session_watch.close()
+            close()
+
+        self.close = close_all
 
     def begin_sign_in(
         self,
