@@ -14,12 +14,14 @@ from bench.emulators import emulators
 from bench.environment import machine
 from bench.figures import Report
 from bench.processes import CLIENT_CORE, CannotRun
+from bench.revocation import revocation
 from bench.session_check import session_check
 from bench.sign_in import sign_in
 
 BENCHMARKS: dict[str, Callable[..., Report]] = {
     "sign-in": sign_in,
     "session-check": session_check,
+    "revocation": revocation,
     "emulators": emulators,
 }
 

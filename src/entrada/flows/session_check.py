@@ -34,10 +34,20 @@ Listener = Callable[[Revocations], None]
 class CheckedSession:
     """A request with a good session: who it is, and until when."""
 
-    session_id: SessionId
     live: LiveSession
-    idle_expires_at: datetime
-    """When the session ends if this was its last request."""
+    checked_at: datetime
+    idle: timedelta
+    key: bytes
+    """The session's id as the cookie spells it."""
+
+    @property
+    def session_id(self) -> SessionId:
+        return SessionId(self.key.decode())
+
+    @property
+    def idle_expires_at(self) -> datetime:
+        """When the session ends if this was its last request."""
+        return min(self.checked_at + self.idle, self.live.absolute_expires_at)
 
     @property
     def principal(self) -> UserPrincipal:
@@ -78,9 +88,10 @@ class SessionCheck:
             StoreUnavailable: it cannot be known whether the session still stands.
         """
         cookie = _bytes_of(cookie_value)
-        if self.clock.monotonic() >= self.live.trusted_until:
+        monotonic = self.clock.monotonic()
+        if monotonic >= self.live.trusted_until:
             self.look()
-        live = look_up(self.live, cookie, self.clock.monotonic()) or self._load(cookie)
+        live = look_up(self.live, cookie, monotonic) or self._load(cookie)
         return None if live is None else self._checked(cookie, live)
 
     def look(self) -> None:
@@ -186,9 +197,7 @@ class SessionCheck:
 
     def _checked(self, cookie: bytes, live: LiveSession) -> CheckedSession:
         return CheckedSession(
-            session_id=SessionId(cookie[:ID_LENGTH].decode()),
-            live=live,
-            idle_expires_at=min(self.clock.now() + self.policy.idle, live.absolute_expires_at),
+            live=live, checked_at=self.clock.now(), idle=self.policy.idle, key=cookie[:ID_LENGTH]
         )
 
 
