@@ -15,7 +15,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +24,7 @@ from bench.figures import Report, alternate, median, median_ratio
 from bench.processes import CLIENT_CORE, SERVER_CORE
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, UserId
 from entrada.clock import SystemClock
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.flows.session_check import SessionCheck, new_session_limits
 from entrada.sessions.session import Session, SessionId, SessionPolicy

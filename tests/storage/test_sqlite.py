@@ -500,12 +500,12 @@ def test_F7_an_altered_account_lets_nobody_in(database: Database) -> None:
 
 def backed_up(path: Path) -> bytes:
     """The database as a backup program of SQLite's own copies it."""
-    with sqlite3.connect(path) as source, sqlite3.connect(":memory:") as copy:
+    target = path.with_suffix(".backup")
+    with sqlite3.connect(path) as source, sqlite3.connect(target) as copy:
         source.backup(copy)
-        content = copy.serialize()
     source.close()
     copy.close()
-    return content
+    return target.read_bytes()
 
 
 def restore(path: Path, content: bytes, how: str) -> None:
