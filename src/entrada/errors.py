@@ -32,7 +32,8 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
     │   ├── PageNotFound
     │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
-    │   └── ForwardAuthRefused          a proxy asked in a way that cannot be believed
+    │   ├── ForwardAuthRefused          a proxy asked in a way that cannot be believed
+    │   └── AddressTooLong              the page that was asked for cannot be kept through a sign-in
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
@@ -169,8 +170,8 @@ class StateMissing(ResponseRefused):
 
 class SignInExpired(ResponseRefused):
     code = "sign_in_expired"
-    default_sentence = "This sign-in took longer than ten minutes, so it was dropped."
-    default_hint = "Start again; you will land on the same page."
+    default_sentence = "This sign-in took longer than it may, so it was dropped."
+    default_hint = "Start again; you will land on the page that you wanted."
 
 
 class SignInAlreadyUsed(ResponseRefused):
@@ -373,6 +374,12 @@ class ForwardAuthRefused(RequestRefused):
     fixer = Fixer.ADMINISTRATOR
     default_sentence = "The proxy in front asked about this request in a way that cannot be believed."
     default_hint = "Compare the proxy's configuration with the documented one."
+
+
+class AddressTooLong(RequestRefused):
+    code = "address_too_long"
+    default_sentence = "The address of the page you asked for is too long to be kept while you sign in."
+    default_hint = "Sign in first, then open that address again."
 
 
 class IdentityAlreadyLinked(EntradaError):

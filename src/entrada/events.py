@@ -14,8 +14,9 @@ log = logging.getLogger("entrada.events")
 
 FIELDS = frozenset(
     {
-        "correlation_id", "code", "check", "error", "aadsts", "entra_correlation_id", "reason", "user_id",
+        "incident", "code", "check", "error", "aadsts", "entra_correlation_id", "reason", "user_id",
         "tenant_id", "object_id", "redirect_uri", "session_id", "count", "path", "status",
+        "roles",
     }
 )  # fmt: skip
 _LONGEST_VALUE = 200

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -47,6 +47,11 @@ class Sealer:
         """URL-safe text that only `unseal` with the same context opens."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return _as_text(nonce + self._ciphers[0].encrypt(nonce, plain, context.encode()))
+
+    def unseal_any(self, texts: Iterable[str], *, context: str) -> bytes | None:
+        """What the first of these held that is a seal of ours; None if none is."""
+        opened = (self.unseal(text, context=context) for text in texts)
+        return next((plain for plain in opened if plain is not None), None)
 
     def unseal(self, sealed: str, *, context: str) -> bytes | None:
         """What was sealed, or None for anything that is not a whole, unchanged seal of ours."""

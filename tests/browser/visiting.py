@@ -96,7 +96,11 @@ class Visitor:
 
     def session_cookie(self) -> str | None:
         """The session's cookie, as this browser would send it to the application."""
-        named = [one for one in self.context.cookies(self.site.url) if one.get("name") == SESSION_COOKIE]
+        named = [
+            one
+            for one in self.context.cookies(self.site.url)
+            if str(one.get("name")).startswith(SESSION_COOKIE)
+        ]
         return named[0].get("value") if named else None
 
     def complaints(self) -> list[str]:

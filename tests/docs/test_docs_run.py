@@ -29,7 +29,7 @@ from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator, start
 from entrada.entra.credential import ClientSecret
 from entrada.errors import ConfigurationError
-from entrada.flows.pending import MOST_PENDING, PENDING_LIFE
+from entrada.flows.pending import MOST_PENDING, SIGN_IN_LIFE
 from entrada.settings import Settings, aliases_of, load_settings
 from house.tools import ROOT
 
@@ -307,13 +307,13 @@ def test_a_wrong_shell_line_is_found(line: str) -> None:
 
 
 def test_the_numbers_of_the_walk_are_the_codes() -> None:
-    """Ten minutes, five sign-ins, eight hours, twenty-four hours."""
+    """An hour, five sign-ins, eight hours, twenty-four hours."""
     text = WALK.read_text("utf-8")
     hours = {
         name: int(Settings.model_fields[name].default.total_seconds() // 3600)
         for name in ("session_idle", "session_absolute")
     }
-    assert f"for {int(PENDING_LIFE.total_seconds() // 60)} minutes" in text
+    assert f"for {int(SIGN_IN_LIFE.total_seconds() // 60)} minutes" in text
     assert f"At most {MOST_PENDING} such cookies" in text
     assert f"after {hours['session_idle']} hours without a request" in text
     assert f"after {hours['session_absolute']} hours in any case" in text

@@ -251,7 +251,6 @@ def auth_routes(
         pending=PendingCookies(sealer=Sealer(keys or [KEY], purpose="pending sign-in"), cross_site=by_post),
         form_key=b"form key",
         sign_in_label="Sign in with Microsoft Entra ID",
-        answers_by_post=by_post,
     )
 
 

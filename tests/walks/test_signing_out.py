@@ -98,7 +98,7 @@ def test_E8_signed_out_here_and_at_entra(visitor: Visitor, pat: Any) -> None:
     visitor.present(cookie.value)
     assert visitor.whoami() is None
     assert visitor.fetch("/anything").status_code == 401
-    visitor.jar.cookies.pop(("localhost", "entrada_session"))
+    visitor.jar.cookies.pop(("localhost", visitor.cookie_name("entrada_session")))
     asked = query_of(leaving.headers["location"])
     assert asked["post_logout_redirect_uri"] == f"{visitor.site.public_url}/auth/signed-out"
     assert asked["logout_hint"]
@@ -134,10 +134,11 @@ def test_E8_signing_out_twice(visitor: Visitor, pat: Any) -> None:
 @pytest.mark.parametrize("value", ["", "x", "a" * 22 + "." + "b" * 43, '"quoted"', "é"])
 def test_E9_login_page_clears_a_dead_cookie(value: str, visitor: Visitor) -> None:
     """The sign-in page shown to a browser with a cookie that opens nothing takes the cookie away."""
-    sent = {"cookie": f"entrada_session={value}", "accept": "text/html", "sec-fetch-mode": "navigate"}
+    name = visitor.cookie_name("entrada_session")
+    sent = {"cookie": f"{name}={value}", "accept": "text/html", "sec-fetch-mode": "navigate"}
     answer = visitor.send("GET", "/auth/login", {key: text.encode() for key, text in sent.items()})
     assert answer.status_code == 200
-    assert "entrada_session=; Path=/; HttpOnly; Max-Age=0; SameSite=Lax" in answer.headers["set-cookie"]
+    assert f"{name}=; Path=/; HttpOnly; Max-Age=0; SameSite=Lax" in answer.headers["set-cookie"]
 
 
 def test_E9_login_page_with_a_session(visitor: Visitor, pat: Any) -> None:
@@ -279,7 +280,7 @@ def test_E14_restarted_while_entra_is_down(
     visitor = new_visitor(serve())
     visitor.sign_in_as(pat)
     emulator.fail("server_error", endpoint="discovery", times=None)
-    restarted = new_visitor(serve())
+    restarted = new_visitor(serve(public_url=visitor.site.public_url))
     restarted.jar = visitor.jar
     assert restarted.whoami() is not None
     answer = restarted.sign_out()

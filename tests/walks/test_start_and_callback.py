@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from entrada.emulator import RunningEmulator
+from entrada.flows.pending import unseal_pending
 from walks.conftest import NewVisitor, NewWatch, Serve
 from walks.refusals import text_of
 from walks.site import Site
@@ -45,13 +46,13 @@ def test_A2_unknown_state(state: str, visitor: Visitor, pat: Any, watch: NewWatc
 
 
 def test_A2_tampered_state(visitor: Visitor, pat: Any, watch: NewWatch) -> None:
-    """A state changed behind the part that finds the cookie is refused, and no token request leaves."""
+    """A state with one letter changed is refused, and no token request leaves."""
     visitor.begin()
     visitor.approve_as(pat)
     watching, state = watch(visitor), query_of(visitor.coming_back)["state"]
     other = state[:-1] + ("A" if state[-1] != "A" else "B")
     answer = visitor.complete(with_query(visitor.coming_back, state=other))
-    watching.refused(answer, 400, "response_refused", token_requests=0)
+    watching.refused(answer, 400, "state_missing", token_requests=0)
 
 
 def test_A3_state_of_another_browser(new_visitor: NewVisitor, pat: Any, watch: NewWatch) -> None:
@@ -114,16 +115,17 @@ def test_A5_same_answer_twice_at_once(
 
 
 def test_A6_too_late(serve: Serve, new_visitor: NewVisitor, pat: Any, watch: NewWatch) -> None:
-    """After eleven minutes the answer is refused, with a way to start again at the page one wanted."""
+    """After an hour the answer is refused, with a way to start again at the page one wanted."""
     site = serve()
     visitor = new_visitor(site)
     visitor.begin(next="/reports?week=3")
     visitor.approve_as(pat)
     watching = watch(visitor)
-    site.clock.pass_by(minutes=11)
+    site.clock.pass_by(minutes=61)
     answer = visitor.complete()
     watching.refused(answer, 400, "sign_in_expired", token_requests=0)
     assert 'href="/auth/entra/start?next=/reports%3Fweek%3D3"' in answer.text
+    site.clock.pass_by(minutes=-61)  # the emulator's clock was right all the time
     visitor.sign_in_as(pat, next="/reports?week=3")
     assert visitor.whoami() is not None
 
@@ -134,24 +136,16 @@ def test_A7_begun_with_another_application(
 ) -> None:
     """A sign-in begun with another application or tenant is not finished here, though the keys are shared."""
     shared = {"ENTRADA_SECRET_KEYS": "one-key-for-all-of-them-0123456789-abcdef"}
-    there, here = (
-        serve(**shared),
-        serve(
-            **shared,
-            **{
-                other: emulator.add_app("Other").client_id
-                if other == "ENTRADA_CLIENT_ID"
-                else "fabrikam.test"
-            },
-        ),
-    )
+    there = serve(**shared)
+    changed = emulator.add_app("Other").client_id if other == "ENTRADA_CLIENT_ID" else "fabrikam.test"
+    here = serve(**shared, **{other: changed}, public_url=there.public_url)
     beginning = new_visitor(there)
     beginning.begin()
     coming_back = beginning.approve_as(pat)
     visitor = new_visitor(here)
     visitor.jar = beginning.jar
     watching = watch(visitor)
-    answer = visitor.complete(coming_back.replace(there.public_url, here.public_url))
+    answer = visitor.complete(coming_back)
     watching.refused(answer, 400, "response_refused", token_requests=0)
 
 
@@ -366,7 +360,7 @@ def test_A17_refused_again_and_again(visitor: Visitor, emulator: RunningEmulator
     stopped = visitor.open("/auth/entra/start?next=/")
     assert stopped.status_code == 429
     assert "3 times in a row" in text_of(stopped)
-    assert "You declined" in text_of(stopped)
+    assert "You cancelled" in text_of(stopped)
     assert visitor.open("/auth/login").status_code == 200
     visitor.sign_in_as(pat)
     assert visitor.whoami() is not None
@@ -414,8 +408,9 @@ def test_A19_every_request_has_its_own_proofs(visitor: Visitor, emulator: Runnin
         assert "code_verifier" not in visitor.at_entra
     pending = visitor.site.auth.pending.sealer
     for name, cookie in visitor.pending.items():
-        plain = pending.unseal(cookie.value, context=name.rpartition("_")[2])
-        assert plain is None or re.search(rb'"code_verifier":"[A-Za-z0-9._~-]{43,128}"', plain)
+        under_way = unseal_pending(cookie.value, tag=name.rpartition("_")[2], sealer=pending)
+        assert under_way is not None
+        assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", under_way.code_verifier)
     visitor.sign_in_as(pat)
     (redeemed,) = asked(emulator, "token")
     assert redeemed.form["code_verifier"]
@@ -436,7 +431,7 @@ def test_A20_no_parameter_is_smuggled(visitor: Visitor) -> None:
             "state=mine",
             "nonce=mine",
             "claims=%7B%7D",
-            "prompt=consent",
+            "prompt=admin_consent",
             "domain_hint=contoso.test&domain_hint=evil.test",
             "login_hint=a%26prompt%3Dnone",
         ]
@@ -473,17 +468,37 @@ def test_A21_hints(name: str, hint: str, passed_on: bool, visitor: Visitor) -> N
     assert "prompt" not in sent
 
 
+@pytest.mark.parametrize("host", ["evil.test", "localhost:1", "127.0.0.1"])
+@pytest.mark.parametrize("path", ["/auth/login", "/auth/entra/start"])
+def test_A22_K24_another_name_leads_to_the_public_url_before_a_cookie(
+    path: str, host: str, visitor: Visitor
+) -> None:
+    """Under a name that is not configured no sign-in begins: the visitor goes to the public URL, once.
+
+    Behind a proxy that hides the name every request bears that one; the second time the sign-in goes on.
+    """
+    sent_home = visitor.open(f"{path}?next=/reports%3Fa=1%252", host=host)
+    assert sent_home.status_code == 303
+    assert "set-cookie" not in sent_home.headers
+    home = sent_home.headers["location"]
+    assert home == f"{visitor.site.public_url}{path}?next=/reports%3Fa=1%252&here=1"
+    again = visitor.open(home.removeprefix(visitor.site.public_url), host=host)
+    if path == "/auth/login":
+        assert again.status_code == 200
+    else:
+        at_entra = query_of(again.headers["location"])
+        assert at_entra["redirect_uri"] == f"{visitor.site.public_url}{CALLBACK}"
+
+
 @pytest.mark.parametrize(
     "headers",
     [
-        {"host": "evil.test"},
         {"x_forwarded_host": "evil.test"},
         {"x_forwarded_proto": "http", "x_forwarded_port": "80"},
         {"forwarded": "host=evil.test;proto=http"},
         {"x_original_url": "https://evil.test/", "x_forwarded_prefix": "/evil"},
-        {"host": "localhost:1"},
     ],
-    ids=["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-URL", "other port"],
+    ids=["X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-URL"],
 )
 def test_A22_headers_do_not_choose_the_address(headers: dict[str, str], visitor: Visitor) -> None:
     """Whatever host a request claims, the redirect URI is the configured one."""
@@ -603,7 +618,7 @@ def test_A27_no_session_for_a_token(path: str, visitor: Visitor, emulator: Runni
         visitor.fetch(path, authorization="Bearer e30.e30.e30"),
     ):
         assert answer.status_code < 500
-        assert "entrada_session=" not in answer.headers.get("set-cookie", "").replace("entrada_session=;", "")
+        assert not re.search(r"entrada_session\w*=[^;]", answer.headers.get("set-cookie", ""))
     assert visitor.whoami() is None
     assert [request for request in emulator.requests if request.endpoint in ("token", "graph")] == []
 

@@ -206,18 +206,16 @@ class Visitor:
 
     @property
     def session_cookie(self) -> Cookie | None:
-        return self.jar.cookies.get((self._host, self._cookie_name("entrada_session")))
+        return self.jar.cookies.get((self._host, self.cookie_name("entrada_session")))
 
     def present(self, value: str) -> None:
         """Puts somebody's session cookie value into this browser."""
-        self.jar.cookies[self._host, self._cookie_name("entrada_session")] = Cookie(
-            value=value, attributes={}
-        )
+        self.jar.cookies[self._host, self.cookie_name("entrada_session")] = Cookie(value=value, attributes={})
 
     @property
     def pending(self) -> dict[str, Cookie]:
         """The sign-ins under way, by cookie name."""
-        prefix = self._cookie_name("entrada_pending_")
+        prefix = self.cookie_name("entrada_pending") + "_"
         found = self.jar.cookies.items()
         return {
             name: cookie for (host, name), cookie in found if host == self._host and name.startswith(prefix)
@@ -227,8 +225,11 @@ class Visitor:
     def _host(self) -> str:
         return urlsplit(self.site.public_url).hostname or ""
 
-    def _cookie_name(self, name: str) -> str:
-        return f"__Host-{name}" if self.site.public_url.startswith("https:") else name
+    def cookie_name(self, name: str) -> str:
+        """The name as this site writes it: with the port of its public URL, if that names one."""
+        url = urlsplit(self.site.public_url)
+        named = name if url.port is None else f"{name}_{url.port}"
+        return f"__Host-{named}" if url.scheme == "https" else named
 
 
 def query_of(url: str) -> dict[str, str]:

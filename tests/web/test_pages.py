@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -29,8 +29,9 @@ from entrada.errors import (
     TokenRefused,
     TooManyAttempts,
 )
-from entrada.web.page_parts import Action, Fact, Notice, Page, Tone
-from entrada.web.pages import Pages, safe_path, stylesheet
+from entrada.web.pages import Pages
+from entrada.web.pages.parts import Action, Fact, Notice, Page, Tone
+from entrada.web.pages.rendering import safe_path, source_hash, static_text, stylesheet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,9 +70,16 @@ def refused(
     )
 
 
-def failure(error: EntradaError, **others: Any) -> Page:
-    values: dict[str, Any] = {"login_path": "/auth/login", "correlation_id": INCIDENT, "when": WHEN}
-    return PAGES.failure(error, **(values | others))
+def failure(
+    error: EntradaError,
+    *,
+    retry_path: str | None = None,
+    when: datetime = WHEN,
+    person: Sequence[Fact] = (),
+) -> Page:
+    again = [] if retry_path is None else [Action(label="Try again", path=retry_path, first=True)]
+    home = Action(label="Go to the sign-in page", path="/auth/login", quiet=True)
+    return PAGES.failure(error, actions=[*again, home], person=person, incident=INCIDENT, when=when)
 
 
 SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
@@ -115,7 +123,21 @@ def every_page() -> dict[str, Page]:
             EntraUnavailable(reason="timeout after 10 seconds", retry_after_seconds=30), retry_path="/"
         ),
         "state-missing": failure(StateMissing(), retry_path="/"),
-        "role-required": failure(RoleRequired()),
+        "role-required": failure(
+            RoleRequired(),
+            person=[
+                Fact(label="Signed in as", text="Nora Novak (nora@contoso.test)"),
+                Fact(label="Roles", text="None"),
+            ],
+        ),
+        "consent-given": PAGES.consent(granted=True, tenant_is_allowed=True, start_path="/auth/entra/start"),
+        "consent-one-step-left": PAGES.consent(
+            granted=True, tenant_is_allowed=False, start_path="/auth/entra/start"
+        ),
+        "consent-not-given": PAGES.consent(
+            granted=False, tenant_is_allowed=True, start_path="/auth/entra/start"
+        ),
+        "in-a-frame": PAGES.open_in_window(path="/reports"),
         "signed-out": PAGES.signed_out(login_path="/auth/login"),
         "confirm": PAGES.confirm_sign_out(logout_path="/auth/logout", csrf_token="t", name="Ada Lovelace"),
         "signed-in": PAGES.signed_in(
@@ -165,14 +187,18 @@ def text_of(page: Page) -> str:
 
 
 @pytest.mark.parametrize("name", every_page())
-def test_f14_a_page_has_no_script_and_its_policy_allows_none(name: str) -> None:
-    """F14: nothing runs, nothing is fetched, and only our stylesheet styles."""
+def test_f14_a_page_runs_nothing_but_our_one_script(name: str) -> None:
+    """F14: nothing is fetched, only our stylesheet styles, and only the sign-in page has a script: ours."""
     page = every_page()[name]
     html = page.html.decode()
-    assert "<script" not in html
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert html.count("<script") == len(scripts)
+    assert scripts == ([static_text("fragment.js")] if name.startswith(("login", "long-names")) else [])
     assert not re.search(r"\s(on[a-z]+|style)\s*=", html)
     assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", html)
     directives = dict(part.strip().partition(" ")[::2] for part in page.content_security_policy.split(";"))
+    assert directives.pop("script-src", None) == (source_hash(scripts[0]) if scripts else None)
+    assert directives.pop("frame-ancestors") == ("*" if name == "in-a-frame" else "'none'")
     assert directives.pop("form-action") in ("'none'", "'self'", f"'self' {LOGIN}")
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
     assert style is not None
@@ -182,7 +208,6 @@ def test_f14_a_page_has_no_script_and_its_policy_allows_none(name: str) -> None:
         "style-src": f"'sha256-{digest}'",
         "img-src": "data:",
         "base-uri": "'none'",
-        "frame-ancestors": "'none'",
     }
 
 
@@ -339,9 +364,14 @@ def test_every_error_is_a_page(kind: type[EntradaError]) -> None:
 def test_a_refusal_of_entra_shows_code_cause_and_ids() -> None:
     """The AADSTS code with its cause and fix, `error`, and Entra's correlation id; never error_uri."""
     text = text_of(failure(refused()))
-    for shown in ("AADSTS65004", "access_denied", CORRELATION_ID, "The person declined the consent prompt."):
+    for shown in (
+        "AADSTS65004",
+        "access_denied",
+        CORRELATION_ID,
+        "The person cancelled, or declined the consent prompt.",
+    ):
         assert shown in text
-    assert "choose Accept" in text
+    assert "Try again when you like" in text
     assert "error?code=" not in text
 
 
@@ -411,14 +441,17 @@ def pages_of(text: str) -> dict[str, Page]:
         correlation_id=text,
         trace_id=text,
     )
-    paths = {"login_path": text, "retry_path": text}
+    ways: dict[str, Any] = {
+        "actions": [Action(label=text, path=text), Action(label=text, path=text, quiet=True)],
+        "person": [Fact(label=text, text=text)],
+    }
     return {
         "login": pages.login(start_path=text, label=text, notice=Notice(text=text)),
-        "entra": pages.failure(entra, correlation_id=text, when=WHEN, **paths),
-        "token": pages.failure(TokenRefused(text, text, hint=text), correlation_id=text, when=WHEN, **paths),
-        "down": pages.failure(EntraUnavailable(reason=text), correlation_id=text, when=WHEN, **paths),
+        "entra": pages.failure(entra, incident=text, when=WHEN, **ways),
+        "token": pages.failure(TokenRefused(text, text, hint=text), incident=text, when=WHEN, **ways),
+        "down": pages.failure(EntraUnavailable(reason=text), incident=text, when=WHEN, **ways),
         "setting": pages.failure(
-            ConfigurationError(text, hint=text, setting=text), correlation_id=text, when=WHEN, **paths
+            ConfigurationError(text, hint=text, setting=text), incident=text, when=WHEN, **ways
         ),
         "signed-out": pages.signed_out(login_path=text),
         "confirm": pages.confirm_sign_out(logout_path=text, csrf_token=text, name=text, next_path=text),

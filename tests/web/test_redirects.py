@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entrada.errors import AddressTooLong
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.redirects import FRONT_PAGE, LONGEST_PATH, safe_next_path
 from flows.world import PAGE_VISIT, PUBLIC_URL, Browser, headers_of, location_of, new_browser
@@ -178,7 +179,7 @@ def test_E1_a_protected_page_with_a_hostile_path_stays(node_path: str, vectors_d
 def _landing(browser: Browser, login: str) -> str:
     """Where the sign-in page of that address would send somebody in the end."""
     query = WebRequest(method="GET", path="/auth/login", query=login.partition("?")[2])
-    return browser.auth.next_path(query)
+    return browser.auth.site.next_path(query.first("next"))
 
 
 @pytest.mark.parametrize(
@@ -208,19 +209,42 @@ def test_E3_only_a_path_is_taken(target: str | None) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/" + "a" * 2_048, "/a\x00b", "/%", "/%zz", "/100%", "/a%2", "/a\x7f", "/" + "é" * 600, "/a\nb"],
+    ["/a\x00b", "/a\x7f", "/a\nb", "/a b", "/a\\b", "/\\b?x", "/a?b c"],
     ids=lambda target: repr(target)[:20],
 )
 def test_E4_an_odd_path_is_the_front_page(target: str) -> None:
-    """Too long, NUL, a lone percent sign: the person lands on the front page, not on an error."""
+    """What no browser asks for, such as NUL: the person lands on the front page, not on an error."""
     assert safe_next_path(target, own_prefix="/auth") == FRONT_PAGE
     assert new_browser().visit("/auth/login?" + urlencode({"next": target})).status == 200
+
+
+@pytest.mark.parametrize("target", ["/" + "a" * 2_048, "/" + "é" * 600], ids=["letters", "encoded"])
+def test_E4_K27_an_address_that_is_too_long_is_said_to_be(target: str) -> None:
+    """No silent front page: the person is told to sign in first, and how."""
+    with pytest.raises(AddressTooLong):
+        safe_next_path(target, own_prefix="/auth")
+    browser = new_browser()
+    for path in ("/auth/login", "/auth/entra/start"):
+        got = browser.visit(f"{path}?" + urlencode({"next": target}))
+        assert got.status == 414
+        assert b"This link is too long" in got.body
+        assert b'href="/auth/entra/start"' in got.body
+    got = browser.auth.challenge(WebRequest(method="GET", path=target, headers=PAGE_VISIT))
+    assert got.status == 414
 
 
 @pytest.mark.parametrize(
     ("target", "landing"),
     [
         ("/", "/"),
+        ("/?discount=100%", "/?discount=100%"),
+        ("/100%", "/100%"),
+        ("/%zz?x=%", "/%zz?x=%"),
+        ("/a%2Fb", "/a%2Fb"),
+        ("/?path=C:\\Temp", "/?path=C:\\Temp"),
+        ("/app/#/view/42", "/app/#/view/42"),
+        ("/#\\", "/#\\"),
+        ("/q?a={b}|c^d`e'f", "/q?a={b}|c^d`e'f"),
         ("/reports", "/reports"),
         ("/reports?year=2026&q=a+b", "/reports?year=2026&q=a+b"),
         ("/reports?next=https://a.test/", "/reports?next=https://a.test/"),
@@ -232,7 +256,7 @@ def test_E4_an_odd_path_is_the_front_page(target: str) -> None:
         ("/authors", "/authors"),
     ],
 )
-def test_an_ordinary_path_is_kept(target: str, landing: str) -> None:
+def test_K27_an_ordinary_path_is_kept(target: str, landing: str) -> None:
     """Path, query and fragment survive, in plain ASCII."""
     assert safe_next_path(target, own_prefix="/auth") == landing
 
@@ -264,6 +288,29 @@ def test_A24_any_path_of_the_application_survives_the_way_over_the_sign_in_page(
     browser = new_browser()
     challenge = browser.auth.challenge(WebRequest(method="GET", path=path, headers=PAGE_VISIT))
     assert unquote(_landing(browser, location_of(challenge))) == path
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/a%2Fb",
+        "/a%2fb/%2E%2e?x=%2f",
+        "/?discount=100%",
+        "/?p=C:\\x",
+        "/größe".encode().decode("latin-1"),
+        "/a//b;v=1?x=+&y=%20",
+    ],
+)
+def test_K27_the_page_asked_for_comes_back_byte_for_byte(target: str) -> None:
+    """As the browser sent it, not as it reads after decoding: over the sign-in page and Entra."""
+    raw_path, _, query = target.partition("?")
+    browser = new_browser()
+    request = WebRequest(
+        method="GET", path=unquote(raw_path), raw_path=raw_path, query=query, headers=PAGE_VISIT
+    )
+    login = location_of(browser.auth.challenge(request))
+    landed = location_of(browser.sign_in(_landing(browser, login)))
+    assert landed == quote(target.encode("latin-1"), safe="".join(map(chr, range(0x21, 0x7F))))
 
 
 def test_the_query_survives_the_way_over_the_sign_in_page() -> None:

@@ -75,7 +75,6 @@ def _build(
         pending=pending,
         form_key=hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest(),
         sign_in_label=settings.sign_in_label,
-        answers_by_post=settings.response_mode == "form_post",
     )
 
 

@@ -16,10 +16,10 @@ from entrada.adapters.starlette import (
     principal_of,
     roles_required,
     to_starlette,
-    web_request,
+    web_request_of,
 )
-from entrada.web.auth import page_response
-from entrada.web.page_parts import Action, Fact, Page
+from entrada.web.pages.parts import Action, Fact, Page
+from entrada.web.refusals import page_response
 
 
 @login_required
@@ -65,7 +65,7 @@ def _shown(
 ) -> Response:
     auth = auth_of(request)
     sign_out = Action(
-        label="Sign out", path=auth.site.logout_path, csrf_token=auth.form_token(web_request(request.scope))
+        label="Sign out", path=auth.site.logout_path, csrf_token=auth.form_token(web_request_of(request))
     )
     page: Page = auth.pages.note(
         title,

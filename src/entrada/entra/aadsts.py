@@ -241,9 +241,10 @@ _CONSENT: Final = (
     ),
     Entry(
         codes=("65004",),
-        cause="The person declined the consent prompt.",
-        sentence="You declined what Microsoft asked you to accept, so you were not signed in.",
-        hint="Sign in again and choose Accept.",
+        cause="The person cancelled, or declined the consent prompt.",
+        sentence="You cancelled at Microsoft, or did not accept what it asked, so you were not signed in.",
+        hint="Try again when you like; if Microsoft asks whether this application may read your profile, "
+        "accept.",
         fixer=_YOU,
     ),
     Entry(
@@ -636,12 +637,15 @@ def cause_of(aadsts: str | None) -> str | None:
     return entry.cause if entry else None
 
 
-def admin_consent_url(*, login_url: str, tenant: str, client_id: str) -> str:
+def admin_consent_url(*, login_url: str, tenant: str, client_id: str, redirect_uri: str | None) -> str:
     """The link on which an administrator of `tenant` accepts for everyone. `login_url` is an origin.
+
+    `redirect_uri` is where Entra brings them back to: a registered one, or it refuses (AADSTS900971).
 
     Source: Microsoft, "Grant tenant-wide admin consent to an application".
     """
-    return f"{login_url}/{tenant}/adminconsent?{urlencode({'client_id': client_id})}"
+    query = {"client_id": client_id} | ({} if redirect_uri is None else {"redirect_uri": redirect_uri})
+    return f"{login_url}/{tenant}/adminconsent?{urlencode(query)}"
 
 
 def _phrases(context: AadstsContext) -> dict[str, str]:

@@ -169,6 +169,11 @@ def optional_text(claims: Mapping[str, Any], name: str, *, limit: int) -> str | 
     return required_text(claims, name, limit=limit) if name in claims else None
 
 
+def is_session_id_of_entra(text: str) -> bool:
+    """Whether a token could have carried this `sid`: what a sign-in accepts, the front channel accepts."""
+    return is_printable_ascii(text, limit=VALUE_LIMIT_CHARS)
+
+
 def text_set(claims: Mapping[str, Any], name: str) -> frozenset[str] | None:
     """A claim that is a list of strings, kept to the letter; None if it is absent.
 

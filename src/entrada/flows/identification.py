@@ -35,11 +35,12 @@ from entrada.errors import (
     SignInAlreadyUsed,
     SignInError,
     SignInExpired,
+    TenantRefused,
     TokenRefused,
 )
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.groups import GroupFinder
-from entrada.flows.pending import PENDING_LIFE, PendingSignIn
+from entrada.flows.pending import SIGN_IN_LIFE, PendingSignIn
 from entrada.sessions.session import SessionId
 
 _ABOUT_THE_PERSON = frozenset(
@@ -96,27 +97,34 @@ class Identification:
     response_mode: str
     tenants: frozenset[TenantId] | None = None
     verified_domains: frozenset[str] = frozenset()
+    sign_in_life: timedelta = SIGN_IN_LIFE
+    """How long a person may take at Microsoft."""
 
     def begin(
         self,
         *,
         redirect_uri: str,
         next_path: str,
+        state: str | None = None,
         prompt: str | None = None,
         login_hint: str | None = None,
         domain_hint: str | None = None,
         max_age: timedelta | None = None,
+        tenant_id: TenantId | None = None,
+        context: str = "",
         replaces: SessionId | None = None,
     ) -> tuple[PendingSignIn, str]:
         """What to remember in this browser, and where to send it.
 
-        `replaces` is the session this browser has now, for an answer that comes without its cookie.
+        `state`, where somebody else reads it too, is theirs to make: unguessable, and never the same twice.
+        `replaces` is the session this browser has now, for a response that comes without its cookie.
+        `tenant_id` narrows the tenants that may sign in to one of them, for this sign-in.
 
         Raises:
             EntraUnavailable: Entra's metadata was never read so far.
         """
         request = self.application.begin(
-            state=secrets.token_urlsafe(32),
+            state=state or secrets.token_urlsafe(32),
             redirect_uri=redirect_uri,
             response_mode=self.response_mode,
             prompt=prompt,
@@ -137,6 +145,8 @@ class Identification:
             replaces=replaces,
             silent=prompt == "none",
             max_age_seconds=None if max_age is None else int(max_age.total_seconds()),
+            tenant_id=tenant_id,
+            context=context,
         )
         return pending, request.url
 
@@ -150,6 +160,8 @@ class Identification:
         code = self._take(response, pending)
         tokens = self._redeem(code, pending)
         id_token = self._verify(tokens, pending, code)
+        if pending.tenant_id not in (None, id_token.tenant_id):
+            raise TenantRefused
         return self._identify(id_token, tokens)
 
     def refresh(self, remembered: RememberedSignIn, refresh_token: RawRefreshToken) -> Identified:
@@ -175,9 +187,9 @@ class Identification:
         ):
             raise ResponseRefused("This sign-in was begun with another tenant or application.")
         now = self.clock.now()
-        if pending.is_expired(now):
+        if pending.is_expired(now, self.sign_in_life):
             raise SignInExpired
-        if not self.spent.spend_sign_in(pending.state, expires_at=now + PENDING_LIFE):
+        if not self.spent.spend_sign_in(pending.state, expires_at=now + self.sign_in_life):
             raise SignInAlreadyUsed
         self._check_issuer(response)
         if response.error is not None:
@@ -299,6 +311,7 @@ class Identification:
                     login_url=authority.login_url,
                     tenant=authority.tenant,
                     client_id=self.application.client_id,
+                    redirect_uri=redirect_uri,
                 ),
             ),
         )

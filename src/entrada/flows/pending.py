@@ -6,19 +6,23 @@ and the server remembers nothing until it is used. Using it up is the session st
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from entrada.sealing import Sealer
 from entrada.sessions.session import SessionId
 
-PENDING_LIFE = timedelta(minutes=10)
+SIGN_IN_LIFE = timedelta(hours=1)
+"""How long a person may take at Microsoft, unless set otherwise: a first MFA registration is slow."""
 MOST_PENDING = 5
 MOST_PENDING_CHARACTERS = 6_000
 """Together with their names; servers and proxies commonly allow 8 kB for all cookies of a request."""
 
-_TAG_CHARACTERS = 10
+TAG_CHARACTERS = 10
+_LARGEST_PLAIN_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,8 @@ class PendingSignIn:
     """Everything needed to finish, and everything the answer is compared with.
 
     `authority_url` and `client_id` say where it was begun; an answer is taken nowhere else.
-    `begun_at` is in seconds since 1970.
+    `begun_at` is in seconds since 1970. `tenant_id`, if set, is the one tenant whose people may come back.
+    `context` is whatever the ending of this sign-in wants to have again; nobody else reads it.
     """
 
     state: str
@@ -43,23 +48,30 @@ class PendingSignIn:
     silent: bool = False
     """Begun with prompt=none: a refusal is answered by one interactive try."""
     max_age_seconds: int | None = None
+    tenant_id: str | None = None
+    context: str = field(default="", repr=False)
 
     @property
     def tag(self) -> str:
         return tag_of(self.state)
 
-    def is_expired(self, now: datetime) -> bool:
+    def is_expired(self, now: datetime, life: timedelta) -> bool:
         age = now.timestamp() - self.begun_at
-        return not -60 <= age <= PENDING_LIFE.total_seconds()
+        return not -60 <= age <= life.total_seconds()
 
 
 def tag_of(state: str) -> str:
-    """The part of `state` that names the cookie: finds the right one among several, proves nothing."""
-    return state[:_TAG_CHARACTERS]
+    """What names the cookie of that sign-in: finds the right one among several, proves nothing."""
+    return hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:TAG_CHARACTERS]
 
 
 def seal_pending(pending: PendingSignIn, sealer: Sealer) -> str:
-    return sealer.seal(json.dumps(vars(pending), separators=(",", ":")).encode(), context=pending.tag)
+    """Compressed first: two tabs with long addresses have to fit into what proxies let through.
+
+    Nothing secret can be guessed from the length: every sign-in has secrets of its own.
+    """
+    plain = json.dumps(vars(pending), separators=(",", ":")).encode()
+    return sealer.seal(zlib.compress(plain, 9), context=pending.tag)
 
 
 def unseal_pending(sealed: str, *, tag: str, sealer: Sealer) -> PendingSignIn | None:
@@ -68,6 +80,6 @@ def unseal_pending(sealed: str, *, tag: str, sealer: Sealer) -> PendingSignIn | 
     if plain is None:
         return None
     try:
-        return PendingSignIn(**json.loads(plain))
-    except (TypeError, ValueError):
+        return PendingSignIn(**json.loads(zlib.decompressobj().decompress(plain, _LARGEST_PLAIN_BYTES)))
+    except (TypeError, ValueError, zlib.error):
         return None

@@ -9,7 +9,7 @@ Source: the name is OpenID Connect's for an application that relies on a provide
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from entrada.accounts.store import AccountStore
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
+from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import CheckedSession, SessionCheck
 from entrada.flows.session_watch import SessionWatch
@@ -78,11 +79,17 @@ class RelyingParty:
     ) -> SignedIn:
         """See `SignIn.complete`."""
         try:
-            signed_in = self.sign_in.complete(response, pending, replaces=replaces)
+            identified = self.sign_in.identification.complete(response, pending)
+            return self.open_session(identified, pending, replaces=() if replaces is None else (replaces,))
         finally:
-            # A refused one has written a row, too: strangers must not fill the disk.
-            self._prune_now_and_then()
-        if not (replaces is None and pending.replaces is None):
+            self.prune_now_and_then()
+
+    def open_session(
+        self, identified: Identified, pending: PendingSignIn, *, replaces: Sequence[SessionToken] = ()
+    ) -> SignedIn:
+        """See `SignIn.open`."""
+        signed_in = self.sign_in.open(identified, pending, replaces=replaces)
+        if replaces or pending.replaces is not None:
             # The log names the session that was replaced, but memory may be trusted for a moment longer.
             self.session_check.distrust()
         return signed_in
@@ -102,8 +109,10 @@ class RelyingParty:
             self.session_check.distrust()
         return user
 
-    def _prune_now_and_then(self) -> None:
-        """Rows past their limits are already powerless; forgetting them only saves room."""
+    def prune_now_and_then(self) -> None:
+        """After every response to a sign-in: a refused one has written a row, too.
+
+        Rows past their limits are already powerless; forgetting them only saves room."""
         now = self.clock.now()
         with self._prune_lock:
             if self._pruned_at is not None and now - self._pruned_at < PRUNE_EVERY:

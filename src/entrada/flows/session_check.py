@@ -94,6 +94,20 @@ class SessionCheck:
         live = look_up(self.live, cookie, monotonic) or self._load(cookie)
         return None if live is None else self._checked(cookie, live)
 
+    def stands(self, cookie_value: str | bytes) -> bool:
+        """Whether the session this cookie opens still stands. Asking is no use of it: no limit moves.
+
+        Raises:
+            StoreUnavailable: it cannot be known.
+        """
+        cookie, monotonic = _bytes_of(cookie_value), self.clock.monotonic()
+        if monotonic >= self.live.trusted_until:
+            self.look()
+        if look_up(self.live, cookie, monotonic) is not None:
+            return True
+        session = find_proven(self.sessions, parse_session_token(cookie.decode("ascii", "replace")))
+        return session is not None and self._good(session, self.clock.now()) is not None
+
     def look(self) -> None:
         """Learn what ended anywhere since the last look, and drop exactly that.
 

@@ -7,6 +7,7 @@ it: nothing half-made stays behind.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entrada.accounts.admission import AdmissionPolicy, admit
@@ -56,6 +57,17 @@ class SignIn:
             Unavailable: Entra, Graph or the database did not answer.
         """
         identified = self.identification.complete(response, pending)
+        return self.open(identified, pending, replaces=() if replaces is None else (replaces,))
+
+    def open(
+        self, identified: Identified, pending: PendingSignIn, *, replaces: Sequence[SessionToken] = ()
+    ) -> SignedIn:
+        """A session for a verified person, if they are let in. See `complete`.
+
+        Raises:
+            AdmissionRefused: a genuine person whom this application does not let in.
+            StoreUnavailable: the database did not answer.
+        """
         user = self._admit(identified)
         return self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
 
@@ -67,10 +79,10 @@ class SignIn:
             now=self.identification.clock.now(),
         )
 
-    def _session_to_replace(self, token: SessionToken | None, pending: PendingSignIn) -> SessionId | None:
+    def _session_to_replace(self, tokens: Sequence[SessionToken], pending: PendingSignIn) -> SessionId | None:
         """The session of this browser: by its cookie, or, where a cross-site POST came without, as begun."""
-        session = find_proven(self.sessions, token)
-        return pending.replaces if session is None else session.id
+        proven = (find_proven(self.sessions, token) for token in tokens)
+        return next((session.id for session in proven if session is not None), pending.replaces)
 
     def _open_session(self, user: User, identified: Identified, *, replaces: SessionId | None) -> SignedIn:
         now, token = self.identification.clock.now(), new_session_token()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entrada.entra.application import EntraApplication
-from entrada.entra.claims import VALUE_LIMIT_CHARS
+from entrada.entra.claims import is_session_id_of_entra
 from entrada.errors import ConfigurationError, Unavailable
 from entrada.flows.session_check import SessionCheck, find_proven
 from entrada.sessions.session import Session
@@ -39,7 +39,7 @@ class SignOut:
 
     def end_by_entra(self, entra_session_id: str) -> int:
         """Ends exactly the sessions Entra names; how many there were. What no sign-in accepted ends none."""
-        if not 0 < len(entra_session_id) <= VALUE_LIMIT_CHARS:
+        if not is_session_id_of_entra(entra_session_id):
             return 0
         ended = self.sessions.end_by_entra_session(entra_session_id)
         if ended:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from entrada.adapters.starlette import EntradaMiddleware, login_required
+from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
@@ -50,6 +50,9 @@ def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -
     async def front_page(_: Request) -> Response:
         return RedirectResponse(auth.site.account_path, status_code=303)
 
+    async def no_such_page(request: Request, _: Exception) -> Response:
+        return to_starlette(auth.not_found(web_request_of(request)), head=request.method == "HEAD")
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
@@ -57,6 +60,7 @@ def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -
             *(routes if routes is not None else [Route("/", front_page)]),
         ],
         middleware=[Middleware(EntradaMiddleware, auth=auth)],
+        exception_handlers={404: no_such_page},
     )
 
 

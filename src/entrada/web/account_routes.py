@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from entrada.web.auth import Auth, page_response
+from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
+from entrada.web.refusals import page_response
 
 
 def me(auth: Auth, request: WebRequest) -> WebResponse:
@@ -40,6 +41,7 @@ def account(auth: Auth, request: WebRequest) -> WebResponse:
         name=session.principal.name,
         email=session.principal.email,
         roles=sorted(session.principal.roles),
+        application_path=auth.site.front_page,
         form_action_hosts=auth.form_action_hosts(),
     )
     return page_response(page)

@@ -2,66 +2,71 @@
 
     GET  /auth/login            the page with the button
     GET  /auth/entra/start      303 to Entra
-    GET  redirect URI           Entra's answer (POST with response mode form_post)
+    GET  redirect URI           Entra's response (POST with response mode form_post)
     GET  /auth/logout           asks first; POST signs out here, then at Entra
     GET  /auth/signed-out       stays signed out
     GET  /auth/entra/logout     Entra's front channel, `sid` only
     GET  /auth/me               who is signed in, as JSON; /auth/account the same as a page
 
-No answer here is a 500, whatever a visitor sends.
+No response here is a 500, whatever a visitor sends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from entrada.errors import EntradaError, PageNotFound
 from entrada.web import account_routes, sign_in_routes, sign_out_routes
 from entrada.web.auth import Auth
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
-from entrada.web.site import PREFIX
 
-Answer = Callable[[Auth, WebRequest], WebResponse]
+Route = Callable[[Auth, WebRequest], WebResponse]
 
 
 class AuthRoutes(Auth):
-    """The sign-in pages of one application: `handle` answers every path that it `owns`."""
+    """The sign-in pages of one application: `handle` responds on every path that it `owns`."""
 
     def owns(self, path: str) -> bool:
-        return path == PREFIX or path.startswith(f"{PREFIX}/") or path in self.site.callback_routes
+        return self.site.owns(path)
 
     def handle(self, request: WebRequest) -> WebResponse:
-        """The answer. May ask Entra and the database: run it where waiting harms nobody."""
+        """The response. May ask Entra and the database: run it where waiting harms nobody."""
         try:
-            return self._answer(request)
+            return self._respond(request)
         except EntradaError as error:
             return self.failure(error, request)
 
-    def answers_at_once(self, request: WebRequest) -> bool:
-        """Whether the answer needs neither Entra nor the database, and is made before a thread is found."""
+    def not_found(self, request: WebRequest) -> WebResponse:
+        """The response for an address that the application does not have."""
+        return self.failure(PageNotFound(), request)
+
+    def responds_from_memory(self, request: WebRequest) -> bool:
+        """Whether the response needs neither Entra nor the database, and is made before a thread is found."""
         if request.method == "POST":
             return False
         if request.path == self.site.me_path:
             return self.session_in_memory(request) is not None
-        if self.session_cookie(request) is not None:
+        if self.cookie.values(request):
             return False
         if request.path == self.site.start_path:
             return self.relying_party.sign_in.application.is_ready
         return request.path in (self.site.login_path, self.site.signed_out_path)
 
-    def _answer(self, request: WebRequest) -> WebResponse:
-        answers = self._routes().get(request.path)
-        if answers is None:
+    def _respond(self, request: WebRequest) -> WebResponse:
+        routes = self._routes.get(request.path)
+        if routes is None:
             raise PageNotFound
         # HEAD is a GET without a body, but for the redirect URI: a code is not used up by looking.
         has_head = request.path not in self.site.callback_routes
-        answer = answers.get("GET" if request.method == "HEAD" and has_head else request.method)
-        if answer is None:
-            allowed = ", ".join([*answers, *(["HEAD"] if has_head else [])])
+        route = routes.get("GET" if request.method == "HEAD" and has_head else request.method)
+        if route is None:
+            allowed = ", ".join([*routes, *(["HEAD"] if has_head else [])])
             return WebResponse(status=405, headers=[("allow", allowed), *SAFE_HEADERS])
-        return answer(self, request)
+        return route(self, request)
 
-    def _routes(self) -> Mapping[str, Mapping[str, Answer]]:
+    @cached_property
+    def _routes(self) -> Mapping[str, Mapping[str, Route]]:
         callback = {"GET": sign_in_routes.callback, "POST": sign_in_routes.callback}
         return {
             self.site.login_path: {"GET": sign_in_routes.login},

@@ -1,31 +1,39 @@
 """The cookies of sign-ins under way: one each, at most five, never more than proxies let through.
 
 Also the short memory of refusals that cuts a loop.
+A cookie is ours if its seal says so, whatever its name: of several under one name the one that opens counts,
+and what does not open is left alone, because it may belong to another application on this host.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from entrada.flows.pending import (
     MOST_PENDING,
     MOST_PENDING_CHARACTERS,
-    PENDING_LIFE,
+    SIGN_IN_LIFE,
+    TAG_CHARACTERS,
     PendingSignIn,
     seal_pending,
     tag_of,
     unseal_pending,
 )
 from entrada.sealing import Sealer
-from entrada.web.messages import CookieRules, WebRequest
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest
 
-_NAME = "entrada_pending_"
-_REFUSALS = "entrada_refusals"
+PENDING_COOKIE = "entrada_pending"
+REFUSALS_COOKIE = "entrada_refusals"
+KEPT_BEYOND_LIFE = timedelta(hours=12)
+"""How long an expired sign-in is kept, so that a late answer can be told as late and led on."""
 REFUSALS_LIFE_SECONDS = 120
 MOST_REFUSALS = 3
+_TAG = re.compile(rf"[0-9a-f]{{{TAG_CHARACTERS}}}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,69 +51,80 @@ class Refusals:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingCookies:
+    """`cross_site` is true for form_post: Entra's POST brings only SameSite=None cookies.
+
+    `life` is how long a sign-in may take.
+    """
+
     sealer: Sealer
     cross_site: bool
-    """True for form_post: Entra's POST brings only SameSite=None cookies."""
+    life: timedelta = SIGN_IN_LIFE
 
     def keep(
         self, pending: PendingSignIn, request: WebRequest, rules: CookieRules, *, now: datetime
     ) -> list[str]:
-        """Set-Cookie values: the new sign-in in, and the oldest out where there are too many."""
-        sealed = seal_pending(pending, self.sealer)
-        kept_characters = len(sealed) + len(_NAME)
-        cookies = [self._set(pending.tag, sealed, rules)]
-        for position, (tag, value) in enumerate(self._newest_first(request, rules, now), start=2):
-            kept_characters += len(value) + len(_NAME)
-            if value == "" or position > MOST_PENDING or kept_characters > MOST_PENDING_CHARACTERS:
-                cookies.append(rules.delete(_NAME + tag))
+        """Set-Cookie values: the new sign-in in, and out what is over or one too many."""
+        name, sealed = _name_of(pending.tag, rules), seal_pending(pending, self.sealer)
+        characters = len(name) + len(sealed)
+        cookies = [self._set(name, sealed, rules)]
+        ours = sorted(self._ours(request, rules), key=lambda found: found[0].begun_at, reverse=True)
+        for position, (other, other_name, value) in enumerate(ours, start=2):
+            characters += len(other_name) + len(value)
+            too_many = position > MOST_PENDING or characters > MOST_PENDING_CHARACTERS
+            if too_many or other.is_expired(now, self.life):
+                cookies.append(rules.delete_named(other_name))
         return cookies
 
     def find(self, state: str, request: WebRequest, rules: CookieRules) -> PendingSignIn | None:
         """The sign-in that this browser began with that state."""
         tag = tag_of(state)
-        sealed = request.cookie(rules.name(_NAME + tag))
-        return None if sealed is None else unseal_pending(sealed, tag=tag, sealer=self.sealer)
+        opened = (
+            unseal_pending(value, tag=tag, sealer=self.sealer)
+            for value in request.cookies_named(_name_of(tag, rules))
+        )
+        return next((pending for pending in opened if pending is not None), None)
 
     def drop(self, state: str, rules: CookieRules) -> str:
-        return rules.delete(_NAME + tag_of(state))
+        return rules.delete_named(_name_of(tag_of(state), rules))
 
     def refusals(self, request: WebRequest, rules: CookieRules) -> Refusals:
-        plain = self.sealer.unseal(request.cookie(rules.name(_REFUSALS)) or "", context=_REFUSALS)
-        try:
-            return Refusals(**json.loads(plain)) if plain else Refusals()
-        except (TypeError, ValueError):
-            return Refusals()
+        for value in request.cookies_named(rules.name(REFUSALS_COOKIE)):
+            plain = self.sealer.unseal(value, context=REFUSALS_COOKIE)
+            if plain is not None:
+                return Refusals(**json.loads(plain))
+        return Refusals()
 
     def keep_refusals(self, refusals: Refusals, rules: CookieRules) -> str:
         plain = json.dumps(
             {"count": refusals.count, "reason": refusals.reason, "sentence": refusals.sentence}
         ).encode()
-        sealed = self.sealer.seal(plain, context=_REFUSALS)
-        return rules.set(_REFUSALS, sealed, max_age_seconds=REFUSALS_LIFE_SECONDS, cross_site=self.cross_site)
-
-    def forget_refusals(self, request: WebRequest, rules: CookieRules) -> list[str]:
-        return [rules.delete(_REFUSALS)] if request.cookie(rules.name(_REFUSALS)) else []
-
-    def _set(self, tag: str, sealed: str, rules: CookieRules) -> str:
         return rules.set(
-            _NAME + tag,
-            sealed,
-            max_age_seconds=int(PENDING_LIFE.total_seconds()),
+            REFUSALS_COOKIE,
+            self.sealer.seal(plain, context=REFUSALS_COOKIE),
+            max_age_seconds=REFUSALS_LIFE_SECONDS,
             cross_site=self.cross_site,
         )
 
-    def _newest_first(
-        self, request: WebRequest, rules: CookieRules, now: datetime
-    ) -> Sequence[tuple[str, str]]:
-        """(tag, value) of the pending sign-ins sent along; what is not a live one of ours has value ""."""
-        prefix, found = rules.name(_NAME), []
+    def forget_refusals(self, request: WebRequest, rules: CookieRules) -> list[str]:
+        """Set-Cookie values that begin the count anew; none where there is nothing of ours to forget."""
+        return [rules.delete(REFUSALS_COOKIE)] if self.refusals(request, rules).count else []
+
+    def _set(self, name: str, sealed: str, rules: CookieRules) -> str:
+        kept = self.life + KEPT_BEYOND_LIFE
+        return rules.set_named(
+            name, sealed, max_age_seconds=int(kept.total_seconds()), cross_site=self.cross_site
+        )
+
+    def _ours(self, request: WebRequest, rules: CookieRules) -> Iterator[tuple[PendingSignIn, str, str]]:
+        """(sign-in, cookie name, value) of those that were sent along and are ours."""
+        prefix = rules.name(PENDING_COOKIE) + "_"
         for name, value in request.cookies():
-            if not name.startswith(prefix):
-                continue
             tag = name.removeprefix(prefix)
-            pending = unseal_pending(value, tag=tag, sealer=self.sealer)
-            if pending is None or pending.is_expired(now):
-                found.append((0, tag, ""))
-            else:
-                found.append((pending.begun_at, tag, value))
-        return [(tag, value) for _, tag, value in sorted(found, reverse=True)]
+            if name.startswith(prefix) and _TAG.fullmatch(tag):
+                pending = unseal_pending(value, tag=tag, sealer=self.sealer)
+                if pending is not None:
+                    yield pending, name, value
+
+
+def _name_of(tag: str, rules: CookieRules) -> str:
+    return f"{rules.name(PENDING_COOKIE)}_{tag}"

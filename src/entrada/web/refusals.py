@@ -1,8 +1,19 @@
-"""From an error of the walks to a status code. The only place that knows both."""
+"""A refusal as a response: its status code, its page or JSON, and its one line in the log.
+
+The only place that knows errors of the walks and status codes.
+Page, JSON and log carry the same number, called the incident.
+"""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from entrada.accounts.principal import UserPrincipal
+from entrada.clock import Clock
 from entrada.errors import (
+    AddressTooLong,
     AdmissionRefused,
     AmbiguousRequest,
     BearerError,
@@ -15,10 +26,17 @@ from entrada.errors import (
     InsufficientScope,
     PageNotFound,
     RequestRefused,
+    ResponseRefused,
     SignInError,
     TooManyAttempts,
     Unavailable,
 )
+from entrada.events import Event, record
+from entrada.flows.identification import Identified
+from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response
+from entrada.web.pages import Pages
+from entrada.web.pages.parts import Action, Fact, Page
+from entrada.web.site import Site
 
 _BY_OAUTH_ERROR = {"access_denied": 403, "temporarily_unavailable": 503, "server_error": 502}
 
@@ -36,6 +54,8 @@ def status_of(error: EntradaError) -> int:
             return 400
         case PageNotFound():
             return 404
+        case AddressTooLong():
+            return 414
         case InsufficientClaims(can_be_answered=True):
             return 401
         case InsufficientScope() | InsufficientClaims():
@@ -52,3 +72,146 @@ def status_of(error: EntradaError) -> int:
             return 503
         case _:
             return 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Who was refused, as far as it is verified: for the page, and by their ids for the log."""
+
+    name: str
+    account: str | None
+    tenant_id: str
+    object_id: str
+    roles: Sequence[str]
+
+
+def person_of(found: Identified | UserPrincipal) -> Person:
+    """The person of a sign-in, with the roles that it brought, or the one who is signed in."""
+    if isinstance(found, UserPrincipal):
+        return Person(
+            name=found.name,
+            account=found.username or found.email,
+            tenant_id=found.identity.tenant_id,
+            object_id=found.identity.object_id,
+            roles=sorted(found.roles),
+        )
+    newcomer = found.newcomer
+    return Person(
+        name=newcomer.profile.name,
+        account=newcomer.profile.username or newcomer.profile.email,
+        tenant_id=newcomer.identity.tenant_id,
+        object_id=newcomer.identity.object_id,
+        roles=sorted({grant.role for grant in newcomer.grants} | found.id_token.roles),
+    )
+
+
+def record_refusal(error: EntradaError, event: Event, *, status: int, person: Person | None = None) -> str:
+    """One line in the log about a refusal, with its evidence; the incident number it bears."""
+    incident = secrets.token_hex(8)
+    record(
+        event,
+        incident=incident,
+        code=error.code,
+        status=status,
+        check=getattr(error, "check", None),
+        error=getattr(error, "error", None),
+        aadsts=getattr(error, "aadsts", None),
+        reason=error.sentence if isinstance(error, ResponseRefused) else getattr(error, "reason", None),
+        tenant_id=None if person is None else person.tenant_id,
+        object_id=None if person is None else person.object_id,
+        roles=None if person is None else ",".join(person.roles),
+        entra_correlation_id=error.correlation_id,
+    )
+    return incident
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusalPages:
+    """Makes the response to a refusal, for the pages of one application."""
+
+    site: Site
+    pages: Pages
+    clock: Clock
+
+    def response(
+        self,
+        error: EntradaError,
+        request: WebRequest,
+        *,
+        next_path: str | None = None,
+        person: Person | None = None,
+        is_signed_in: bool = False,
+        may_retry: bool = True,
+    ) -> WebResponse:
+        """The page, or for a script the JSON, of a refusal; logged once.
+
+        `next_path` is where the person was going, and where trying again shall lead. `person` is the one that
+        was refused; `is_signed_in` says whether somebody has a session here.
+        """
+        status = status_of(error)
+        is_sign_in = request.path == self.site.start_path or request.path in self.site.callback_routes
+        event = Event.SIGN_IN_REFUSED if is_sign_in else Event.REQUEST_REFUSED
+        incident = record_refusal(error, event, status=status, person=person)
+        if not (request.wants_page or request.path in self.site.callback_routes):
+            sentence, hint = error.told(self.pages.names)
+            return json_response(
+                status, {"error": error.code, "message": sentence, "hint": hint, "incident": incident}
+            )
+        page = self.pages.failure(
+            error,
+            actions=self._actions(error, next_path, is_signed_in=is_signed_in, may_retry=may_retry),
+            person=() if person is None else _facts_about(person),
+            incident=incident,
+            when=self.clock.now(),
+        )
+        retry_after = getattr(error, "retry_after_seconds", None)
+        headers = [] if retry_after is None else [("retry-after", str(retry_after))]
+        return page_response(page, status=status).with_headers(*headers)
+
+    def _actions(
+        self, error: EntradaError, next_path: str | None, *, is_signed_in: bool, may_retry: bool
+    ) -> list[Action]:
+        """The ways on: again, with another account, home, and out. A way that cannot help is left out."""
+        site = self.site
+        actions = []
+        match error:
+            case TooManyAttempts() | PageNotFound():
+                pass
+            case AddressTooLong():
+                actions.append(Action(label="Sign in", path=site.start_path, first=True))
+            case AdmissionRefused():
+                start = site.start_at(next_path, prompt="select_account")
+                actions.append(Action(label="Use another account", path=start))
+            case ResponseRefused() if is_signed_in:
+                pass  # nothing to start again: the person is in
+            case _ if may_retry:
+                actions.append(Action(label="Try again", path=site.start_at(next_path), first=True))
+        if is_signed_in:
+            first = not actions
+            actions.append(Action(label="Go to the application", path=site.front_page, first=first))
+            actions.append(Action(label="Sign out", path=site.logout_path, quiet=True))
+        elif isinstance(error, PageNotFound):
+            actions.append(Action(label="Go to the front page", path=site.front_page, first=True))
+        else:
+            actions.append(Action(label="Go to the sign-in page", path=site.login_path, quiet=True))
+        return actions
+
+
+def page_response(page: Page, *, status: int = 200, cookies: Sequence[str] = ()) -> WebResponse:
+    return WebResponse(
+        status=status,
+        headers=[
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", page.content_security_policy),
+            *SAFE_HEADERS,
+        ],
+        body=page.html,
+    ).with_cookies(cookies)
+
+
+def _facts_about(person: Person) -> list[Fact]:
+    account = "" if person.account is None else f" ({person.account})"
+    return [
+        Fact(label="Signed in as", text=f"{person.name}{account}"),
+        Fact(label="Roles", text=", ".join(person.roles) or "None"),
+    ]

@@ -40,6 +40,12 @@ def require_same_origin(request: WebRequest, *, origins: Collection[str], form_t
     )
 
 
+def is_same_origin(request: WebRequest, *, origins: Collection[str]) -> bool:
+    """Whether our own page, or no browser at all, opened this WebSocket: browsers always send its Origin."""
+    origin = request.headers.get("origin")
+    return origin is None or origin in origins
+
+
 def form_token_of(cookie_value: str, key: bytes) -> str:
     """The token that this session's forms carry. Not reversible, and worthless for any other session."""
     return hmac.new(key, cookie_value.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

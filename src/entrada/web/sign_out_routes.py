@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from entrada.errors import RequestRefused
 from entrada.events import Event, record
-from entrada.web.auth import SESSION_COOKIE, Auth, page_response
+from entrada.web.auth import Auth
+from entrada.web.front_channel import end_named_session, entra_origins
 from entrada.web.messages import WebRequest, WebResponse, redirect
+from entrada.web.refusals import page_response
 from entrada.web.same_origin import require_same_origin
+from entrada.web.session_cookie import SESSION_COOKIE
 
 
 def confirm_sign_out(auth: Auth, request: WebRequest) -> WebResponse:
@@ -17,23 +19,25 @@ def confirm_sign_out(auth: Auth, request: WebRequest) -> WebResponse:
         logout_path=auth.site.logout_path,
         csrf_token=auth.form_token(request),
         name=session.principal.name,
+        next_path=auth.site.front_page,
         form_action_hosts=auth.form_action_hosts(),
     )
     return page_response(page)
 
 
 def sign_out(auth: Auth, request: WebRequest) -> WebResponse:
-    cookie = auth.session_cookie(request)
+    values = auth.cookie.values(request)
     require_same_origin(
-        request, origins=auth.site.urls, form_token=None if cookie is None else auth.form_token(request)
+        request, origins=auth.site.urls, form_token=auth.form_token(request) if values else None
     )
-    rules, sign_out = auth.site.cookie_rules(request), auth.relying_party.sign_out
+    rules, walk = auth.site.cookie_rules(request), auth.relying_party.sign_out
     everywhere = ("everywhere", "1") in request.form_pairs()
-    session = None if cookie is None else sign_out.end(cookie, everywhere=everywhere)
-    if session is not None:
+    # Of several cookies of that name each session ends that one of them proves.
+    ended = [session for value in values if (session := walk.end(value, everywhere=everywhere))]
+    for session in ended:
         record(Event.SIGNED_OUT, user_id=session.user_id, session_id=session.id)
     back = auth.site.url_of(request) + auth.site.signed_out_path
-    entra_url = sign_out.entra_url(session, post_logout_redirect_uri=back) if session else None
+    entra_url = walk.entra_url(ended[0], post_logout_redirect_uri=back) if ended else None
     return redirect(entra_url or auth.site.signed_out_path, cookies=[rules.delete(SESSION_COOKIE)])
 
 
@@ -43,14 +47,6 @@ def signed_out(auth: Auth, request: WebRequest) -> WebResponse:
 
 
 def front_channel(auth: Auth, request: WebRequest) -> WebResponse:
-    """Always 200 and never a cookie: a frame cannot act on an answer, and nobody learns what a sid is."""
-    try:
-        session_ids = [value for name, value in request.query_pairs() if name == "sid"]
-    except RequestRefused:
-        session_ids = []  # more parameters than Entra ever sends
-    if len(session_ids) == 1:
-        count = auth.relying_party.sign_out.end_by_entra(session_ids[0])
-        record(Event.ENTRA_ENDED_SESSIONS, count=count)
-    return page_response(
-        auth.pages.front_channel_done(framed_by=[auth.login_url(), *auth.form_action_hosts()])
-    )
+    end_named_session(request, auth.relying_party.sign_out.end_by_entra)
+    application = auth.relying_party.sign_in.application
+    return page_response(auth.pages.front_channel_done(framed_by=entra_origins(application)))

@@ -11,7 +11,8 @@ from entrada.accounts.identity import UserId
 from entrada.compatibility import UTC
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly, is_user_interface
 from entrada.sealing import Sealer
-from entrada.web.messages import CookieRules, WebRequest
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest
 
 RULES = CookieRules(secure=True)
 

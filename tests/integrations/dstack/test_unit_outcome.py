@@ -10,7 +10,8 @@ from entrada.accounts.identity import UserId
 from entrada.compatibility import UTC
 from entrada.integrations.dstack.outcome import LIFE, PURPOSE, Outcomes
 from entrada.sealing import Sealer
-from entrada.web.messages import CookieRules, WebRequest
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest
 
 RULES = CookieRules(secure=True)
 STATE, OTHER = "abcdefghij-one", "abcdefghij-two"

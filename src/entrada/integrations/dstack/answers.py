@@ -8,16 +8,15 @@ Source: dstack, `utils/routers.py`: `error_detail`; `dstack/api/server`: `APICli
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from entrada.build import ProductParts
 from entrada.errors import AdmissionRefused, EntradaError, RequestRefused
 from entrada.events import Event
-from entrada.web.auth import page_response, record_refusal
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response
-from entrada.web.refusals import status_of
+from entrada.web.pages.parts import Action
+from entrada.web.refusals import page_response, record_refusal, status_of
 
 START_PATH = "/auth/entra/start"
 SIGN_IN_PAGE = "/"
@@ -52,23 +51,25 @@ def json_body(request: WebRequest) -> Mapping[str, Any]:
 
 
 def failure_json(error: EntradaError) -> WebResponse:
-    correlation_id = _note(error, 400)
+    incident = record_refusal(error, Event.SIGN_IN_REFUSED, status=400)
     detail = {"msg": f"{error.sentence} {error.hint}", "code": "error"}
-    return json_response(400, {"detail": [detail], "error": error.code, "correlation_id": correlation_id})
+    return json_response(400, {"detail": [detail], "error": error.code, "incident": incident})
 
 
 def failure_page(error: EntradaError, parts: ProductParts, *, may_retry: bool = True) -> WebResponse:
     """What went wrong, and a way to try again; who was not let in gets to choose another account."""
     status = status_of(error)
-    correlation_id = _note(error, status)
+    incident = record_refusal(error, Event.SIGN_IN_REFUSED, status=status)
     retry_path = START_PATH
     if isinstance(error, AdmissionRefused):
         retry_path += "?prompt=select_account"
     page = parts.pages.failure(
         error,
-        login_path=SIGN_IN_PAGE,
-        retry_path=retry_path if may_retry else None,
-        correlation_id=correlation_id,
+        actions=[
+            *([Action(label="Try again", path=retry_path, first=True)] if may_retry else []),
+            Action(label="Go to the sign-in page", path=SIGN_IN_PAGE, quiet=True),
+        ],
+        incident=incident,
         when=parts.clock.now(),
     )
     return page_response(page, status=status)
@@ -92,12 +93,6 @@ def json_bytes(document: bytes, *, cookies: Sequence[str]) -> WebResponse:
 def with_cookies(answer: WebResponse, cookies: Sequence[str]) -> WebResponse:
     headers = [*answer.headers, *(("set-cookie", cookie) for cookie in cookies)]
     return WebResponse(status=answer.status, headers=headers, body=answer.body)
-
-
-def _note(error: EntradaError, status: int) -> str:
-    correlation_id = secrets.token_hex(8)
-    record_refusal(error, Event.SIGN_IN_REFUSED, correlation_id, status)
-    return correlation_id
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from typing import Any
 from entrada.accounts.identity import UserId
 from entrada.clock import Clock
 from entrada.sealing import Sealer
-from entrada.web.messages import CookieRules, WebRequest
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest
 
 PURPOSE = "dstack user interface"
 _NAME = "entrada_dstack"
@@ -44,7 +45,7 @@ class EntraOnly:
         """Whether this request of the user interface may act as `user`, a row of dstack's."""
         if is_admin or not self.break_glass.isdisjoint({user.name, user.email}):
             return True
-        plain = self.sealer.unseal(request.cookie(rules.name(_NAME)) or "", context=_NAME)
+        plain = self.sealer.unseal_any(request.cookies_named(rules.name(_NAME)), context=_NAME)
         if plain is None:
             return False
         proof = json.loads(plain)

@@ -14,7 +14,8 @@ from entrada.accounts.identity import UserId
 from entrada.clock import Clock
 from entrada.flows.pending import tag_of
 from entrada.sealing import Sealer
-from entrada.web.messages import CookieRules, WebRequest
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest
 
 PURPOSE = "dstack outcome"
 LIFE = timedelta(minutes=2)
@@ -36,8 +37,9 @@ class Outcomes:
 
     def read(self, state: str, request: WebRequest, rules: CookieRules) -> UserId | None:
         """Whom that sign-in made this browser, unless it is too long ago."""
-        sealed = request.cookie(rules.name(_NAME + tag_of(state)))
-        plain = None if sealed is None else self.sealer.unseal(sealed, context=state)
+        plain = self.sealer.unseal_any(
+            request.cookies_named(rules.name(_NAME + tag_of(state))), context=state
+        )
         if plain is None:
             return None
         outcome = json.loads(plain)

@@ -35,7 +35,8 @@ from entrada.integrations.dstack.hooks import Hooks
 from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.state import State, read_state
 from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
-from entrada.web.messages import CookieRules, WebRequest, WebResponse, json_response, redirect
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
 
 API = "/api/auth/entra"
 NEXT_REDIRECT_PATH = "/api/auth/get_next_redirect"

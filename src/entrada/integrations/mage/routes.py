@@ -42,13 +42,14 @@ from entrada.integrations.mage.pages import (
 )
 from entrada.integrations.mage.walk import MageWalk, SignedIn
 from entrada.sealing import Sealer
-from entrada.web.auth import page_response
-from entrada.web.messages import CookieRules, WebRequest, WebResponse, json_response, redirect
+from entrada.web.cookies import CookieRules
+from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
 from entrada.web.pages import Pages
+from entrada.web.pages.parts import Action
 from entrada.web.pending_cookies import MOST_REFUSALS, PendingCookies
-from entrada.web.refusals import status_of
+from entrada.web.refusals import page_response, status_of
 from entrada.web.same_origin import require_same_origin
-from entrada.web.sign_in_routes import PROMPTS
+from entrada.web.sign_in import PROMPTS
 
 SESSION_COOKIE = "entrada_mage"
 SIGN_OUT_HEADER = "entrada-sign-out"
@@ -296,8 +297,8 @@ class MageRoutes:
 
     def token_of(self, request: WebRequest) -> str | None:
         """The token of the session this browser has, as our own cookie says."""
-        sealed = request.cookie(self._rules(request).name(SESSION_COOKIE))
-        plain = None if sealed is None else self.session_sealer.unseal(sealed, context=_CONTEXT)
+        name = self._rules(request).name(SESSION_COOKIE)
+        plain = self.session_sealer.unseal_any(request.cookies_named(name), context=_CONTEXT)
         return None if plain is None else plain.decode("ascii", "replace")
 
     def _rules(self, request: WebRequest) -> CookieRules:
@@ -310,7 +311,7 @@ class MageRoutes:
         correlation_id, status = secrets.token_hex(8), status_of(error)
         record(
             Event.REQUEST_REFUSED if request.method == "PUT" else Event.SIGN_IN_REFUSED,
-            correlation_id=correlation_id,
+            incident=correlation_id,
             code=error.code,
             status=status,
             check=getattr(error, "check", None),
@@ -326,14 +327,18 @@ class MageRoutes:
             return json_response(status, document)
         page = self.pages.failure(
             error,
-            login_path=self.addresses.sign_in,
-            retry_path=self._retry_path(error, next_path),
-            correlation_id=correlation_id,
+            actions=self._actions(error, next_path),
+            incident=correlation_id,
             when=self.walk.parts.clock.now(),
         )
         retry_after = getattr(error, "retry_after_seconds", None)
         headers = [] if retry_after is None else [("retry-after", str(retry_after))]
-        return page_response(page, status=status, headers=headers)
+        return page_response(page, status=status).with_headers(*headers)
+
+    def _actions(self, error: EntradaError, next_path: str | None) -> list[Action]:
+        retry = self._retry_path(error, next_path)
+        again = [] if retry is None else [Action(label="Try again", path=retry, first=True)]
+        return [*again, Action(label="Go to the sign-in page", path=self.addresses.sign_in, quiet=True)]
 
     def _retry_path(self, error: EntradaError, next_path: str | None) -> str | None:
         """Where trying again leads; a person who is not let in gets to choose another account."""

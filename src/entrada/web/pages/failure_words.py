@@ -11,6 +11,7 @@ from entrada.compatibility import UTC
 from entrada.entra.aadsts import cause_of
 from entrada.errors import (
     AccountDisabled,
+    AddressTooLong,
     AdmissionRefused,
     ConfigurationError,
     EntradaError,
@@ -34,7 +35,7 @@ from entrada.errors import (
     Unavailable,
     native_name,
 )
-from entrada.web.page_parts import Fact
+from entrada.web.pages.parts import Fact
 
 _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     ConfigurationError: "This application is not set up correctly",
@@ -52,6 +53,7 @@ _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     RoleRequired: "You have no access here yet",
     RequestRefused: "That did not work",
     PageNotFound: "There is no such page",
+    AddressTooLong: "This link is too long",
     IdentityAlreadyLinked: "This account is taken",
     Unavailable: "Not available right now",
     EntraUnavailable: "Microsoft cannot be reached right now",
@@ -79,11 +81,11 @@ def heading_of(error: EntradaError) -> str:
 
 
 def evidence_of(
-    error: EntradaError, correlation_id: str, when: datetime, names: NameOf = native_name
+    error: EntradaError, incident: str, when: datetime, names: NameOf = native_name
 ) -> list[Fact]:
     """What helps to find this in a log, and nothing that opens a door."""
     facts = [
-        Fact(label="Incident", text=correlation_id, exact=True),
+        Fact(label="Incident", text=incident, exact=True),
         Fact(label="Time", text=f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
         Fact(label="Reason", text=error.code, exact=True),
     ]

@@ -39,9 +39,13 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """A link, or with `csrf_token` a form that posts. `first` marks the one most people want."""
+    """A link, or with `csrf_token` a form that posts. `first` marks the one most people want.
+
+    `quiet` is a plain link, for what few need.
+    """
 
     label: str
     path: str
     csrf_token: str | None = None
     first: bool = False
+    quiet: bool = False
