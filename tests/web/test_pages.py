@@ -16,6 +16,7 @@ import pytest
 from entrada.compatibility import UTC
 from entrada.entra.aadsts import AadstsContext, read_entra_error
 from entrada.errors import (
+    BearerTokenRefused,
     ConfigurationError,
     DiscoveryRefused,
     EntradaError,
@@ -83,6 +84,7 @@ def failure(
 
 
 SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
+    BearerTokenRefused: lambda: BearerTokenRefused("aud", "another audience"),
     ConfigurationError: lambda: ConfigurationError("It is not set.", hint="Set it.", setting="client_id"),
     DiscoveryRefused: lambda: DiscoveryRefused("The issuer differs.", hint="Check the tenant."),
     SignInExpired: lambda: SignInExpired(),
