@@ -112,7 +112,8 @@ class RelyingParty:
     def prune_now_and_then(self) -> None:
         """After every response to a sign-in: a refused one has written a row, too.
 
-        Rows past their limits are already powerless; forgetting them only saves room."""
+        Rows past their limits are already powerless; forgetting them only saves room.
+        """
         now = self.clock.now()
         with self._prune_lock:
             if self._pruned_at is not None and now - self._pruned_at < PRUNE_EVERY:
