@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from entrada.errors import RoleRequired
-from entrada.events import Event, record
+from entrada.events import Event
 from entrada.integrations.mage.routes import MageRoutes
-from entrada.web.auth import page_response
 from entrada.web.messages import WebResponse
-from entrada.web.refusals import status_of
+from entrada.web.pages.parts import Action
+from entrada.web.refusals import page_response, record_refusal, status_of
 
 
 def no_role_page(routes: MageRoutes, user: Mapping[str, Any]) -> WebResponse:
@@ -22,14 +21,19 @@ def no_role_page(routes: MageRoutes, user: Mapping[str, Any]) -> WebResponse:
         hint="Ask your administrator to assign you an app role or a group in Microsoft Entra ID, or one of "
         "Mage's owners to give you a role. Then open this page again.",
     )
-    correlation_id = secrets.token_hex(8)
     status = status_of(error)
-    record(Event.REQUEST_REFUSED, correlation_id=correlation_id, code=error.code, status=status)
+    incident = record_refusal(error, Event.REQUEST_REFUSED, status=status)
     page = routes.pages.failure(
         error,
-        login_path=routes.addresses.sign_in,
-        retry_path=f"{routes.addresses.start()}?prompt=select_account",
-        correlation_id=correlation_id,
+        actions=[
+            Action(
+                label="Use another account",
+                path=f"{routes.addresses.start()}?prompt=select_account",
+                first=True,
+            ),
+            Action(label="Go to the sign-in page", path=routes.addresses.sign_in, quiet=True),
+        ],
+        incident=incident,
         when=routes.walk.parts.clock.now(),
     )
     return page_response(page, status=status)
