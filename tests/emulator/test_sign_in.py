@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
 
 from emulator.relying_party import CALLBACK, Entra, answered, code_of, payload
 from entrada.emulator.control.actions import ControlError
-from entrada.emulator.seed import CLIENT_ID
+from entrada.emulator.seed import CLIENT_ID, FABRIKAM_ID
 
 
 def _step(entra: Entra, page: httpx.Response, **fields: str) -> httpx.Response:
@@ -374,6 +374,29 @@ def test_administrators_consent_for_all(entra: Entra) -> None:
     response = entra.http.get(url, params=query)
     assert answered(response)["admin_consent"] == "True"
     assert "code" in entra.sign_in("ed@contoso.test", scope="Mail.Read")
+
+
+def test_admin_consent_in_another_tenant(entra: Entra) -> None:
+    """Only its administrator lets a multi-tenant application into a tenant; a single-tenant one nobody."""
+
+    def asked(segment: str, **more: str) -> httpx.Response:
+        query = urlencode({"client_id": CLIENT_ID, "redirect_uri": CALLBACK, "state": "the-state", **more})
+        return entra.http.get(f"{entra.url('adminconsent', tenant=segment, secure=False)}?{query}")
+
+    assert code_of(asked("fabrikam.test")) == 700016
+    entra.emulator.change_app(CLIENT_ID, audience="AzureADMultipleOrgs")
+    assert code_of(asked("fabrikam.test")) == 90094
+    entra.emulator.add_person("fay@fabrikam.test", administrator=True)
+    canceled = answered(asked("fabrikam.test", _emulator_decline="1"))
+    assert (canceled["error"], canceled["state"]) == ("permission_denied", "the-state")
+    for segment in ("fabrikam.test", "organizations"):
+        granted = answered(asked(segment, login_hint="fay@fabrikam.test"))
+        assert granted == {"admin_consent": "True", "tenant": FABRIKAM_ID, "state": "the-state"}
+    assert code_of(asked("fabrikam.test", login_hint="mallory@fabrikam.test")) == 90094
+    assert (
+        payload(entra.tokens("mallory@fabrikam.test", tenant="organizations")["id_token"])["tid"]
+        == FABRIKAM_ID
+    )
 
 
 def test_k39_a_scope_that_does_not_exist_is_told_to_the_application(entra: Entra) -> None:

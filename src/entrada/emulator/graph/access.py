@@ -25,12 +25,15 @@ _DIRECTORY_READ = ("Directory.Read.All", "Directory.ReadWrite.All")
 class GraphError(Exception):
     """A refusal in Graph's words: HTTP status, `code` and `message`."""
 
-    def __init__(self, status: int, code: str, message: str, *, challenge: str = "") -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, challenge: str = "", location: str = ""
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
         self.challenge = challenge
+        self.location = location
 
 
 def graph_error_response(error: GraphError, world: World, request: Request) -> Response:
@@ -53,6 +56,8 @@ def graph_error_response(error: GraphError, world: World, request: Request) -> R
             f'Bearer realm="", authorization_uri="{world.https_url}/common/oauth2/authorize"{error.challenge}'
         )
         response.with_header("www-authenticate", challenge)
+    if error.location:
+        response.with_header("location", error.location)
     if error.status == 429:
         response.with_header("retry-after", "2")
     return response

@@ -8,11 +8,13 @@ from urllib.parse import unquote
 
 from ..protocol.http import Request, Response
 from ..state.world import World
-from . import applications, groups, people
+from . import applications, delta, groups, people
 from .access import Caller, GraphError, caller, graph_error_response
+from .batch import batch
 
 Answer = Callable[..., Response]
 
+_DELTA = r"(?:microsoft\.graph\.)?delta(?:\(\))?"
 _NAME = r"(?P<name>[^/()]+)"
 _TABLE: list[tuple[str, str, Answer]] = [
     ("GET", r"/me", people.me),
@@ -29,6 +31,8 @@ _TABLE: list[tuple[str, str, Answer]] = [
     ("GET", r"/me/photo/\$value", people.photo),
     ("POST", r"/me/revokeSignInSessions", people.revoke_sign_in_sessions),
     ("GET", r"/users", people.users),
+    ("GET", rf"/users/{_DELTA}", delta.users),
+    ("GET", rf"/groups/{_DELTA}", delta.groups),
     ("GET", rf"/users/{_NAME}", people.user),
     ("GET", rf"/users/{_NAME}/memberOf", people.member_of),
     (
@@ -86,6 +90,8 @@ def graph(world: World, request: Request) -> Response:
                 str(given.get("code", "Authorization_RequestDenied")),
                 str(given.get("message", "Insufficient privileges to complete the operation.")),
             )
+        if path.rstrip("/").lower() == "/$batch" and request.method == "POST":
+            return batch(request, lambda one: graph(world, one))
         return _dispatch(world, request, who, _BY_APP_ID.sub(r"/\1/appid=\2", path))
     except GraphError as error:
         return graph_error_response(error, world, request)

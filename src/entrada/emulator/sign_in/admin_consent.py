@@ -8,16 +8,17 @@ from ..protocol.redirect_uris import checked_redirect_uri
 from ..protocol.return_address import ReturnAddress
 from ..protocol.scopes import read_scope
 from ..state.world import World
-from ..tokens.admission import find_application
+from ..tokens.admission import check_application, find_application
 from ..tokens.identity_claims import by_login_hint
 from ..tokens.tenants import find_tenant
 from .answers import answer, refuse
 
 
 def admin_consent(world: World, request: Request, segment: str) -> Response:
-    """Grant what `scope` names, or User.Read, and go back with `admin_consent=True`.
+    """Grant what `scope` names, or what is registered, and go back with `admin_consent=True` and the tenant.
 
     `login_hint` names the administrator; without it the tenant's first administrator is taken to have agreed.
+    At a shared endpoint the tenant is the administrator's own.  `_emulator_decline=1` is the one who cancels.
     """
     parameters = request.query
     to: ReturnAddress | None = None
@@ -27,16 +28,28 @@ def admin_consent(world: World, request: Request, segment: str) -> Response:
         state = parameters.get("state") if "state" in parameters else None
         uri = checked_redirect_uri(app, parameters.get("redirect_uri"))
         to = ReturnAddress(redirect_uri=uri, response_mode="query", state=state)
-        home = tenant or world.directory.tenants[app.tenant_id]
-        people = world.directory.people_of(home.tenant_id)
         hint = parameters.get("login_hint")
-        hinted = by_login_hint(world, hint, tenant_id=home.tenant_id) if hint else None
+        if tenant is None:
+            named = by_login_hint(world, hint) if hint else None
+            tenant = world.directory.tenants[named.tenant_id if named else app.tenant_id]
+        check_application(app, tenant)
+        people = world.directory.people_of(tenant.tenant_id)
+        hinted = by_login_hint(world, hint, tenant_id=tenant.tenant_id) if hint else None
         administrator = hinted or next((person for person in people if person.administrator), None)
         if administrator is None or not administrator.administrator:
             raise EntraError(90094)
-        scope = read_scope(parameters.get("scope") or "User.Read", world.directory, world.own_urls)
+        asked = parameters.get("scope").split() or sorted({*app.admin_consented, "User.Read"})
+        granted = [permission for word in asked for permission in _granted(world, word)]
     except EntraError as error:
         return refuse(world, error, to=to, correlation_id=correlation_id(request))
-    granted = [*scope.qualified, *(f"{scope.resource.resource_id}/{name}" for name in scope.oidc)]
-    world.directory.consent(app, home.tenant_id, "", granted)
-    return answer(world, to, {"admin_consent": "True", "tenant": home.tenant_id})
+    if parameters.get("_emulator_decline") == "1":
+        told = "The admin canceled the request"
+        return answer(world, to, {"error": "permission_denied", "error_description": told})
+    world.directory.consent(app, tenant.tenant_id, "", granted)
+    return answer(world, to, {"admin_consent": "True", "tenant": tenant.tenant_id})
+
+
+def _granted(world: World, word: str) -> list[str]:
+    """What one word of the scope grants, as `resource id/Permission`."""
+    scope = read_scope(word, world.directory, world.own_urls)
+    return [*scope.qualified, *(f"{scope.resource.resource_id}/{name}" for name in scope.oidc)]

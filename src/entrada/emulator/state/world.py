@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..directory.directory import Directory
 from ..directory.records import Person
 from .codes import Codes
+from .delta_tokens import DeltaTokens
 from .device_codes import DeviceCodes
 from .keys import KeyRing
 from .loops import Loops
@@ -43,6 +44,7 @@ class World:
     log: RequestLog = field(default_factory=RequestLog)
     loops: Loops = field(default_factory=Loops)
     codes: Codes = field(default_factory=Codes)
+    delta_tokens: DeltaTokens = field(default_factory=DeltaTokens)
     device_codes: DeviceCodes = field(default_factory=DeviceCodes)
     password_grant: bool = False
     browser_over_https: bool = False
@@ -79,6 +81,7 @@ class World:
         self.log.clear()
         self.loops.clear()
         self.device_codes.clear()
+        self.delta_tokens.clear()
         self.clock.offset_seconds = 0.0
         self.password_grant = False
 
