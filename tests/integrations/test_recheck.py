@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from entrada.emulator import RunningEmulator, start
 from entrada.entra.authority import ObjectId
 from entrada.errors import AccountDisabled, ConfigurationError, TokenRefused
 from entrada.flows.identification import ends_access
+from entrada.flows.recheck import unseal_sign_in
 from entrada.integrations import links
-from entrada.integrations.recheck import recheck_of, unseal_sign_in
+from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer
 from entrada.settings import load_settings
 from integrations.shop import ADDRESS, Shop, opened_shop
@@ -162,6 +164,47 @@ def test_a_client_secret_that_expired_ends_nobodys_access(
         shop.recheck_when_due()
     assert shop.store.ended == []
     assert re.search(r"recheck_failed reason=AADSTS7000222", caplog.text)
+
+
+def test_K18_an_expired_client_secret_nobody_mends_ends_access_after_a_day(
+    shop: Shop, emulator: RunningEmulator
+) -> None:
+    """Until then nobody loses access over it; then nobody has been confirmed for too long."""
+    shop.sign_in("ada@contoso.test")
+    emulator.fail("aadsts", endpoint="token", code=7000222, times=None)
+    shop.clock.ahead += timedelta(hours=23)
+    shop.recheck_when_due()
+    assert shop.store.ended == []
+    shop.clock.ahead += timedelta(hours=1)
+    shop.recheck_when_due()
+    assert shop.store.ended == ["not confirmed for too long: AADSTS7000222"]
+
+
+OTHER = "ffffffff-ffff-4fff-8fff-ffffffffffff"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"iss": "https://issuer.test/v2.0"},
+        {"aud": OTHER},
+        {"tid": OTHER},
+        {"oid": OTHER},
+        {"sub": "somebody-else"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_K18_a_refreshed_token_about_something_else_ends_access(
+    shop: Shop, emulator: RunningEmulator, other: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """B31, with a token that the emulator signed: access ends at this very look, and the log says why."""
+    shop.sign_in("ada@contoso.test")
+    emulator.fail("tamper", set=other)
+    with caplog.at_level("INFO", logger="entrada.events"):
+        shop.recheck_when_due()
+    assert len(shop.store.ended) == 1
+    assert "access_ended" in caplog.text
+    assert "check=" in caplog.text
 
 
 def test_somebody_blocked_in_the_product_stays_blocked(shop: Shop) -> None:

@@ -179,7 +179,13 @@ def _refused(
     answer: HttpAnswer | None = None,
     retry_after_seconds: int | None = None,
 ) -> EntraUnavailable:
-    error = EntraUnavailable(_SENTENCE, reason=reason, hint=hint, retry_after_seconds=retry_after_seconds)
+    error = EntraUnavailable(
+        _SENTENCE,
+        reason=reason,
+        hint=hint,
+        retry_after_seconds=retry_after_seconds,
+        answered=answer is not None and answer.status < 500 and answer.status != 429,
+    )
     error.fixer = fixer
     request_id = answer.headers.get("request-id", "") if answer else ""
     error.correlation_id = request_id if _REQUEST_ID.fullmatch(request_id) else None

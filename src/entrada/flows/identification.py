@@ -48,13 +48,16 @@ _ABOUT_THE_PERSON = frozenset(
 )
 _TRANSIENT = frozenset({"50196", "90033", "90055", "700005"})
 """AADSTS codes that come as invalid_grant and say nothing about the person."""
+_ANOTHER_SIGN_IN = frozenset({"refresh", "iss", "tid", "aud", "azp", "oid", "sub"})
+"""Checks that come after the signature: what fails them is Entra's own word about something else."""
 
 
 def ends_access(error: SignInError) -> bool:
     """Whether a refused refresh means that this person's access is over until they sign in again.
 
-    A disabled or deleted account, revoked sessions, a policy that wants the person back, another person in
-    the answer: yes. An expired client secret, a withdrawn key, a clock that is wrong: no, that is about us.
+    A disabled or deleted account, revoked sessions, a policy that wants the person back; a genuine token of
+    another issuer, tenant, application or person (B31): yes. An expired client secret, a withdrawn key, a
+    clock that is wrong: no, that is about us.
 
     Source: RFC 6749, section 5.2; Microsoft, "Handle errors and exceptions in MSAL"; "Microsoft Entra
     authentication and authorization error codes".
@@ -62,7 +65,7 @@ def ends_access(error: SignInError) -> bool:
     if isinstance(error, EntraRefused):
         return error.error in _ABOUT_THE_PERSON and error.aadsts not in _TRANSIENT
     if isinstance(error, TokenRefused):
-        return error.check == "refresh"
+        return error.check in _ANOTHER_SIGN_IN
     return isinstance(error, AdmissionRefused)
 
 

@@ -13,19 +13,20 @@ from datetime import timedelta
 from anyio import CapacityLimiter, to_thread
 
 from entrada.errors import StoreUnavailable
-from entrada.integrations.recheck import Recheck
+from entrada.flows.recheck import Recheck
+from entrada.integrations.links import Link
 
 log = logging.getLogger("entrada")
 
 LONGEST_PAUSE = timedelta(minutes=1)
 
 
-def start_rechecks(recheck: Recheck) -> asyncio.Task[None]:
+def start_rechecks(recheck: Recheck[Link]) -> asyncio.Task[None]:
     """The task; dropped with the loop at the server's end."""
     return asyncio.create_task(_look_again_and_again(recheck), name="entrada recheck")
 
 
-async def _look_again_and_again(recheck: Recheck) -> None:
+async def _look_again_and_again(recheck: Recheck[Link]) -> None:
     pause, alone = min(recheck.every, LONGEST_PAUSE), CapacityLimiter(1)
     while True:
         try:

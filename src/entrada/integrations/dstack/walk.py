@@ -15,10 +15,10 @@ from entrada.build import ProductParts
 from entrada.events import Event, record
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.pending import PendingSignIn
+from entrada.flows.recheck import seal_sign_in
 from entrada.integrations.dstack import outcome
 from entrada.integrations.dstack.state import State, with_state, write_state
 from entrada.integrations.dstack.store import DstackStore, KeptForRecheck
-from entrada.integrations.recheck import seal_sign_in
 from entrada.sealing import Sealer
 
 CALLBACK_PATH = "/auth/entra/callback"

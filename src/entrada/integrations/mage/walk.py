@@ -15,9 +15,9 @@ from entrada.build import ProductParts
 from entrada.errors import ConfigurationError, Unavailable
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.pending import PendingSignIn
+from entrada.flows.recheck import seal_sign_in
 from entrada.integrations.mage.sessions import EndedSession, MageToken
 from entrada.integrations.mage.store import MageStore
-from entrada.integrations.recheck import seal_sign_in
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from entrada.errors import Unavailable
+from entrada.flows.recheck import Recheck
+from entrada.integrations.links import Link
 from entrada.integrations.mage.store import MageStore
-from entrada.integrations.recheck import Recheck
 
 log = logging.getLogger("entrada.mage")
 
@@ -23,7 +24,7 @@ class Watch:
 
     def __init__(
         self,
-        recheck: Recheck,
+        recheck: Recheck[Link],
         store: MageStore,
         *,
         every: timedelta,
