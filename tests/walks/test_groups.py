@@ -222,6 +222,6 @@ def test_group_by_name_without_permission(
         "graph_error", endpoint="graph:/v1.0/groups", status=403, code="Authorization_RequestDenied"
     )
     watching = watch(by_name)
-    page = watching.refused(by_name.complete(), 503, "entra_unavailable")
+    page = watching.refused(by_name.complete(), 502, "entra_unavailable")
     assert "GroupMember.Read.All" in page
     assert "Your administrator can fix this" in page

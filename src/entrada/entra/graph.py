@@ -184,7 +184,7 @@ def _refused(
         reason=reason,
         hint=hint,
         retry_after_seconds=retry_after_seconds,
-        answered=answer is not None and answer.status < 500 and answer.status != 429,
+        answered=answer is None or (answer.status < 500 and answer.status != 429),
     )
     error.fixer = fixer
     request_id = answer.headers.get("request-id", "") if answer else ""
