@@ -207,7 +207,7 @@ def test_two_groups_of_one_name(by_name: Visitor, emulator: RunningEmulator, wat
     by_name.begin()
     by_name.approve_as(NORA)
     watching = watch(by_name)
-    page = watching.refused(by_name.complete(), 503, "entra_unavailable")
+    page = watching.refused(by_name.complete(), 502, "entra_unavailable")
     assert "2 groups are called 'Night shift'" in page
     assert "Your administrator can fix this" in page
 
