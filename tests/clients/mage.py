@@ -28,6 +28,8 @@ from entrada.emulator import RunningEmulator
 from house import tools
 
 REQUIREMENT = "mage-ai==0.9.80"
+PYTHON_OF_THE_IMAGE = "3.10"
+"""What Mage's makers ship it on; where a machine has none, this run's own is tried."""
 POSTGRES_DRIVER = "psycopg2-binary==2.9.10"
 """Mage's own extra pins a release that has no wheel for this Python."""
 DATABASE_VARIABLE = "MAGE_DATABASE_CONNECTION_URL"
@@ -78,8 +80,14 @@ def _processor_seconds(pid: int) -> float:
 def mage_commands(*, with_entrada: bool) -> Path:
     """The folder of the commands `mage` and, beside it, `entrada`."""
     if with_entrada:
-        return installed(REQUIREMENT, name="mage-ai-entrada", with_project="mage", beside=(POSTGRES_DRIVER,))
-    return installed(REQUIREMENT)
+        return installed(
+            REQUIREMENT,
+            name="mage-ai-entrada",
+            with_project="mage",
+            beside=(POSTGRES_DRIVER,),
+            python=PYTHON_OF_THE_IMAGE,
+        )
+    return installed(REQUIREMENT, python=PYTHON_OF_THE_IMAGE)
 
 
 def mage_environment(emulator: RunningEmulator, home: Path, settings: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,8 @@ from house import tools
 
 ENVIRONMENTS = tools.ROOT / ".venvs"
 _INSTALL_SECONDS = 150
+_NO_BUILD = ("--only-binary", "sqlglotc")
+"""Where it has no wheel for a Python, building it takes longer than everything else; older ones have."""
 
 
 def installed(
@@ -79,7 +81,7 @@ def _install(requirements: list[str], extra: str, folder: Path, python: str) -> 
     wanted = [*requirements, *(["--editable", f"{tools.ROOT}[{extra}]"] if extra else [])]
     for command in (
         [*uv, "venv", "--no-project", "--python", python, str(folder)],
-        [*uv, "pip", "install", "--python", str(folder / "bin/python"), *wanted],
+        [*uv, "pip", "install", *_NO_BUILD, "--python", str(folder / "bin/python"), *wanted],
     ):
         problem = _problem(command)
         if problem:
