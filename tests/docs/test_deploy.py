@@ -24,6 +24,7 @@ from house import tools
 
 DEPLOY = tools.ROOT / "deploy"
 PRODUCTS = ("mage", "dstack")
+VERSIONS = {"mage": mage.REQUIREMENT.partition("==")[2], "dstack": DSTACK}
 
 
 def instructions(product: str, name: str) -> list[str]:
@@ -53,13 +54,11 @@ def build(product: str, root: Path, environment: dict[str, str]) -> None:
         assert answer.returncode == 0, f"{line}\n{answer.stdout[-2000:]}{answer.stderr[-2000:]}"
 
 
-@pytest.mark.parametrize(
-    ("product", "version"), [("mage", mage.REQUIREMENT.partition("==")[2]), ("dstack", DSTACK)]
-)
-def test_K72_the_image_is_the_version_that_is_tried(product: str, version: str) -> None:
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_K72_the_image_is_the_version_that_is_tried(product: str) -> None:
     """A newer image is tried before the Dockerfile names it."""
     (image,) = instructions(product, "FROM")
-    assert image.endswith(f":{version}")
+    assert image.endswith(f":{VERSIONS[product]}")
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
@@ -92,12 +91,8 @@ def test_K72_the_lines_for_mage_make_a_mage_with_entrada(
     """On Python 3.10 beside Mage's pins: nothing is in conflict, and what it makes starts."""
     if tools.find_python(mage.PYTHON_OF_THE_IMAGE) is None:
         pytest.skip(f"no Python {mage.PYTHON_OF_THE_IMAGE} on this machine")
-    commands = installed(
-        mage.REQUIREMENT,
-        name="mage-image",
-        beside=("pip", mage.POSTGRES_DRIVER),
-        python=mage.PYTHON_OF_THE_IMAGE,
-    )
+    beside = ("pip", mage.POSTGRES_DRIVER)
+    commands = installed(mage.REQUIREMENT, name="mage-image", beside=beside, python=mage.PYTHON_OF_THE_IMAGE)
     environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"}
     build("mage", tmp_path, environment)
     checked = subprocess.run(
