@@ -24,6 +24,7 @@ TRACES = {
 }
 ALLOWED = (
     "/home/src",  # the project directory inside Mage's container image
+    "/root/.dstack/server",  # dstack's own directory inside its container image
     "/home/you",
 )
 # These name the traces in order to find them.
