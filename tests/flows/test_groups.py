@@ -186,3 +186,67 @@ def test_graph_failing_is_an_unavailability() -> None:
     brought = entra.approve(url, **OVERAGE)
     with pytest.raises(EntraUnavailable):
         party.complete_sign_in(AuthorizationResponse(state=brought["state"], code=brought["code"]), pending)
+
+
+SID = "S-1-5-21-1004336348-1177238915-682003330-512"
+OTHER_FORMS = {
+    "names": {"groups": ["Editors", "Everybody"]},
+    "domain": {"groups": ["CONTOSO\\Editors"]},
+    "dns domain": {"groups": ["contoso.test\\Editors"]},
+    "sids": {"groups": [SID]},
+    "cloud-only mix": {"groups": [EDITORS, "CONTOSO\\Everybody"]},
+    "one name among ids": {"groups": [EDITORS, "Everybody"]},
+    "ids as roles": {"roles": [EDITORS, "ffffffff-0000-0000-0000-000000000000"]},
+    "names as roles": {"roles": ["All Editors"]},
+    "domain as roles": {"roles": ["CONTOSO\\Editors"]},
+    "sids as roles": {"roles": [SID]},
+}
+
+
+@pytest.mark.parametrize("claims", OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_K11_groups_that_are_no_ids_are_asked_about_at_graph(claims: dict[str, Any]) -> None:
+    """Names, DOMAIN\\name, SIDs, a mix, or groups as role claims: no group role goes in silence."""
+    entra = FakeEntra(graph=graph({EDITORS, ADMINS}))
+    assert sorted(roles_of(signed_in(entra, **claims))) == ["Admin", "Editor"]
+    assert len(asked(entra)) == 1
+
+
+@pytest.mark.parametrize("claims", OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_K11_where_graph_may_not_be_asked_the_sign_in_is_refused(claims: dict[str, Any]) -> None:
+    """The page says what to choose, and who can; nobody signs in with fewer roles."""
+    entra = FakeEntra(graph=lambda _: answer({}, status=403))
+    browser = new_browser(entra, mapping=MAPPING)
+    got = browser.sign_in(**claims)
+    assert got.status == 502
+    assert b"choose Group ID under Token configuration" in got.body
+    assert browser.session_cookie is None
+
+
+def test_K11_a_graph_that_is_down_is_told_as_that() -> None:
+    """Waiting helps; the registration is not blamed."""
+    browser = new_browser(FakeEntra(graph=lambda _: answer({}, status=500)), mapping=MAPPING)
+    got = browser.sign_in(groups=["Editors"])
+    assert got.status == 503
+    assert b"Token configuration" not in got.body
+
+
+def test_K11_app_roles_are_no_groups() -> None:
+    """Ordinary app role values beside an absent groups claim cost no question."""
+    entra = FakeEntra()
+    mapping = {**MAPPING, "Task.Approver": "Approver"}
+    assert roles_of(signed_in(entra, mapping, roles=["Task.Approver", "S-1", "x-1"])) == ["Approver"]
+    assert asked(entra) == []
+
+
+def test_K11_a_mapped_name_that_no_group_has_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The role is nobody's, and the log says why, however many people sign in."""
+    entra = FakeEntra(graph=graph({EDITORS}, {"The Editors": [EDITORS]}))
+    mapping = {"group:The Editors": "Editor", "group:The Editosr": "Admin"}
+    browser = new_browser(entra, mapping=mapping)
+    with caplog.at_level("WARNING", logger="entrada"):
+        for _ in range(3):
+            browser.sign_in(groups=[EDITORS])
+            entra.clock.advance(minutes=11)
+    assert roles_of(browser) == ["Editor"]
+    assert caplog.text.count("'The Editosr'") == 1
+    assert "'The Editors'" not in caplog.text
