@@ -140,7 +140,8 @@ def _other_forms() -> EntraUnavailable:
         answered=True,
         hint=(
             "Administrator: in the app registration, choose Group ID under Token configuration, and do not "
-            "emit groups as role claims. Or grant the delegated Microsoft Graph permission GroupMember.Read.All."
+            "emit groups as role claims. Or grant the delegated Microsoft Graph permission "
+            "GroupMember.Read.All."
         ),
     )
     error.fixer = Fixer.ADMINISTRATOR
