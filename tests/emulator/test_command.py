@@ -321,6 +321,20 @@ def test_k55_without_a_home(
     assert "Traceback" not in told
 
 
+def test_k55_the_demo_without_a_home(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`entrada demo` says the same in its own words."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "")
+    from entrada.cli import main
+
+    assert main(["demo", "--once"]) == 1
+    told = capsys.readouterr().err
+    assert "XDG_STATE_HOME" in told
+    assert "Traceback" not in told
+
+
 def test_k64_a_reset_brings_the_first_keys_back(tmp_path: Path) -> None:
     """Rotated, dropped and withdrawn keys: after reset() the set is that of the start, in the file too."""
     with start(state_dir=tmp_path) as emulator:

@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import socket
 import sys
 import threading
@@ -24,6 +23,7 @@ import uvicorn
 from entrada.build import build_auth_routes
 from entrada.cli.sample_app import SAMPLE_ROUTES
 from entrada.cli.serve import listen, server_config
+from entrada.cli.state_directory import user_state_directory
 from entrada.cli.walkthrough import walk_through
 from entrada.emulator import EmulatorError, RunningEmulator, start
 from entrada.errors import ConfigurationError, StoreUnavailable
@@ -169,8 +169,13 @@ def _state_directory() -> Path:
     Raises:
         ConfigurationError: it cannot be made.
     """
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    state = Path(base) / "entrada" / "demo"
+    ours = user_state_directory()
+    if ours is None:
+        raise ConfigurationError(
+            "There is no home directory to keep the demo's database in.",
+            hint="Set HOME or XDG_STATE_HOME to a directory you may write to.",
+        )
+    state = ours / "demo"
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import signal
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from entrada.cli.state_directory import user_state_directory
 
 if TYPE_CHECKING:
     from entrada.emulator import RunningEmulator
@@ -51,27 +52,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def default_state_dir() -> Path:
-    """The user's state directory, as the XDG base directory specification has it.
+    """`emulator` in the user's state directory.
 
     Raises:
-        EmulatorError: there is neither XDG_STATE_HOME nor a home, as for a user id that no file knows.
+        EmulatorError: there is neither XDG_STATE_HOME nor a home.
     """
+    state = user_state_directory()
+    if state is not None:
+        return state / "emulator"
     from entrada.emulator import EmulatorError
 
-    base = os.environ.get("XDG_STATE_HOME", "")
-    if base.startswith("/"):
-        return Path(base, "entrada", "emulator")
-    try:
-        # An empty HOME would be taken for the root of the file system.
-        home = Path() if os.environ.get("HOME") == "" else Path.home()
-    except RuntimeError:
-        home = Path()
-    if not home.is_absolute():
-        raise EmulatorError(
-            "There is no home directory to keep the emulator's keys and certificates in.",
-            hint="Name a directory with --state-dir, or set HOME or XDG_STATE_HOME.",
-        )
-    return home / ".local" / "state" / "entrada" / "emulator"
+    raise EmulatorError(
+        "There is no home directory to keep the emulator's keys and certificates in.",
+        hint="Name a directory with --state-dir, or set HOME or XDG_STATE_HOME.",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
