@@ -154,9 +154,13 @@ def test_what_it_looks_like(
 
 
 def test_k37_enter_does_what_the_field_is_for(
-    emulator: RunningEmulator, application: Application, page: Page, complaints: list[str]
+    emulator: RunningEmulator,
+    application: Application,
+    page: Page,
+    complaints: list[str],
+    shot: Callable[[Page, str], Path],
 ) -> None:
-    """Enter signs in the account that was typed, verifies the code, accepts; Cancel still cancels each."""
+    """Enter signs in the account that was typed, verifies the code, accepts; Cancel still cancels."""
     page.goto(_url(emulator, application))
     page.get_by_label("Another account").fill("mia@contoso.test")
     page.keyboard.press("Enter")
@@ -177,6 +181,7 @@ def test_k37_enter_does_what_the_field_is_for(
         page.goto(_url(emulator, application, prompt="login"))
         if reached:
             page.get_by_text(reached).click()
+            shot(page, "emulator-second-factor")
         page.get_by_role("button", name="Cancel").click()
         page.wait_for_url(f"{application.url}/auth/entra/callback?*error=access_denied*")
     assert _quiet(complaints)

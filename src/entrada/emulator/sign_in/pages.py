@@ -86,15 +86,8 @@ def _form(action: str, reference: str, inside: str, *, label: str = "") -> str:
     )
 
 
-_CANCEL = '<button form="cancel" name="action" value="cancel">Cancel</button>'
-"""The button of a form of its own: Enter presses the first button of the form that a field stands in."""
-
-
-def _cancel_form(action: str, reference: str) -> str:
-    return (
-        f'<form id="cancel" method="post" action="{attribute(action)}">'
-        f'<input type="hidden" name="ctx" value="{attribute(reference)}"></form>'
-    )
+_CANCEL = '<button name="action" value="cancel" formnovalidate>Cancel</button>'
+"""Never the first button of a form with fields: Enter in a field presses the first."""
 
 
 def _initials(name: str) -> str:
@@ -151,8 +144,7 @@ def account_picker(
         + alert
         + _form(action, reference, f'<ul class="tiles">{tiles}</ul>', label="Accounts")
         + _form(action, reference, other)
-        + _cancel_form(action, reference)
-        + f'<div class="actions">{_CANCEL}</div>'
+        + _form(action, reference, f'<div class="actions">{_CANCEL}</div>')
     )
     return page("Pick an account", body, form_target=form_target)
 
@@ -166,15 +158,14 @@ def second_factor(
         f'{alert}<label for="code">Code</label>'
         '<input id="code" name="otp" inputmode="numeric" autocomplete="one-time-code" maxlength="6" '
         'pattern="[0-9]{6}" required autofocus aria-describedby="explain">'
-        f'<div class="actions">{_CANCEL}'
-        '<button class="primary" name="action" value="otp">Verify</button></div>'
+        '<div class="actions"><button class="primary" name="action" value="otp">Verify</button>'
+        f"{_CANCEL}</div>"
     )
     body = (
         f'<p class="lead">{attribute(person.sign_in_name)}</p>'
         '<p id="explain">Policy asks for a second factor. '
         "Any six digits are right here, except 000000, which stands for a wrong code.</p>"
         + _form(action, reference, inside)
-        + _cancel_form(action, reference)
     )
     return page("Enter code", body, form_target=form_target)
 
@@ -200,14 +191,13 @@ def consent(
     )
     inside = (
         f'<ul class="plain">{items}</ul>{organisation}'
-        f'<div class="actions">{_CANCEL}'
-        '<button class="primary" name="action" value="consent">Accept</button></div>'
+        '<div class="actions"><button class="primary" name="action" value="consent">Accept</button>'
+        f"{_CANCEL}</div>"
     )
     body = (
         f'<p class="lead">{attribute(person.sign_in_name)}</p>'
         f"<p><strong>{attribute(app.display_name or app.client_id)}</strong> would like to:</p>"
         + _form(action, reference, inside)
-        + _cancel_form(action, reference)
     )
     return page("Permissions requested", body, form_target=form_target)
 
