@@ -37,7 +37,8 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
-        └── StoreUnavailable            the database did not answer
+        ├── StoreUnavailable            the database did not answer
+        └── UpstreamUnavailable         the application behind the gateway did not answer usably
 """
 
 from __future__ import annotations
@@ -428,3 +429,16 @@ class EntraUnavailable(Unavailable):
 class StoreUnavailable(Unavailable):
     code = "store_unavailable"
     default_sentence = "The database of this application did not answer."
+
+
+class UpstreamUnavailable(Unavailable):
+    """`reason` in a few words, for the log; `timed_out`: it said nothing at all."""
+
+    code = "upstream_unavailable"
+    default_sentence = "The application behind this address did not answer."
+    default_hint = "Try again in a moment; if it stays like this, tell whoever runs it."
+
+    def __init__(self, *, reason: str = "", timed_out: bool = False) -> None:
+        self.reason = reason
+        self.timed_out = timed_out
+        super().__init__()

@@ -24,7 +24,10 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             method, target, _ = line.split(" ", 2)
             fields = [tuple(part.split(": ", 1)) for part in rest if ": " in part]
             by_name = {name.lower(): value for name, value in fields}
-            body = await reader.readexactly(int(by_name.get("content-length", "0")))
+            if by_name.get("transfer-encoding") == "chunked":
+                body = await _read_chunks(reader)
+            else:
+                body = await reader.readexactly(int(by_name.get("content-length", "0")))
             told = {"method": method, "target": target, "fields": fields, "body": body.decode("latin-1")}
             upstream.requests.append(told)
             if by_name.get("upgrade"):
@@ -51,6 +54,15 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
         pass
     finally:
         writer.close()
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int((await reader.readuntil(b"\r\n")).strip(), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        body += b"(a trailer)"
+    return body
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:

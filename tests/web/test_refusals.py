@@ -56,6 +56,7 @@ STATUS = {
     errors.Unavailable: 503,
     errors.EntraUnavailable: 503,
     errors.StoreUnavailable: 503,
+    errors.UpstreamUnavailable: 502,
 }
 
 

@@ -23,8 +23,9 @@ from entrada.gateway.connection_limits import ConnectionLimits, connections_allo
 from entrada.gateway.explain import explain
 from entrada.gateway.hops import TrustedHops, parse_trusted_hops
 from entrada.gateway.http_protocol import limited_protocol
-from entrada.gateway.rules import RuleBook
-from entrada.gateway.tables import read_file
+from entrada.gateway.rules import Route, RuleBook
+from entrada.gateway.tables import parse_upstream, read_file
+from entrada.gateway.tunnels import TunnelHttpProtocol
 from entrada.settings import (
     LOOPBACK_HOSTS,
     FoundValues,
@@ -43,6 +44,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
     parser.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="protect this application: http://host:port, https://host:port or unix:/path (one that no route"
+        " of the settings file fits goes there)",
+    )
+    parser.add_argument(
         "--explain",
         metavar='"GET URL"',
         help="say which rule of the settings file decides, for whom, and stop",
@@ -53,11 +60,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     file = args.settings or default_file()
     if args.explain is not None:
-        print(explain(args.explain, _rules(file)))
+        print(explain(args.explain, _rules(file, args.upstream)))
         return 0
     settings, found = load_settings(os.environ, file=file)
     with found.names.in_errors():
-        hops, book = _hops(settings), _rules(file)
+        hops, book = _hops(settings), _rules(file, args.upstream)
     logging.getLogger().setLevel(settings.log_level.upper())
     settings = _with_public_url(settings, found, args.host, args.port)
     with listen(args.host, args.port) as listener:
@@ -75,8 +82,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rules(file: Path | None) -> RuleBook:
+def _rules(file: Path | None, upstream: str | None) -> RuleBook:
     book = read_file(file)
+    if upstream is not None:
+        try:
+            last = Route(upstream=parse_upstream(upstream))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"--upstream {upstream!r} cannot be used.", hint=f"Write it as: {error}."
+            ) from None
+        book = replace(book, routes=[*book.routes, last])
     if book.groups:
         raise ConfigurationError(
             "A rule asks for groups, which sessions do not carry.",
@@ -108,7 +123,7 @@ def server_config(app: object) -> uvicorn.Config:
     limits = replace(limits, connections=connections_allowed(limits.connections))
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application
-        http=limited_protocol(limits),
+        http=limited_protocol(limits, of=TunnelHttpProtocol),
         access_log=False,
         log_level=logging.ERROR,  # a request that is no HTTP is no event
         log_config=None,

@@ -16,22 +16,59 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
 from entrada.gateway.hops import TrustedHops
+from entrada.gateway.reverse_proxy import ReverseProxy, Watch
 from entrada.gateway.rules import RuleBook
 from entrada.web.auth_routes import AuthRoutes
 
+OWN_PATHS = ("/healthz", "/readyz", "/metrics")
+"""Ours even where an upstream has them too."""
 
-def create_gateway(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> ASGIApp:
-    """The application, and in front of it the addresses at which proxies ask."""
+
+def create_gateway(
+    auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook, watch: Watch | None = None
+) -> ASGIApp:
+    """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
+    app: ASGIApp = create_app(auth)
+    if book.routes:
+        app = _Upstreams(auth, app, hops=hops, book=book, watch=watch)
     return ForwardAuthEndpoint(
-        app=create_app(auth), peek=auth.session_in_memory, find=auth.session_of, hops=hops, book=book
+        app=app, peek=auth.session_in_memory, find=auth.session_of, hops=hops, book=book
     )
+
+
+class _Upstreams:
+    """What is ours is answered by us, the rest by upstreams."""
+
+    def __init__(
+        self, auth: AuthRoutes, app: ASGIApp, *, hops: TrustedHops, book: RuleBook, watch: Watch | None
+    ) -> None:
+        self._auth, self._app = auth, app
+        self._proxy = ReverseProxy(
+            book=book,
+            hops=hops,
+            peek=auth.session_in_memory,
+            find=auth.session_of,
+            challenge=auth.challenge,
+            failure=auth.failure,
+            is_ours=_is_our_cookie,
+            scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
+            watch=watch,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_ours = scope["type"] != "http" or self._auth.owns(scope["path"]) or scope["path"] in OWN_PATHS
+        await (self._app if is_ours else self._proxy)(scope, receive, send)
+
+
+def _is_our_cookie(name: str) -> bool:
+    return name.removeprefix("__Host-").startswith("entrada_")
 
 
 def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -> Starlette:

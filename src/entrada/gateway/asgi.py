@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.types import Scope
 
@@ -41,7 +42,7 @@ def forwarded_request(*, method: str, host: str, target: bytes, fields: Sequence
     headers["host"] = host
     return WebRequest(
         method=method,
-        path=path.decode("latin-1"),
+        path=unquote(path.decode("latin-1"), errors="replace"),
         query=query.decode("latin-1"),
         headers=headers,
     )

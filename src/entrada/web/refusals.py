@@ -30,6 +30,7 @@ from entrada.errors import (
     SignInError,
     TooManyAttempts,
     Unavailable,
+    UpstreamUnavailable,
 )
 from entrada.events import Event, record
 from entrada.flows.identification import Identified
@@ -66,6 +67,8 @@ def status_of(error: EntradaError) -> int:
             return 401
         case RequestRefused():
             return 403
+        case UpstreamUnavailable():
+            return 504 if error.timed_out else 502
         case EntraUnavailable(answered=True):
             return 502
         case Unavailable() | ConfigurationError():

@@ -1,0 +1,384 @@
+"""The reverse proxy: a request that the rules let pass goes to its upstream, and the response comes back.
+
+    one Host → path read in one way → rule → caller → route → request as ours → response as the upstream's
+
+Both bodies are streamed, as fast as the slower side takes them; upgrades are passed as bytes after 101.
+What stays longer than a moment (an event stream, a large body, a socket) ends within a second when its
+session ends. What the upstream does not answer is 502 or 504.
+
+Not passed on: hop-by-hop fields, identity in any spelling but ours, our session cookie and `Authorization`
+(unless the route says so), `Expect` (we answer 100 ourselves when the upstream is there), trailers.
+Not passed back: hop-by-hop fields, cookies of our names.
+
+Source: RFC 9110, sections 7 and 10.1.1; RFC 9112, sections 6 and 7; RFC 6455, section 10.2 (Origin).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from anyio import CapacityLimiter, to_thread
+from starlette.types import Receive, Scope, Send
+
+from entrada.adapters.starlette import to_starlette
+from entrada.errors import (
+    EntradaError,
+    PageNotFound,
+    RequestRefused,
+    RoleRequired,
+    UpstreamUnavailable,
+)
+from entrada.flows.session_check import CheckedSession
+from entrada.gateway.asgi import forwarded_request, peer_of, target_of
+from entrada.gateway.caller import Caller, caller_of
+from entrada.gateway.fields import Field, connection_options, folded_name, strip
+from entrada.gateway.hops import TrustedHops
+from entrada.gateway.identity import identity_fields
+from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, RuleBook
+from entrada.gateway.tunnels import CONNECTION, TunnelHttpProtocol, tunnels_for
+from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
+from entrada.web.messages import WebRequest, WebResponse
+
+CHECKS_AT_ONCE = 40
+HEAD_SECONDS = 60.0
+DEFAULT_STYLES = ("x-forwarded",)
+"""The identity fields of a request whose route says no others."""
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_OF_THE_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
+     b"transfer-encoding", b"upgrade"}
+)  # fmt: skip
+_BODILESS = frozenset({204, 304})
+
+FindSession = Callable[[WebRequest], CheckedSession | None]
+Watch = Callable[[CheckedSession, Callable[[], None]], Callable[[], None]]
+"""Calls the second argument, in any thread, when the session ends; what is returned ends the watch."""
+
+
+@dataclass(kw_only=True)
+class ReverseProxy:
+    """An ASGI application. `is_ours` knows the names of our cookies; `scheme_of` the scheme of a host."""
+
+    book: RuleBook
+    hops: TrustedHops
+    peek: FindSession
+    find: FindSession
+    challenge: Callable[[WebRequest], WebResponse]
+    failure: Callable[[EntradaError, WebRequest], WebResponse]
+    is_ours: Callable[[str], bool]
+    scheme_of: Callable[[WebRequest], str]
+    watch: Watch | None = None
+    _pools: dict[str, Pool] = field(default_factory=dict, repr=False)
+    _limiter: CapacityLimiter | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fields: list[Field] = scope["headers"]
+        hosts = [value for name, value in fields if name == b"host"]
+        host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+        target = target_of(scope)
+        visit = forwarded_request(method=scope["method"], host=host, target=target, fields=fields)
+        try:
+            route, session = await self._decide(scope, visit, target, host)
+            if route is None:
+                response = self.challenge(visit)
+            else:
+                await self._pass_on(_Exchange(scope, receive, send), visit, target, route, session)
+                return
+        except EntradaError as error:
+            response = self.failure(error, visit)
+        await to_starlette(response, head=scope["method"] == "HEAD")(scope, receive, send)
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+
+    async def _decide(
+        self, scope: Scope, visit: WebRequest, target: bytes, host: str
+    ) -> tuple[Route | None, CheckedSession | None]:
+        """The route and the session; no route where signing in comes first.
+
+        Raises:
+            EntradaError: ambiguous, forbidden, or without a route.
+        """
+        overrides = [
+            value.decode("latin-1")
+            for name, value in scope["headers"]
+            if folded_name(name).decode("latin-1") in OVERRIDE_FIELDS
+        ]
+        request = self.book.read(scope["method"], host, target, overrides)
+        rule, route = self.book.rule_for(request), self.book.route_for(request)
+        session = await self._session(visit)
+        caller = None if session is None else caller_of(session.principal)
+        match rule.decide(caller):
+            case Decision.SIGN_IN_NEEDED:
+                return None, None
+            case Decision.FORBIDDEN if rule.roles:
+                raise RoleRequired(
+                    f"This page is for people with the role {' or '.join(sorted(rule.roles))}."
+                )
+            case Decision.FORBIDDEN:
+                raise RequestRefused("Nobody may open this page.")
+        if route is None:
+            raise PageNotFound
+        return route, session
+
+    async def _session(self, visit: WebRequest) -> CheckedSession | None:
+        if "cookie" not in visit.headers:
+            return None
+        session = self.peek(visit)
+        if session is None:
+            if self._limiter is None:
+                self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
+            session = await to_thread.run_sync(self.find, visit, limiter=self._limiter)
+        return session
+
+    async def _pass_on(
+        self,
+        exchange: _Exchange,
+        visit: WebRequest,
+        target: bytes,
+        route: Route,
+        session: CheckedSession | None,
+    ) -> None:
+        caller = None if session is None else caller_of(session.principal)
+        upgrade = exchange.upgrade
+        if upgrade and not _is_from_here(visit):
+            raise RequestRefused("A page of another site may not open a connection here in your name.")
+        head = self._request_head(exchange, visit, target, route, caller)
+        pool = self._pools.setdefault(route.upstream, Pool(origin=route.upstream))
+        upstream, answer = await self._ask(pool, exchange, head)
+        ends: list[Callable[[], None]] = []
+
+        def watch() -> None:
+            if session is not None and self.watch is not None:
+                loop = asyncio.get_running_loop()
+                ends.append(self.watch(session, lambda: _call_soon(loop, exchange.cut)))
+
+        try:
+            if answer.status == 101:
+                if not upgrade:
+                    raise UpstreamUnavailable(reason="101 that nobody asked for")
+                watch()
+                await exchange.tunnel(upstream, answer)
+            else:
+                await exchange.respond(upstream, answer, self._kept_fields(answer), on_long=watch)
+                if exchange.is_sent:
+                    pool.give_back(upstream)
+                else:
+                    upstream.close()  # answered before it had read the request
+        finally:
+            for end in ends:
+                end()
+            exchange.end()
+            if not upstream.is_reusable:
+                upstream.close()
+
+    async def _ask(
+        self, pool: Pool, exchange: _Exchange, head: bytes
+    ) -> tuple[UpstreamConnection, ResponseHead]:
+        """Sends the request and waits for the head of the response; once more on a connection gone stale."""
+        method = exchange.scope["method"]
+        upstream, was_used = await pool.connection()
+        while True:
+            try:
+                exchange.upstream = upstream
+                upstream.send_head(method, head)
+                if exchange.has_body:
+                    exchange.send_body(upstream)
+                return upstream, await upstream.head(HEAD_SECONDS)
+            except UpstreamUnavailable as error:
+                may_repeat = was_used and method in _IDEMPOTENT and not exchange.has_body
+                if not may_repeat or upstream.answered or error.timed_out:
+                    exchange.end()
+                    upstream.close()
+                    raise
+                upstream, was_used = await pool.connection(fresh=True)
+            except asyncio.CancelledError:
+                exchange.end()
+                upstream.close()
+                raise
+
+    def _request_head(
+        self, exchange: _Exchange, visit: WebRequest, target: bytes, route: Route, caller: Caller | None
+    ) -> bytes:
+        scope = exchange.scope
+        peer = peer_of(scope)
+        is_trusted = self.hops.trust(peer)
+        kept = strip(scope["headers"], trusted_hop=is_trusted)
+        told: dict[bytes, bytes] = {}
+        for name, value in kept:
+            folded = folded_name(name)
+            if folded.startswith(b"x-forwarded-") and folded in (
+                b"x-forwarded-for",
+                b"x-forwarded-proto",
+                b"x-forwarded-host",
+            ):
+                told.setdefault(folded, value)
+        lines = [scope["method"].encode(), b" ", target, b" HTTP/1.1\r\n"]
+        for name, value in kept:
+            if folded_name(name) in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"):
+                continue
+            if name == b"expect" or (name == b"authorization" and not route.pass_authorization):
+                continue
+            if name == b"cookie":
+                value = self._others_cookies(value)
+                if not value:
+                    continue
+            lines += [name, b": ", value, b"\r\n"]
+        before = told.get(b"x-forwarded-for")
+        addresses = [*([before] if before else []), *([peer.encode()] if peer else [])]
+        own: list[tuple[bytes, bytes]] = [
+            (b"x-forwarded-for", b", ".join(addresses)),
+            (b"x-forwarded-proto", told.get(b"x-forwarded-proto") or self.scheme_of(visit).encode()),
+            (b"x-forwarded-host", told.get(b"x-forwarded-host") or visit.headers["host"].encode("latin-1")),
+        ]
+        own += [
+            (name.encode(), value.encode())
+            for name, value in identity_fields(route.identity or DEFAULT_STYLES, caller)
+            if value is not None
+        ]
+        if exchange.is_chunked:
+            own.append((b"transfer-encoding", b"chunked"))
+        if exchange.upgrade:
+            own += [(b"connection", b"upgrade"), (b"upgrade", exchange.upgrade)]
+        for name, value in own:
+            if value:
+                lines += [name, b": ", value, b"\r\n"]
+        return b"".join([*lines, b"\r\n"])
+
+    def _others_cookies(self, value: bytes) -> bytes:
+        kept = [
+            part
+            for part in value.split(b";")
+            if not self.is_ours(part.partition(b"=")[0].strip().decode("latin-1"))
+        ]
+        return b";".join(kept).strip()
+
+    def _kept_fields(self, answer: ResponseHead) -> list[Field]:
+        named = connection_options(answer.fields)
+        return [
+            (name, value)
+            for name, value in answer.fields
+            if (lower := name.lower()) not in _OF_THE_HOP
+            and lower not in named
+            and not (lower == b"content-length" and answer.status in _BODILESS)
+            and not (
+                lower == b"set-cookie" and self.is_ours(value.partition(b"=")[0].strip().decode("latin-1"))
+            )
+        ]
+
+
+class _Exchange:
+    """One request of a client and the response to it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.upstream: UpstreamConnection | None = None
+        self._receive, self._send = receive, send
+        self._tasks: list[asyncio.Task[None]] = []
+        fields: list[Field] = scope["headers"]
+        by_name = dict(fields)
+        self.is_chunked = b"transfer-encoding" in by_name
+        self.has_body = self.is_chunked or by_name.get(b"content-length", b"0") != b"0"
+        self.upgrade = self._read_upgrade(fields)
+        self._is_sent = not self.has_body
+
+    def _read_upgrade(self, fields: list[Field]) -> bytes:
+        wanted = [value for name, value in fields if name == b"upgrade"]
+        is_asked = b"upgrade" in connection_options(fields) and len(wanted) == 1
+        can = not self.has_body and self.scope["method"] == "GET" and CONNECTION in self.scope
+        return wanted[0] if is_asked and can and tunnels_for(wanted[0]) else b""
+
+    @property
+    def is_sent(self) -> bool:
+        return self._is_sent
+
+    def send_body(self, upstream: UpstreamConnection) -> None:
+        """Begins to send the body, beside whatever the upstream answers meanwhile."""
+        self._begin(self._send_body(upstream))
+
+    async def _send_body(self, upstream: UpstreamConnection) -> None:
+        try:
+            more = True
+            while more:
+                message = await self._receive()
+                if message["type"] != "http.request":
+                    upstream.close()
+                    return
+                data, more = message.get("body", b""), message.get("more_body", False)
+                if data and self.is_chunked:
+                    data = b"%x\r\n" % len(data) + data + b"\r\n"
+                if not more and self.is_chunked:
+                    data += b"0\r\n\r\n"
+                if data:
+                    await upstream.write(data)
+        except UpstreamUnavailable:
+            return  # whoever waits for the response learns of it
+        self._is_sent = True
+        await self._close_when_client_goes(upstream)
+
+    async def respond(
+        self,
+        upstream: UpstreamConnection,
+        answer: ResponseHead,
+        fields: list[Field],
+        *,
+        on_long: Callable[[], None],
+    ) -> None:
+        """Passes the response on. What does not come at once may stay long: it is watched from then on."""
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": fields})
+        is_watched = False
+        try:
+            while True:
+                if not (is_watched or upstream.is_complete):
+                    is_watched = True
+                    on_long()
+                    if not self._tasks:
+                        self._begin(self._close_when_client_goes(upstream))
+                data = await upstream.chunk()
+                more = bool(data) and not (upstream.is_complete and not upstream.has_chunks)
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+                if not more:
+                    return
+        except UpstreamUnavailable:
+            self.cut()
+
+    async def tunnel(self, upstream: UpstreamConnection, answer: ResponseHead) -> None:
+        connection: TunnelHttpProtocol = self.scope[CONNECTION]
+        await connection.tunnel(upstream, answer.fields)
+
+    def cut(self) -> None:
+        """Ends both sides at once: a response that is cut off must not look whole."""
+        connection = self.scope.get(CONNECTION)
+        if connection is not None:
+            connection.give_up()
+        if self.upstream is not None:
+            self.upstream.close()
+
+    def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def _close_when_client_goes(self, upstream: UpstreamConnection) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not upstream.is_complete:
+            upstream.close()
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
+
+
+def _is_from_here(visit: WebRequest) -> bool:
+    """Whether the page that opens a connection is of this host: browsers say, other programs need not."""
+    origin = visit.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == visit.headers["host"]
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)

@@ -1,0 +1,103 @@
+"""`entrada serve --upstream`: a person signs in and reaches an application that knows of nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from entrada.cli import main
+from entrada.emulator import RunningEmulator
+from entrada.gateway.app import create_gateway
+from entrada.gateway.hops import TrustedHops
+from entrada.gateway.rules import Route, RuleBook
+from walks.site import Site, served
+from walks.visitor import Visitor
+
+from .upstream import Upstream
+
+
+@pytest.fixture(scope="module")
+def site(
+    emulator: RunningEmulator, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    book = RuleBook(routes=[Route(upstream=f"http://127.0.0.1:{upstream.port}")])
+    with served(
+        emulator,
+        database=tmp_path_factory.mktemp("gateway") / "entrada.db",
+        app_of=lambda auth: create_gateway(auth, hops=TrustedHops(), book=book),
+    ) as site:
+        yield site
+
+
+def test_a_person_signs_in_and_the_application_is_told_who_it_is(
+    site: Site, http: httpx.Client, upstream: Upstream
+) -> None:
+    """The page asked for is kept, our own paths stay ours, and signing out ends access."""
+    upstream.requests.clear()
+    visitor = Visitor(site, http)
+    away = visitor.open("/reports/a%20b?x=1&y=2")
+    assert (away.status_code, away.headers["location"]) == (
+        303,
+        "/auth/login?next=/reports/a%2520b%3Fx%3D1%26y%3D2",
+    )
+    assert visitor.fetch("/api").status_code == 401
+    assert upstream.requests == []
+    assert (
+        visitor.sign_in_as("ada@contoso.test", "/reports/a%20b?x=1").headers["location"]
+        == "/reports/a%20b?x=1"
+    )
+    found = SimpleNamespace(**visitor.open("/reports/a%20b?x=1").json())
+    fields = {name.lower(): value for name, value in found.fields}
+    assert (found.target, fields["x-forwarded-email"]) == ("/reports/a%20b?x=1", "ada@contoso.test")
+    assert "entrada_" not in fields.get("cookie", "")
+    whoami = visitor.whoami()
+    assert whoami is not None
+    assert whoami["name"] == "Ada Lovelace"
+    assert visitor.fetch("/healthz").json() == {"status": "up"}
+    visitor.sign_out()
+    assert visitor.fetch("/reports").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--upstream", "127.0.0.1:5000"], "http://host:port"),
+        (["--upstream", "http://h/path"], "http://host:port"),
+        (["--explain", "/admin"], "--explain"),
+    ],
+)
+def test_wrong_use_is_one_sentence_with_the_fix(
+    arguments: list[str],
+    part: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Status 1, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENTRADA_TENANT_ID", "contoso.test")
+    monkeypatch.setenv("ENTRADA_CLIENT_ID", "00001111-aaaa-2222-bbbb-3333cccc4444")
+    monkeypatch.setenv("ENTRADA_CLIENT_SECRET", "a-secret-of-this-test-only")
+    assert main(["serve", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert part in said
+    assert "Traceback" not in said
+
+
+def test_explain_prints_the_rule(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`--explain` answers and stops, without any other setting."""
+    file = tmp_path / "entrada.toml"
+    file.write_text('[[rules]]\npath = "/admin/**"\nroles = ["Admin"]\n')
+    request = "GET https://tool.contoso.com/admin/x"
+    assert (
+        main(["serve", "--settings", str(file), "--upstream", "http://127.0.0.1:5000", "--explain", request])
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "line 1" in said
+    assert "the roles Admin" in said
+    assert "http://127.0.0.1:5000" in said
