@@ -43,6 +43,7 @@ def forwarded_request(*, method: str, host: str, target: bytes, fields: Sequence
     return WebRequest(
         method=method,
         path=unquote(path.decode("latin-1"), errors="replace"),
+        raw_path=path.decode("latin-1"),
         query=query.decode("latin-1"),
         headers=headers,
     )

@@ -95,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
         """
         try:
             return await asyncio.wait_for(asyncio.shield(self._head), seconds)
-        except asyncio.TimeoutError:  # noqa: UP041  # another class before Python 3.11
+        except asyncio.TimeoutError:  # another class before Python 3.11
             self.close()
             raise UpstreamUnavailable(reason="no response in time", timed_out=True) from None
 
@@ -273,7 +273,7 @@ class Pool:
                 context = (self.tls or ssl.create_default_context()) if is_tls else None
                 opening = loop.create_connection(UpstreamConnection, parts.hostname or "", port, ssl=context)
             _, made = await asyncio.wait_for(opening, CONNECT_SECONDS)
-        except asyncio.TimeoutError:  # noqa: UP041
+        except asyncio.TimeoutError:
             raise UpstreamUnavailable(reason="no connection in time", timed_out=True) from None
         except OSError as error:
             raise UpstreamUnavailable(
