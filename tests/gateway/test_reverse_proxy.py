@@ -15,11 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tomllib
 import uvicorn
 
 from entrada.accounts.principal import UserPrincipal
 from entrada.cli.serve import listen
+from entrada.compatibility import tomllib
 from entrada.errors import EntradaError
 from entrada.gateway.connection_limits import ConnectionLimits
 from entrada.gateway.hops import TrustedHops
