@@ -9,6 +9,7 @@ Source: Microsoft Graph, "permissions reference".
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _RESOURCES = """
     AccessReview AdministrativeUnit Agreement AgreementAcceptance Analytics APIConnectors AppCatalog
@@ -47,6 +48,7 @@ _OPERATION = {name.lower(): name for name in _OPERATIONS.split()}
 _FURTHER = re.compile(r"[A-Za-z][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)?")
 
 
+@lru_cache(maxsize=512)
 def permission_named(name: str) -> str | None:
     """The permission as Graph spells it, whatever the case it was asked in; None when there is none."""
     resource, _, rest = name.partition(".")
