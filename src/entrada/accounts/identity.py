@@ -27,6 +27,10 @@ class EntraIdentity:
     object_id: ObjectId
 
 
+UNNAMED = "Unnamed person"
+"""The name of somebody whom Entra gave none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """What Entra said about a person at the last sign-in: for showing, never for deciding who someone is."""
@@ -38,6 +42,9 @@ class Profile:
     is_guest: bool = False
     email_is_verified: bool = False
     """True only if the tenant vouched for the address (`xms_edov`, or a domain named in the settings)."""
+    given_name: str | None = None
+    family_name: str | None = None
+    """None unless the registration asks Entra for them; for products that show them, kept nowhere else."""
 
 
 class GrantSource(StrEnum):

@@ -95,6 +95,10 @@ class IdToken:
     """`sid`: what Entra's front-channel logout will name."""
     login_hint: str | None = field(repr=False)
 
+    given_name: str | None = None
+    family_name: str | None = None
+    """For showing; optional claims, which the registration has to ask for."""
+
     def __post_init__(self, verified: object) -> None:
         if verified is not _MADE_BY_VERIFICATION:
             raise TypeError("an IdToken is made by verify_id_token, and nowhere else")

@@ -327,6 +327,8 @@ def _read_id_token(
         auth_time=auth_time,
         token_id=read.optional_text(claims, "uti", limit=read.VALUE_LIMIT_CHARS),
         name=read.shown_text(claims.get("name")) or username or "",
+        given_name=read.shown_text(claims.get("given_name")),
+        family_name=read.shown_text(claims.get("family_name")),
         preferred_username=username,
         email=email,
         email_is_verified=False if email is None else read.email_is_verified(claims),

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.email import is_in_domains
-from entrada.accounts.identity import EntraIdentity, Profile
+from entrada.accounts.identity import UNNAMED, EntraIdentity, Profile
 from entrada.accounts.roles import RoleMapping
 from entrada.clock import Clock
 from entrada.entra.aadsts import AadstsContext, admin_consent_url, read_entra_error
@@ -285,11 +285,13 @@ class Identification:
                 and is_in_domains(id_token.email, self.verified_domains)
             )
         return Profile(
-            name=id_token.name or id_token.preferred_username or "Unnamed person",
+            name=id_token.name or id_token.preferred_username or UNNAMED,
             email=id_token.email,
             username=id_token.preferred_username,
             is_guest=id_token.is_guest,
             email_is_verified=vouched,
+            given_name=id_token.given_name,
+            family_name=id_token.family_name,
         )
 
     def _allowed_tenants(self) -> frozenset[TenantId]:

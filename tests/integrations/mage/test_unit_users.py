@@ -6,13 +6,14 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url
 
 from clients.postgres import running_postgres
-from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant
+from entrada.accounts.identity import UNNAMED, EntraIdentity, GrantSource, Profile, RoleGrant
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId
 from entrada.integrations import links
@@ -166,6 +167,45 @@ def test_a_name_that_mages_owner_chose_is_left(world: World) -> None:
     world.change_user(number, username="countess")
     signed_in_again(world, ADA, profile("ada@contoso.test"), [])
     assert world.user(number)["username"] == "countess"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "family", "shown"),
+    [
+        ("Ada Lovelace", None, None, ("Ada", "Lovelace")),
+        ("Ada Augusta King Lovelace", None, None, ("Ada", "Augusta King Lovelace")),
+        ("Lovelace, Ada", None, None, ("Ada", "Lovelace")),
+        ("Ada", None, None, ("Ada", None)),
+        ("Lovelace, Ada (IT)", "Ada", "Lovelace", ("Ada", "Lovelace")),
+        ("Ada Lovelace", None, "Lovelace", (None, "Lovelace")),
+        ("ada@contoso.test", None, None, (None, None)),
+        (UNNAMED, None, None, (None, None)),
+        ("  ", None, None, (None, None)),
+        ("A" * 600, None, None, ("A" * 255, None)),
+        ("Ada\0 Love\ud800lace", None, None, ("Ada", "Love\ufffdlace")),
+    ],
+)
+def test_k62_mage_shows_first_and_last_name(
+    world: World, name: str, given: str | None, family: str | None, shown: tuple[str | None, str | None]
+) -> None:
+    """K62: Entra's own two where it sends them, else its one name in two parts that read as the name."""
+    who = replace(profile(), name=name, given_name=given, family_name=family)
+    number = created(world, ADA, who)
+    user = world.user(number)
+    assert (user["first_name"], user["last_name"]) == shown
+
+
+def test_k62_names_follow_entra_until_somebody_writes_others(world: World) -> None:
+    """A user of before, without names, gets them; a marriage changes them; what a person wrote stays."""
+    number = created(world, ADA, replace(profile(), name="Ada Byron"))
+    world.change_user(number, first_name=None, last_name="")
+    signed_in_again(world, ADA, replace(profile(), name="Ada Byron"), [])
+    assert world.user(number)["last_name"] == "Byron"
+    signed_in_again(world, ADA, replace(profile(), name="Ada Lovelace"), [])
+    assert world.user(number)["last_name"] == "Lovelace"
+    world.change_user(number, first_name="Countess")
+    signed_in_again(world, ADA, replace(profile(), name="Ada King"), [])
+    assert (world.user(number)["first_name"], world.user(number)["last_name"]) == ("Countess", "Lovelace")
 
 
 def test_a_name_given_to_somebody_else_leads_to_another_account(world: World) -> None:

@@ -72,6 +72,8 @@ tables = MageTables(
         "user",
         Column("email", String(255), index=True, unique=True),
         Column("username", String(255), index=True, unique=True),
+        Column("first_name", String(255)),
+        Column("last_name", String(255)),
         Column("password_hash", String(255)),
         Column("password_salt", String(255)),
         Column("owner", Boolean, default=False),

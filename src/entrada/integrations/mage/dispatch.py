@@ -45,7 +45,8 @@ class Guard:
 
     `open_sessions` gives those of the tokens that open Mage now; `may` says what a user may do at most;
     `decode` reads Mage's cookie, `token_of` our own; `refused_page` is shown to somebody who is signed in and
-    may see nothing. All but `decode` may ask a database, and run in a thread.
+    may see nothing, `ended_page` to a browser that still has the cookie of a session that has ended.
+    All but `decode` and `ended_page` may ask a database, and run in a thread.
     """
 
     urls: Collection[str]
@@ -54,6 +55,7 @@ class Guard:
     decode: Callable[[str], str | None]
     token_of: Callable[[WebRequest], str | None]
     refused_page: Callable[[WebRequest, int], WebResponse]
+    ended_page: Callable[[WebRequest], WebResponse]
     pool: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="entrada-guard")
     )
@@ -112,7 +114,15 @@ def _guarded(stock: type[Any], rule: Rule, asks: Guard, connections: OpenConnect
         connections.forget(self)
         stock.on_finish(self)
 
-    members: dict[str, Any] = {"prepare": prepare, "__module__": stock.__module__}
+    def log_exception(self: Any, *about: Any) -> None:
+        if not connections.has_ended(self):  # else what fails is writing to a connection that we cut
+            stock.log_exception(self, *about)
+
+    members: dict[str, Any] = {
+        "prepare": prepare,
+        "log_exception": log_exception,
+        "__module__": stock.__module__,
+    }
     if issubclass(stock, WebSocketHandler):
         members |= _socket_members(stock, connections)
     else:
@@ -190,8 +200,10 @@ async def _ask(
     if rule.is_api:
         _leave_one_cookie(handler, brought, session)
     if rule.is_page:
-        if session is None or may >= Asks.VIEWER or not request.is_page_visit:
+        if not request.is_page_visit or may >= Asks.VIEWER:
             return None
+        if session is None:
+            return asks.ended_page(request) if brought.cookies else None
         page: WebResponse = await IOLoop.current().run_in_executor(
             asks.pool, asks.refused_page, request, session.user_number
         )
@@ -216,7 +228,9 @@ def _session_of(
     ours = asks.token_of(request) if len(brought.cookies) > 1 else None
     text = chosen(brought, opening=frozenset(opening), ours=ours)
     session = None if text is None else opening[text]
-    if session is None or (needs <= Asks.SESSION and not is_page):
+    if session is None:
+        return None, Asks.NOTHING
+    if needs <= Asks.SESSION and not is_page:
         return session, Asks.SESSION
     return session, asks.may(session.user_number)
 

@@ -103,6 +103,8 @@ HOOKS = (
             "id",
             "email",
             "username",
+            "first_name",
+            "last_name",
             "password_hash",
             "password_salt",
             "owner",

@@ -27,6 +27,7 @@ from entrada.integrations.mage.configuration import check_environment, check_set
 from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
 from entrada.integrations.mage.hooks import Mage
 from entrada.integrations.mage.no_role import no_role_page
+from entrada.integrations.mage.pages import back_to_sign_in
 from entrada.integrations.mage.provider import ACTIVE_DIRECTORY, AZURE_DEVOPS, git_only, provider_class
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore, check_interval
@@ -217,6 +218,7 @@ def _serve(mage: Mage, routes: MageRoutes, watch: Watch, store: MageStore) -> No
         may=lambda number: changes.rights_of(mage, number),
         decode=lambda encoded: changes.decoded_token(mage, encoded),
         token_of=routes.token_of,
+        ended_page=lambda request: back_to_sign_in(routes.addresses, request),
         refused_page=lambda _, number: no_role_page(routes, changes.describe_user(mage, number)),
     )
     changes.add_addresses(

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from entrada.integrations.mage.addresses import Addresses
-from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
+from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, redirect
 
 TOKEN_COOKIE = "oauth_token"  # noqa: S105  # its name
 CURRENT_USER = "current_user"
@@ -95,6 +95,15 @@ def clean_sign_in_query(addresses: Addresses, request: WebRequest) -> str | None
             if path != addresses.front_page:
                 kept.append((name, path))
     return None if kept == sent else urlencode(kept)
+
+
+def back_to_sign_in(addresses: Addresses, request: WebRequest) -> WebResponse:
+    """For a browser whose session has ended: without the cookie that Mage's script still believes in."""
+    wanted = addresses.next_path(f"{request.path}?{request.query}" if request.query else request.path)
+    query = "" if wanted == addresses.front_page else "?" + urlencode({"redirect_url": wanted})
+    return redirect(
+        addresses.sign_in + query, cookies=[token_cookie(addresses, request, "", max_age_seconds=0)]
+    )
 
 
 @cache

@@ -39,7 +39,7 @@ class OpenConnections:
         self._tokens: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._ended: WeakSet[Any] = WeakSet()
         self._answered_at = 0.0
-        self._asking = False
+        self._asking = self._told = False
         self._timer: PeriodicCallback | None = None
 
     def add(self, handler: Any, token: str) -> None:
@@ -83,12 +83,14 @@ class OpenConnections:
                 self._pool, self._open_sessions, {token for _, token in held}
             )
         except Unavailable as failure:
-            log.warning("Whether sessions are still open cannot be asked: %s", failure.sentence)
+            if not self._told:
+                log.warning("Whether sessions are still open cannot be asked: %s", failure.sentence)
+            self._told = True
             self._close_all_if_nobody_answers()
             return
         finally:
             self._asking = False
-        self._answered_at = time.monotonic()
+        self._answered_at, self._told = time.monotonic(), False
         alive = {session.token for session in found}
         for handler, token in held:
             if token not in alive:

@@ -58,7 +58,10 @@ class MageTables:
     def __post_init__(self) -> None:
         """Fails at the start, not at the first sign-in, where Mage has renamed a column."""
         for table, columns in (
-            (self.users, ("id", "email", "username", "password_hash", "created_at")),
+            (
+                self.users,
+                ("id", "email", "username", "first_name", "last_name", "password_hash", "created_at"),
+            ),
             (self.roles, ("id", "name")),
             (self.user_roles, ("user_id", "role_id")),
             (self.access_tokens, ("token", "expires", "user_id", "oauth2_application_id")),

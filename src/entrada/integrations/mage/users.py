@@ -14,13 +14,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from entrada.accounts.identity import (
+    UNNAMED,
     EntraIdentity,
     GrantSource,
     LinkedIdentity,
@@ -34,7 +35,7 @@ from entrada.errors import IdentityAlreadyLinked
 from entrada.integrations import links
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.tables import MageTables, find_user, find_users_by_email, is_named, key_of
-from entrada.storage.keeping import kept_profile
+from entrada.storage.keeping import kept_profile, kept_text
 
 log = logging.getLogger("entrada.mage")
 
@@ -82,7 +83,10 @@ class MageUsers:
         del user_id
         users = self.tables.users
         email, username = self._free_names(profile, identity)
-        made = self.connection.execute(insert(users).values(email=email, username=username))
+        first_name, last_name = names_of(profile)
+        made = self.connection.execute(
+            insert(users).values(email=email, username=username, first_name=first_name, last_name=last_name)
+        )
         number = made.inserted_primary_key[0] if made.inserted_primary_key else None
         row = self.connection.execute(select(users).where(users.c.id == number)).one()
         try:
@@ -125,6 +129,7 @@ class MageUsers:
         links.note_sign_in(self.connection, identity, profile=profile, now=now)
         if link.linked_by == BY_SIGN_IN:
             self._follow_rename(row, link, profile, identity)
+        self._follow_names(row, link, profile)
         if entra_grants is not None:
             self.apply_grants(row, entra_grants)
         return self._user(self._row(user_id))
@@ -193,6 +198,17 @@ class MageUsers:
         if changes:
             self.connection.execute(update(users).where(users.c.id == row.id).values(**changes))
 
+    def _follow_names(self, row: Row[Any], link: links.Link, profile: Profile) -> None:
+        """First and last name, where Mage shows none yet or those of the last sign-in."""
+        shown = (row.first_name or None, row.last_name or None)
+        before = (None, None) if link.name is None else names_of(replace(profile, name=link.name))
+        if shown in ((None, None), before) and shown != names_of(profile):
+            first_name, last_name = names_of(profile)
+            users = self.tables.users
+            self.connection.execute(
+                update(users).where(users.c.id == row.id).values(first_name=first_name, last_name=last_name)
+            )
+
     def _is_known(self, role: str, known: dict[str, int]) -> bool:
         if role not in known:
             log.warning("The roles mapping names %r, which is no role in Mage; nobody gets it.", role)
@@ -247,3 +263,23 @@ class MageUsers:
                 ),
             ),
         )
+
+
+def names_of(profile: Profile) -> tuple[str | None, str | None]:
+    """First and last name as Mage shows them, one after the other.
+
+    Entra's own two, where the registration asks for them. Else the one name, parted at its first space, or
+    turned round at a comma: whatever the parts are, together they read as the person's name.
+    """
+    if profile.given_name or profile.family_name:
+        parts = (profile.given_name or "", profile.family_name or "")
+    elif profile.name in (profile.username, UNNAMED):
+        parts = ("", "")
+    elif "," in profile.name:
+        last, _, first = profile.name.partition(",")
+        parts = (first, last)
+    else:
+        first, _, last = profile.name.partition(" ")
+        parts = (first, last)
+    shown = [kept_text(part).strip()[:LONGEST_TEXT] or None for part in parts]
+    return shown[0], shown[1]
