@@ -37,7 +37,7 @@ def test_k62_who_has_no_role_reads_so(desk: Desk, visitor: BrowserContext, shot:
     assert user is not None
     names = desk.in_the_database('select first_name, last_name from "user" where id = :n', n=user.user_id)
     assert names[0][0]
-    tab.get_by_role("link", name="Try again").click()
+    tab.get_by_role("link", name="Use another account").click()
     tab.get_by_text("Pick an account").wait_for()
 
 
