@@ -202,6 +202,11 @@ class Desk:
         )
         return self.users()[user_id]
 
+    @property
+    def our_cookie(self) -> str:
+        """The name of the cookie that finds the session at sign-out."""
+        return f"entrada_mage_{urlsplit(self.mage.site).port}"
+
     def token_in(self, session: str) -> str:
         """The token inside the cookie's value: what clients and sockets send."""
         return str(json.loads(_unpadded(session.split(".")[1]))["token"])

@@ -358,7 +358,7 @@ def test_k45_another_site_signs_nobody_in(desk: Desk, how: str, headers: dict[st
     """K45: a form or script elsewhere that brings the attacker's own password changes no cookie."""
     with desk.person() as browser:
         session = desk.sign_in("ed@contoso.test", browser=browser)
-        before = browser.cookie("entrada_mage", desk.mage.site)
+        before = browser.cookie(desk.our_cookie, desk.mage.site)
         asked: dict[str, object] = {
             "json": {
                 "session": {"email": "admin@admin.com", "password": "admin"},
@@ -372,9 +372,10 @@ def test_k45_another_site_signs_nobody_in(desk: Desk, how: str, headers: dict[st
             headers=headers,
             **{how: asked[how]},
         )
+        assert before
         assert answer.status_code == 403
         assert "set-cookie" not in answer.headers
-        assert browser.cookie("entrada_mage", desk.mage.site) == before
+        assert browser.cookie(desk.our_cookie, desk.mage.site) == before
         assert desk.signs_out(browser).status_code == 200
     assert not desk.opens(session)
 
@@ -384,7 +385,7 @@ def test_k45_a_neighbours_second_cookie_signs_nobody_in_or_out(desk: Desk) -> No
     attackers = desk.sign_in("vi@contoso.test")
     with desk.person() as browser:
         session = desk.sign_in("ed@contoso.test", browser=browser)
-        ours = f"entrada_mage={browser.cookie('entrada_mage', desk.mage.site)}"
+        ours = f"{desk.our_cookie}={browser.cookie(desk.our_cookie, desk.mage.site)}"
     files_a_token(desk, session, "git-of-ed")
     files_a_token(desk, attackers, "git-of-vi")
     for pair in ((session, attackers), (attackers, session), (session, "junk"), ("junk", session)):
