@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients.postgres import running_postgres
+from conformance.products import ALL_PEOPLE, PEOPLE, People
 from conformance.stores import ALL, MAKERS, Server, Stores
 from entrada.accounts.store import AccountStore
 from entrada.sessions.store import SessionStore
@@ -30,6 +31,12 @@ def postgresql() -> Iterator[Server]:
 @pytest.fixture(params=ALL)
 def stores(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -> Iterator[Stores]:
     with MAKERS[request.param](tmp_path, postgresql) as made:
+        yield made
+
+
+@pytest.fixture(params=ALL_PEOPLE)
+def people(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -> Iterator[People]:
+    with PEOPLE[request.param](tmp_path, postgresql) as made:
         yield made
 
 

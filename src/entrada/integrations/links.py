@@ -150,12 +150,18 @@ def remove_link(connection: Connection, identity: EntraIdentity) -> bool:
     return connection.execute(delete(links).where(_is(identity))).rowcount > 0
 
 
-def note_sign_in(connection: Connection, identity: EntraIdentity, *, profile: Profile, now: datetime) -> None:
-    """The person signed in: they are there again, whatever a re-check said before."""
+def note_sign_in(
+    connection: Connection, identity: EntraIdentity, *, user_id: UserId, profile: Profile, now: datetime
+) -> None:
+    """The person signed in as this user: they are there again, whatever a re-check said before.
+
+    Raises:
+        LookupError: the identity is not linked to this user.
+    """
     kept = kept_profile(profile)
-    connection.execute(
+    noted = connection.execute(
         update(links)
-        .where(_is(identity))
+        .where(_is(identity), links.c.user_id == user_id)
         .values(
             last_sign_in_at=now,
             name=kept.name,
@@ -165,6 +171,8 @@ def note_sign_in(connection: Connection, identity: EntraIdentity, *, profile: Pr
             ended_because=None,
         )
     )
+    if noted.rowcount != 1:
+        raise LookupError("the identity is not linked to this user")
 
 
 def keep_sign_in(
@@ -237,7 +245,12 @@ def grants_of(connection: Connection, user_id: UserId) -> Sequence[RoleGrant]:
 
 
 def replace_grants(connection: Connection, user_id: UserId, wanted: Sequence[RoleGrant]) -> None:
-    """Record what Entra gives now; a grant that stays keeps its `granted_at`."""
+    """Record what Entra gives now; a grant that stays keeps its `granted_at`.
+
+    Raises:
+        ValueError: one of them is not Entra's.
+    """
+    require_from_entra(wanted)
     present = {grant.role: grant for grant in grants_of(connection, user_id)}
     connection.execute(delete(grants).where(grants.c.user_id == user_id))
     for grant in {grant.role: grant for grant in wanted}.values():
@@ -247,6 +260,14 @@ def replace_grants(connection: Connection, user_id: UserId, wanted: Sequence[Rol
                 user_id=user_id, role=grant.role, granted_by=grant.granted_by, granted_at=since
             )
         )
+
+
+def require_from_entra(grants: Sequence[RoleGrant]) -> None:
+    """Raises:
+    ValueError: one of the grants is not Entra's, and would be taken back as if it were.
+    """
+    if any(grant.source is not GrantSource.ENTRA for grant in grants):
+        raise ValueError("a sign-in may bring only grants whose source is Entra")
 
 
 def spend_sign_in(connection: Connection, sign_in_id: str, *, expires_at: datetime, now: datetime) -> bool:

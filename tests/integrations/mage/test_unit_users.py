@@ -16,7 +16,6 @@ from clients.postgres import running_postgres
 from entrada.accounts.identity import UNNAMED, EntraIdentity, GrantSource, Profile, RoleGrant
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId
-from entrada.integrations import links
 from entrada.integrations.mage.users import MageUsers
 from integrations.mage.unit_world import ADA, TENANT, World, opened_world, tables
 
@@ -255,8 +254,10 @@ def test_a_number_that_the_database_gives_out_again_inherits_no_link(world: Worl
     world.delete_user(number)
     world.add_user(id=number, email="eve@contoso.test", username="eve", created_at=world.clock.now())
     assert world.found() is None
-    with world.store.transaction() as connection:
-        assert links.find_link(connection, ADA) is None
+    again = created(world, ADA, profile(), "Viewer")
+    assert again != number
+    assert world.roles(again) == {"Viewer"}
+    assert world.roles(number) == set()
 
 
 def test_linking_by_address_ends_what_others_had_of_the_account(world: World) -> None:

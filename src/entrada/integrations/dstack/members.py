@@ -45,7 +45,12 @@ def memberships_of(session: Session, hooks: Hooks, user_id: Any) -> Mapping[str,
 
 
 def give_roles(session: Session, hooks: Hooks, user: Any, wanted: Sequence[RoleGrant]) -> None:
-    """Makes the user's roles what Entra says now, and records which of them are Entra's."""
+    """Makes the user's roles what Entra says now, and records which of them are Entra's.
+
+    Raises:
+        ValueError: one of `wanted` is not Entra's.
+    """
+    links.require_from_entra(wanted)
     connection, user_id = session.connection(), UserId(str(user.id))
     reasons = {grant.role: grant for grant in wanted}
     recorded = {grant.role: grant for grant in links.grants_of(connection, user_id)}

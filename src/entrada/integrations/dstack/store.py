@@ -145,7 +145,8 @@ class DstackStore:
         entra_grants: Sequence[RoleGrant] | None,
         now: datetime,
     ) -> None:
-        links.note_sign_in(session.connection(), identity, profile=profile, now=now)
+        user_id = UserId(str(user.id))
+        links.note_sign_in(session.connection(), identity, user_id=user_id, profile=profile, now=now)
         if entra_grants is not None:
             give_roles(session, self.bridge.hooks, user, entra_grants)
         if self.kept is not None:

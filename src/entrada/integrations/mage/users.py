@@ -60,10 +60,7 @@ class MageUsers:
         if link is None:
             return None
         row = find_user(self.connection, self.tables, link.user_id)
-        if row is None:
-            links.remove_link(self.connection, identity)  # Mage's owner has deleted the user
-            return None
-        return self._user(row)
+        return None if row is None else self._user(row)
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         """Users with that address and no link: an address that changed hands inherits nothing."""
@@ -82,6 +79,7 @@ class MageUsers:
         """`user_id` is not used: Mage numbers its users itself."""
         del user_id
         users = self.tables.users
+        self._forget_link_to_nobody(identity)
         email, username = self._free_names(profile, identity)
         first_name, last_name = names_of(profile)
         made = self.connection.execute(
@@ -94,7 +92,7 @@ class MageUsers:
         except IdentityAlreadyLinked:
             self.connection.execute(delete(users).where(users.c.id == number))
             raise
-        links.note_sign_in(self.connection, identity, profile=profile, now=now)
+        links.note_sign_in(self.connection, identity, user_id=key_of(row), profile=profile, now=now)
         self.apply_grants(row, entra_grants)
         return self._user(row)
 
@@ -103,6 +101,10 @@ class MageUsers:
         theirs. So whoever held the account until now is out: its password and its sessions end here.
         """
         row = self._row(user_id)
+        self._forget_link_to_nobody(identity)
+        present = links.find_link(self.connection, identity)
+        if present is not None and present.user_id == user_id:
+            return self._user(row)
         links.put_link(self.connection, identity, user_id=user_id, linked_by=BY_EMAIL, now=now)
         if not is_named(row, self.break_glass):
             users = self.tables.users
@@ -126,7 +128,7 @@ class MageUsers:
         link = links.find_link(self.connection, identity)
         if link is None or link.user_id != user_id:
             raise LookupError("the identity is not linked to this user")
-        links.note_sign_in(self.connection, identity, profile=profile, now=now)
+        links.note_sign_in(self.connection, identity, user_id=user_id, profile=profile, now=now)
         if link.linked_by == BY_SIGN_IN:
             self._follow_rename(row, link, profile, identity)
         self._follow_names(row, link, profile)
@@ -135,7 +137,12 @@ class MageUsers:
         return self._user(self._row(user_id))
 
     def apply_grants(self, row: Row[Any], wanted: Sequence[RoleGrant]) -> None:
-        """Add what Entra gives, take away what it no longer gives, leave what came from elsewhere."""
+        """Add what Entra gives, take away what it no longer gives, leave what came from elsewhere.
+
+        Raises:
+            ValueError: one of `wanted` is not Entra's.
+        """
+        links.require_from_entra(wanted)
         held, noted = self._role_names(row.id), {grant.role for grant in self._noted(row)}
         known = self._role_ids({grant.role for grant in wanted} | noted)
         wanted = [grant for grant in wanted if self._is_known(grant.role, known)]
@@ -151,6 +158,12 @@ class MageUsers:
             )
         kept = [grant for grant in wanted if grant in gained or grant.role in noted]
         links.replace_grants(self.connection, key_of(row), kept)
+
+    def _forget_link_to_nobody(self, identity: EntraIdentity) -> None:
+        """Where Mage's owner has deleted the user: the person may come in anew, and inherits nothing."""
+        link = links.find_link(self.connection, identity)
+        if link is not None and find_user(self.connection, self.tables, link.user_id) is None:
+            links.remove_link(self.connection, identity)
 
     def _free_names(self, profile: Profile, identity: EntraIdentity) -> tuple[str | None, str]:
         """The e-mail address and the user name that Mage will show; both are unique there."""

@@ -1,0 +1,164 @@
+"""Every implementation of `AdmissionStore` and `RecheckStore`, each over empty tables; the products' too.
+
+Mage's tables are made without Mage (`integrations/mage/unit_world.py`); the shop is the tests' own product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, delete, insert, select
+
+from conformance.samples import NOW
+from conformance.stores import MAKERS as ACCOUNT_MAKERS
+from conformance.stores import Server
+from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.accounts.store import AdmissionStore
+from entrada.integrations import links
+from entrada.integrations.links import Link
+from entrada.integrations.mage.store import MageStore
+from entrada.integrations.mage.tables import key_of
+from entrada.integrations.recheck import RecheckStore
+from integrations.mage import unit_world
+from integrations.shop import MovableClock, ShopStore, users_table
+
+
+@dataclass(kw_only=True)
+class People:
+    """A store of people for admission, and what the product's own administrators do beside it."""
+
+    admission: AdmissionStore
+    recheck: RecheckStore | None
+    """None: our own accounts, which have no links of a product."""
+    give_by_hand: Callable[[UserId, str], object]
+    delete_user: Callable[[UserId], object] | None
+    """None where users are never deleted."""
+    transaction: Callable[[], Any] | None = None
+
+    def link_of(self, identity: EntraIdentity) -> Link | None:
+        assert self.transaction is not None
+        with self.transaction() as connection:
+            return links.find_link(connection, identity)
+
+    def keep_sign_in(self, identity: EntraIdentity, sealed: str, next_check_at: Any) -> None:
+        assert self.transaction is not None
+        with self.transaction() as connection:
+            links.keep_sign_in(connection, identity, sealed_sign_in=sealed, next_check_at=next_check_at)
+
+
+class InTransactions:
+    """An `AdmissionStore` whose every call is a transaction of Mage's store, as a sign-in is."""
+
+    def __init__(self, store: MageStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._store.transaction() as connection:
+                return getattr(self._store._users(connection), name)(*arguments, **named)
+
+        return call
+
+
+def ours(name: str) -> Callable[[Path, Server], Any]:
+    @contextmanager
+    def make(folder: Path, server: Server) -> Iterator[People]:
+        with ACCOUNT_MAKERS[name](folder, server) as stores:
+            yield People(
+                admission=stores.accounts,
+                recheck=None,
+                give_by_hand=lambda user, role: stores.accounts.grant_role(
+                    user, role=role, granted_by="root", now=NOW
+                ),
+                delete_user=None,
+            )
+
+    return make
+
+
+@contextmanager
+def of_mage(folder: Path, _: Server) -> Iterator[People]:
+    engine, tables = unit_world.mages_engine(f"sqlite:///{folder / 'mage-ai.db'}"), unit_world.tables
+    store = MageStore(engine=engine, tables=tables, clock=unit_world.MovableClock())
+    store.create_tables()
+
+    def number_of(connection: Any, user: UserId) -> int:
+        rows = connection.execute(select(tables.users)).all()
+        (number,) = [row.id for row in rows if key_of(row) == user]
+        return int(number)
+
+    def give(user: UserId, role: str) -> None:
+        with engine.begin() as connection:
+            role_id = connection.execute(
+                select(tables.roles.c.id).where(tables.roles.c.name == role)
+            ).scalar()
+            connection.execute(
+                insert(tables.user_roles).values(user_id=number_of(connection, user), role_id=role_id)
+            )
+
+    def remove(user: UserId) -> None:
+        with engine.begin() as connection:
+            number = number_of(connection, user)
+            connection.execute(delete(tables.user_roles).where(tables.user_roles.c.user_id == number))
+            connection.execute(delete(tables.users).where(tables.users.c.id == number))
+
+    yield People(
+        admission=InTransactions(store),  # type: ignore[arg-type]  # every method of MageUsers
+        recheck=store,
+        give_by_hand=give,
+        delete_user=remove,
+        transaction=store.transaction,
+    )
+    engine.dispose()
+
+
+@contextmanager
+def of_the_shop(folder: Path, _: Server) -> Iterator[People]:
+    engine = create_engine(f"sqlite:///{folder / 'shop.db'}")
+    store = ShopStore(engine, MovableClock())
+
+    def remove(user: UserId) -> None:
+        with engine.begin() as connection:
+            connection.execute(delete(users_table).where(users_table.c.id == user))
+
+    yield People(
+        admission=store,
+        recheck=store,
+        give_by_hand=store.give_by_hand,
+        delete_user=remove,
+        transaction=engine.begin,
+    )
+    engine.dispose()
+
+
+PEOPLE: dict[str, Callable[[Path, Server], Any]] = {
+    "memory": ours("memory"),
+    "sqlite": ours("sqlite"),
+    "postgresql": ours("postgresql"),
+    "mage": of_mage,
+    "shop": of_the_shop,
+}
+ALL_PEOPLE = [pytest.param(name, marks=pytest.mark.heavy if name == "postgresql" else ()) for name in PEOPLE]
+PRODUCTS = ["mage", "shop"]
+
+IMPLEMENTERS = {
+    "entrada.accounts.store.AccountStore": "a Protocol itself",
+    "entrada.accounts.store.AdmissionStore": "a Protocol itself",
+    "entrada.sessions.store.SessionStore": "a Protocol itself",
+    "entrada.integrations.recheck.RecheckStore": "a Protocol itself",
+    "entrada.storage.memory.MemoryAccountStore": "memory",
+    "entrada.storage.memory.MemorySessionStore": "memory",
+    "entrada.storage.sql.accounts.SqlAccountStore": "sqlite, postgresql",
+    "entrada.storage.sql.sessions.SqlSessionStore": "sqlite, postgresql",
+    "entrada.integrations.mage.store.MageStore": "mage",
+    "entrada.integrations.mage.users.MageUsers": "mage",
+    "entrada.integrations.dstack.store.DstackStore": "not yet: it needs dstack's own models; "
+    "tests/integrations/dstack tries its promises on the real one",
+    "integrations.shop.ShopStore": "shop",
+}
+"""Every class that has the methods of a store Protocol, and the maker by whose name the suites run it."""
