@@ -19,11 +19,11 @@ from conformance.stores import MAKERS as ACCOUNT_MAKERS
 from conformance.stores import Server
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.store import AdmissionStore
+from entrada.flows.recheck import RecheckStore
 from entrada.integrations import links
 from entrada.integrations.links import Link
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import key_of
-from entrada.integrations.recheck import RecheckStore
 from integrations.mage import unit_world
 from integrations.shop import MovableClock, ShopStore, users_table
 
@@ -33,7 +33,7 @@ class People:
     """A store of people for admission, and what the product's own administrators do beside it."""
 
     admission: AdmissionStore
-    recheck: RecheckStore | None
+    recheck: RecheckStore[Link] | None
     """None: our own accounts, which have no links of a product."""
     give_by_hand: Callable[[UserId, str], object]
     delete_user: Callable[[UserId], object] | None
@@ -150,7 +150,7 @@ IMPLEMENTERS = {
     "entrada.accounts.store.AccountStore": "a Protocol itself",
     "entrada.accounts.store.AdmissionStore": "a Protocol itself",
     "entrada.sessions.store.SessionStore": "a Protocol itself",
-    "entrada.integrations.recheck.RecheckStore": "a Protocol itself",
+    "entrada.flows.recheck.RecheckStore": "a Protocol itself",
     "entrada.storage.memory.MemoryAccountStore": "memory",
     "entrada.storage.memory.MemorySessionStore": "memory",
     "entrada.storage.sql.accounts.SqlAccountStore": "sqlite, postgresql",

@@ -10,15 +10,15 @@ from conformance.products import PRODUCTS, People
 from conformance.samples import LATER, NOW, from_entra, identity
 from conformance.test_admission_store import created, profile, signed_in
 from entrada.accounts.admission import Newcomer
+from entrada.flows.recheck import RecheckStore
 from entrada.integrations.links import Link
-from entrada.integrations.recheck import RecheckStore
 
 pytestmark = pytest.mark.parametrize("people", PRODUCTS, indirect=True)
 
 NEXT = LATER + timedelta(minutes=15)
 
 
-def store_of(people: People) -> RecheckStore:
+def store_of(people: People) -> RecheckStore[Link]:
     assert people.recheck is not None
     return people.recheck
 
