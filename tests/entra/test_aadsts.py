@@ -207,7 +207,10 @@ def test_cause_of() -> None:
 def test_the_admin_consent_link() -> None:
     """The link names the tenant and the application, and nothing else."""
     link = admin_consent_url(
-        login_url="https://login.microsoftonline.us", tenant="contoso.test", client_id="a&b"
+        login_url="https://login.microsoftonline.us",
+        tenant="contoso.test",
+        client_id="a&b",
+        redirect_uri=None,
     )
     assert link == "https://login.microsoftonline.us/contoso.test/adminconsent?client_id=a%26b"
 

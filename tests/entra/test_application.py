@@ -115,6 +115,21 @@ def test_A33_an_outage_is_not_stormed(entra: FakeEntra) -> None:
     assert discoveries(entra) == 1
 
 
+def test_an_outage_told_twice_is_two_errors(entra: FakeEntra) -> None:
+    """Each visitor's error is their own: what one thread writes into it, no other one reads."""
+    app = application(entra)
+    entra.down = True
+    told: list[EntraUnavailable] = []
+    for _ in range(3):
+        with pytest.raises(EntraUnavailable) as refusal:
+            app.metadata()
+        told.append(refusal.value)
+    assert len({id(error) for error in told}) == 3
+    assert len({str(error) for error in told}) == 1
+    told[1].correlation_id = "mine"
+    assert told[2].correlation_id is None
+
+
 def test_many_first_visitors_cause_one_discovery(entra: FakeEntra) -> None:
     """Threads that come at the same moment wait for one fetch."""
     app, gate = application(entra), threading.Barrier(16)

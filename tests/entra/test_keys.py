@@ -28,16 +28,8 @@ from entra.tokens import (
 )
 from entra.tokens import token as signed_token
 from entrada.entra.authority import PERSONAL_ACCOUNTS
-from entrada.entra.keys import (
-    DOCUMENT_LIMIT_BYTES,
-    KEEP_FOR,
-    KEY_COUNT_LIMIT,
-    REFRESH_AFTER,
-    UNKNOWN_KID_PAUSE,
-    KeyRing,
-    KeySet,
-    read_keys,
-)
+from entrada.entra.key_ring import KEEP_FOR, REFRESH_AFTER, UNKNOWN_KID_PAUSE, KeyRing
+from entrada.entra.keys import DOCUMENT_LIMIT_BYTES, KEY_COUNT_LIMIT, KeySet, read_keys
 from entrada.entra.transport import HttpAnswer
 from entrada.errors import EntraUnavailable, TokenRefused
 
@@ -686,7 +678,7 @@ def test_fault_32_a_forked_child_has_its_own_lock_and_no_fetch_under_way(
     """A child born while the parent held the lock and fetched uses the parent's keys and can fetch itself."""
     ring.keys_for(KID)
     ring._lock.acquire()
-    ring._flight = object()  # type: ignore[assignment]  # a fetch of a thread that the child will not have
+    ring._under_way = object()  # type: ignore[assignment]  # a fetch of a thread that the child will not have
     child = os.fork()
     if child == 0:  # pragma: no cover - runs in the child
         status = 1

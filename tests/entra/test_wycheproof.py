@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import get_default_algorithms
 
 from entra.tokens import KID, b64, claims, document, header, jwk, private_key
+from entrada.entra.checks import verify_signature
 from entrada.entra.jws import read_jws
 from entrada.entra.keys import may_verify, read_keys
-from entrada.entra.verification import verify_signature
 from entrada.errors import EntraUnavailable, TokenRefused
 
 FILES = ("json_web_signature", "json_web_key")

@@ -19,10 +19,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from entrada.compatibility import UTC
 from entrada.entra.authority import TenantId
-from entrada.entra.claims import IdToken
+from entrada.entra.id_token import IdToken, IdTokenExpectations, verify_id_token
 from entrada.entra.jws import RawIdToken
 from entrada.entra.keys import KeySet, read_keys
-from entrada.entra.verification import IdTokenExpectations, verify_id_token
 
 NOW = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
 TENANT = TenantId("aaaabbbb-0000-cccc-1111-dddd2222eeee")

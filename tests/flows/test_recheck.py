@@ -15,7 +15,7 @@ from entrada.accounts.admission import AdmissionPolicy, Newcomer
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
 from entrada.accounts.roles import role_mapping
 from entrada.entra.authority import ObjectId
-from entrada.entra.claims import RememberedSignIn
+from entrada.entra.id_token import RememberedSignIn
 from entrada.entra.jws import RawRefreshToken
 from entrada.errors import (
     DiscoveryRefused,

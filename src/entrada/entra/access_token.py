@@ -32,9 +32,9 @@ from typing import Any, Final
 from entrada.entra import claims as read
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.entra.callers import CallerKind, caller_kind
+from entrada.entra.checks import verify_signature
 from entrada.entra.jws import PLAIN_JWT, RS256_ONLY, RawAccessToken, is_printable_ascii, read_claims, read_jws
 from entrada.entra.keys import KeySet, SigningKey
-from entrada.entra.verification import verify_signature
 from entrada.errors import BearerTokenRefused, TokenRefused
 
 _MADE_HERE: Final = object()

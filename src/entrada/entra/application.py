@@ -2,7 +2,7 @@
 
 Owns building the authorization request, redeeming the code, refreshing, and the sign-out address.
 MSAL runs over our kept-alive transport and keeps no tokens: its cache grows with every person who signs in.
-What MSAL gives back is not verified; `entrada.entra.verification` does that (MSAL 1.39 checks no ID token).
+What MSAL gives back is not verified; `entrada.entra.id_token` does that (MSAL 1.39 checks no ID token).
 
 Source: RFC 6749 sections 4.1.1-4.1.4 and 6; RFC 7636; Microsoft, "OAuth 2.0 authorization code flow".
 """
@@ -21,7 +21,8 @@ import msal
 from entrada.entra.authority import Authority, Metadata, read_metadata
 from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
-from entrada.entra.keys import KeyRing, KeySet
+from entrada.entra.key_ring import KeyRing
+from entrada.entra.keys import KeySet
 from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, msal_authority, read_object
 from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
@@ -235,7 +236,7 @@ class EntraApplication:
             return
         failed_at, error = self._discovery_failed
         if timedelta(0) <= self._clock() - failed_at < FAILED_DISCOVERY_PAUSE:
-            raise error.with_traceback(None)
+            raise _again(error)
 
     def _discover(self, now: datetime) -> _Discovered:
         document = _fetch_metadata(self._transport, self.authority)
@@ -285,6 +286,13 @@ class _Discovered:
     def used_again(self, now: datetime) -> _Discovered:
         soon = now - METADATA_LIFE + timedelta(minutes=5)
         return replace(self, at=soon)
+
+
+def _again(error: EntradaError) -> EntradaError:
+    """The same refusal as an object of its own: whoever handles an error may change it."""
+    fresh = type(error).__new__(type(error), *error.args)
+    fresh.__dict__.update(error.__dict__)
+    return fresh
 
 
 def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[str, Any]:

@@ -1,7 +1,5 @@
-"""What an ID token says about a person, once it is believed.
+"""Single claims of a token that is believed, read into values.
 
-Owns `IdToken`, the verified type, and the reading of single claims into values.
-Only `entrada.entra.verification` makes an `IdToken`; everything else can only receive one.
 A claim that decides something (roles, groups, sid) and has the wrong shape refuses the whole token: to guess
 "none" would take roles away, or hand out a default role, in silence.
 A claim that is only shown is cleaned instead.
@@ -14,17 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from entrada.compatibility import UTC
-from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
+from entrada.entra.authority import PERSONAL_ACCOUNTS, TenantId, parse_guid
 from entrada.entra.jws import is_printable_ascii
 from entrada.errors import TokenRefused
-
-_MADE_BY_VERIFICATION: Final = object()
-"""Only `entrada.entra.verification` passes this on; a test holds the whole source to that."""
 
 LATEST_SECOND = 32_503_680_000  # the year 3000: far beyond any token, well inside what datetime can add to
 LIST_LIMIT = 2_000
@@ -45,92 +39,6 @@ _ISSUER_HOSTS = frozenset(
 )
 _ISSUER = re.compile(r"https://([a-z.]+)/([0-9a-fA-F-]{36})/(?:v2\.0/?)?", re.ASCII)
 _EMAIL = re.compile(r"[!-?A-~]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,253}[a-z0-9])?", re.ASCII | re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class IdToken:
-    """An ID token that passed every check: the one thing about a person that may be believed.
-
-    `tenant_id` and `object_id` together name the person, and nothing else here does.
-    """
-
-    verified: InitVar[object]
-
-    issuer: str
-    tenant_id: TenantId
-    object_id: ObjectId
-    subject: str
-    """Pairwise: the same person has another `subject` in every application."""
-    audience: str
-    nonce: str | None = field(repr=False)
-    issued_at: datetime
-    expires_at: datetime
-    auth_time: datetime | None
-    token_id: str | None
-    """`uti`; Entra's log knows the token by it."""
-
-    name: str
-    """For showing; empty if Entra sent none."""
-    preferred_username: str | None
-    """Changes hands: nothing may be looked up by it."""
-    email: str | None
-    """None also if what Entra sent is not one plain address."""
-    email_is_verified: bool | None
-    """Whether the tenant owns the address's domain, as Entra says; None: it said neither yes nor no."""
-    is_guest: bool
-    home_tenant: TenantId | None
-    """Where the account lives: `tenant_id`, or another for a guest or an external member; None: of no tenant
-    (Google, one-time passcode, SAML)."""
-
-    roles: frozenset[str]
-    """App role values, exactly as assigned; empty if none is."""
-    groups: frozenset[str] | None
-    """Object ids in lower case (or names, if the registration asks for them); None if the claim is absent."""
-    has_group_overage: bool
-    """The person is in more groups than a token holds: ask Graph, `groups` is not the whole truth."""
-    auth_contexts: frozenset[str]
-    """`acrs`: the authentication contexts that Conditional Access says were met."""
-
-    session_id: str | None
-    """`sid`: what Entra's front-channel logout will name."""
-    login_hint: str | None = field(repr=False)
-
-    given_name: str | None = None
-    family_name: str | None = None
-    """For showing; optional claims, which the registration has to ask for."""
-
-    def __post_init__(self, verified: object) -> None:
-        if verified is not _MADE_BY_VERIFICATION:
-            raise TypeError("an IdToken is made by verify_id_token, and nowhere else")
-
-    @property
-    def remembered(self) -> RememberedSignIn:
-        """What to keep of this sign-in for the day it is refreshed."""
-        return RememberedSignIn(
-            issuer=self.issuer,
-            tenant_id=self.tenant_id,
-            object_id=self.object_id,
-            subject=self.subject,
-            audience=self.audience,
-            nonce=self.nonce or "",
-            auth_time=self.auth_time,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RememberedSignIn:
-    """What the token of a refresh is compared with: the same person, application and sign-in.
-
-    Source: OpenID Connect Core 1.0, section 12.2.
-    """
-
-    issuer: str
-    tenant_id: TenantId
-    object_id: ObjectId
-    subject: str
-    audience: str
-    nonce: str = field(repr=False)
-    auth_time: datetime | None
 
 
 def required_moment(claims: Mapping[str, Any], name: str) -> datetime:

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 
 from entrada.accounts.roles import RoleMapping
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
-from entrada.entra.claims import IdToken
 from entrada.entra.graph import resolve_group_names, resolve_groups
+from entrada.entra.id_token import IdToken
 from entrada.entra.jws import RawAccessToken
 from entrada.entra.transport import HttpTransport
 from entrada.errors import EntraUnavailable, Fixer

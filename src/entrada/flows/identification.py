@@ -24,9 +24,14 @@ from entrada.clock import Clock
 from entrada.entra.aadsts import AadstsContext, admin_consent_url, read_entra_error
 from entrada.entra.application import EntraApplication, TokenError, TokenResponse
 from entrada.entra.authority import TenantId
-from entrada.entra.claims import IdToken, RememberedSignIn
+from entrada.entra.id_token import (
+    IdToken,
+    IdTokenExpectations,
+    RememberedSignIn,
+    verify_id_token,
+    verify_refreshed_id_token,
+)
 from entrada.entra.jws import RawRefreshToken, read_kid
-from entrada.entra.verification import IdTokenExpectations, verify_id_token, verify_refreshed_id_token
 from entrada.errors import (
     AdmissionRefused,
     EntraRefused,

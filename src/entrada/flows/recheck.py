@@ -29,7 +29,7 @@ from typing import Generic, Protocol, TypeVar
 from entrada.accounts.admission import AdmissionPolicy, Newcomer, check_still_welcome
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.roles import RolesSync
-from entrada.entra.claims import RememberedSignIn
+from entrada.entra.id_token import RememberedSignIn
 from entrada.entra.jws import RawRefreshToken
 from entrada.errors import (
     AccountDisabled,

@@ -1,6 +1,6 @@
-"""The checks that make a raw ID token an `IdToken`, one after the other.
+"""`IdToken`, the verified type, and the checks that make a raw ID token one, in their order.
 
-Owns the order of the checks and what is expected; is the only maker of `IdToken`.
+Is the only maker of `IdToken`; everything else can only receive one.
 Does no I/O and reads no clock: keys and `now` come in as arguments.
 
      1  form, size, JSON, alg, crit, typ        the gate, `entrada.entra.jws`
@@ -27,44 +27,123 @@ validating claims" and "ID tokens in the Microsoft identity platform".
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
-
-from jwt.algorithms import RSAAlgorithm
+from typing import Any, Final
 
 from entrada.entra import claims as read
-from entrada.entra.authority import PERSONAL_ACCOUNTS, ObjectId, TenantId, parse_guid
-from entrada.entra.claims import _MADE_BY_VERIFICATION, IdToken, RememberedSignIn
-from entrada.entra.jws import (
-    PLAIN_JWT,
-    RS256_ONLY,
-    CompactJws,
-    RawAccessToken,
-    RawIdToken,
-    read_claims,
-    read_jws,
+from entrada.entra.authority import ObjectId, TenantId, parse_guid
+from entrada.entra.checks import (
+    TENANT_TEMPLATE,
+    check_audience,
+    check_hash,
+    check_issuer,
+    check_tenant,
+    check_times,
+    find_key,
+    in_seconds,
+    verify_signature,
 )
-from entrada.entra.keys import KeySet, SigningKey
-from entrada.errors import PersonalAccountRefused, TenantRefused, TokenRefused
+from entrada.entra.jws import PLAIN_JWT, RS256_ONLY, RawAccessToken, RawIdToken, read_claims, read_jws
+from entrada.entra.keys import KeySet
+from entrada.errors import TokenRefused
 
-_TENANT_TEMPLATE = "{tenantid}"
-_RS256 = RSAAlgorithm(RSAAlgorithm.SHA256)
+_MADE_BY_VERIFICATION: Final = object()
+"""Only this module passes it on; a test holds the whole source to that."""
 
 # Claims that only other kinds of token carry. `azp` and `roles` stand in both kinds, so they tell nothing.
 _ACCESS_TOKEN_CLAIMS = ("scp", "appid", "azpacr", "appidacr", "idtyp")
 _LOGOUT_TOKEN_CLAIMS = ("events",)
 
-_CLOCK_HINT = "Check the clock of this server; if it is right, start again from the sign-in page."
-_ROLLOVER_HINT = (
-    "Microsoft may have changed its signing keys a moment ago: try again in five minutes. "
-    "If it happens again, show this page to your administrator."
-)
 _PROFILE_HINT = "Administrator: ask for the scope `profile` at sign-in; Entra sends `oid` only with it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdToken:
+    """An ID token that passed every check: the one thing about a person that may be believed.
+
+    `tenant_id` and `object_id` together name the person, and nothing else here does.
+    """
+
+    verified: InitVar[object]
+
+    issuer: str
+    tenant_id: TenantId
+    object_id: ObjectId
+    subject: str
+    """Pairwise: the same person has another `subject` in every application."""
+    audience: str
+    nonce: str | None = field(repr=False)
+    issued_at: datetime
+    expires_at: datetime
+    auth_time: datetime | None
+    token_id: str | None
+    """`uti`; Entra's log knows the token by it."""
+
+    name: str
+    """For showing; empty if Entra sent none."""
+    preferred_username: str | None
+    """Changes hands: nothing may be looked up by it."""
+    email: str | None
+    """None also if what Entra sent is not one plain address."""
+    email_is_verified: bool | None
+    """Whether the tenant owns the address's domain, as Entra says; None: it said neither yes nor no."""
+    is_guest: bool
+    home_tenant: TenantId | None
+    """Where the account lives: `tenant_id`, or another for a guest or an external member; None: of no tenant
+    (Google, one-time passcode, SAML)."""
+
+    roles: frozenset[str]
+    """App role values, exactly as assigned; empty if none is."""
+    groups: frozenset[str] | None
+    """Object ids in lower case (or names, if the registration asks for them); None if the claim is absent."""
+    has_group_overage: bool
+    """The person is in more groups than a token holds: ask Graph, `groups` is not the whole truth."""
+    auth_contexts: frozenset[str]
+    """`acrs`: the authentication contexts that Conditional Access says were met."""
+
+    session_id: str | None
+    """`sid`: what Entra's front-channel logout will name."""
+    login_hint: str | None = field(repr=False)
+
+    given_name: str | None = None
+    family_name: str | None = None
+    """For showing; optional claims, which the registration has to ask for."""
+
+    def __post_init__(self, verified: object) -> None:
+        if verified is not _MADE_BY_VERIFICATION:
+            raise TypeError("an IdToken is made by verify_id_token, and nowhere else")
+
+    @property
+    def remembered(self) -> RememberedSignIn:
+        """What to keep of this sign-in for the day it is refreshed."""
+        return RememberedSignIn(
+            issuer=self.issuer,
+            tenant_id=self.tenant_id,
+            object_id=self.object_id,
+            subject=self.subject,
+            audience=self.audience,
+            nonce=self.nonce or "",
+            auth_time=self.auth_time,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RememberedSignIn:
+    """What the token of a refresh is compared with: the same person, application and sign-in.
+
+    Source: OpenID Connect Core 1.0, section 12.2.
+    """
+
+    issuer: str
+    tenant_id: TenantId
+    object_id: ObjectId
+    subject: str
+    audience: str
+    nonce: str = field(repr=False)
+    auth_time: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +173,9 @@ class IdTokenExpectations:
         if not (self.client_id and self.nonce and self.allowed_tenants):
             raise ValueError("client_id, nonce and allowed_tenants must not be empty")
         if self.is_one_issuer:
-            if _TENANT_TEMPLATE in self.issuer_template or len(self.allowed_tenants) != 1:
+            if TENANT_TEMPLATE in self.issuer_template or len(self.allowed_tenants) != 1:
                 raise ValueError("one issuer for all tenants goes with exactly one allowed tenant")
-        elif _TENANT_TEMPLATE not in self.issuer_template:
+        elif TENANT_TEMPLATE not in self.issuer_template:
             raise ValueError("issuer_template must contain {tenantid}")
         if not timedelta(0) <= self.skew <= timedelta(minutes=5):
             raise ValueError("skew must lie between 0 and 5 minutes")
@@ -123,8 +202,8 @@ def verify_id_token(
     """
     claims, issuer, tenant_id = _believe(raw, keys, expected, now)
     _check_nonce(claims, expected.nonce)
-    _check_hash(claims, "at_hash", access_token)
-    _check_hash(claims, "c_hash", code)
+    check_hash(claims, "at_hash", access_token)
+    check_hash(claims, "c_hash", code)
     return _read_id_token(claims, issuer=issuer, tenant_id=tenant_id, expected=expected, now=now)
 
 
@@ -148,7 +227,7 @@ def verify_refreshed_id_token(
     claims, issuer, tenant_id = _believe(raw, keys, expected, now)
     if "nonce" in claims:
         _check_nonce(claims, expected.nonce)
-    _check_hash(claims, "at_hash", access_token)
+    check_hash(claims, "at_hash", access_token)
     token = _read_id_token(claims, issuer=issuer, tenant_id=tenant_id, expected=expected, now=now)
     for name in ("issuer", "tenant_id", "object_id", "subject", "audience"):
         if getattr(token, name) != getattr(previous, name):
@@ -163,90 +242,21 @@ def _believe(
 ) -> tuple[Mapping[str, Any], str, TenantId]:
     """Checks 1 to 8 and 10: claims, issuer and tenant of a genuine, current ID token for this application."""
     jws = read_jws(raw, algorithms=RS256_ONLY, types=PLAIN_JWT)
-    key = _find_key(keys, jws)
+    key = find_key(keys, jws)
     verify_signature(jws, key)
     claims = read_claims(jws)
     _check_version(claims)
-    issuer, tenant_id = _check_issuer(claims, key, expected.issuer_template)
-    _check_tenant(tenant_id, expected.allowed_tenants)
-    _check_audience(claims, expected.client_id)
-    _check_times(claims, expected, now)
+    issuer, tenant_id = check_issuer(claims, key, expected.issuer_template)
+    check_tenant(tenant_id, expected.allowed_tenants)
+    check_audience(claims, expected.client_id)
+    check_times(claims, skew=expected.skew, oldest_issue=expected.oldest_issue, now=now)
     _check_token_use(claims)
     return claims, issuer, tenant_id
-
-
-def _find_key(keys: KeySet, jws: CompactJws) -> SigningKey:
-    key = keys.find(jws.kid)
-    if key is None:
-        raise TokenRefused("kid", "Entra publishes no such signing key", hint=_ROLLOVER_HINT)
-    return key
-
-
-def verify_signature(jws: CompactJws, key: SigningKey) -> None:
-    """Passes only if `key` signed exactly these bytes with RS256.
-
-    Raises:
-        TokenRefused: check "alg" or "signature".
-    Source: RFC 7518, section 3.3.
-    """
-    # The gate's allow-list said so already; said again, because here it decides which mathematics runs.
-    if jws.algorithm != "RS256":
-        raise TokenRefused("alg", "not RS256")
-    if not _RS256.verify(jws.signing_input, key.public_key, jws.signature):
-        raise TokenRefused("signature", "not made by Entra's key")
 
 
 def _check_version(claims: Mapping[str, Any]) -> None:
     if claims.get("ver") != "2.0":
         raise TokenRefused("ver", "not 2.0")
-
-
-def _check_issuer(claims: Mapping[str, Any], key: SigningKey, template: str) -> tuple[str, TenantId]:
-    tid = parse_guid(claims.get("tid"))
-    if tid is None:
-        raise TokenRefused("tid", "missing or not a GUID")
-    issuer = template.replace(_TENANT_TEMPLATE, tid)
-    if claims.get("iss") != issuer:
-        raise TokenRefused("iss", "not the issuer of the tenant in tid")
-    if not key.speaks_for(issuer, tid):
-        raise TokenRefused("key_issuer", "signed by a key that speaks for another issuer")
-    return issuer, TenantId(tid)
-
-
-def _check_tenant(tenant_id: TenantId, allowed: frozenset[TenantId]) -> None:
-    if tenant_id in allowed:
-        return
-    raise PersonalAccountRefused() if tenant_id == PERSONAL_ACCOUNTS else TenantRefused()
-
-
-def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
-    audience = claims.get("aud")
-    several = isinstance(audience, list) and len(audience) > 1
-    named = audience if isinstance(audience, list) else [audience]
-    if client_id not in named or not all(isinstance(name, str) for name in named):
-        raise TokenRefused("aud", "not meant for this application")
-    # A token for several applications must say that it was issued to this one.
-    if (several or "azp" in claims) and claims.get("azp") != client_id:
-        raise TokenRefused("azp", "issued to another application")
-
-
-def _check_times(claims: Mapping[str, Any], expected: IdTokenExpectations, now: datetime) -> None:
-    if now.tzinfo is None:
-        raise ValueError("now must be aware")
-    expires_at, issued_at = read.required_moment(claims, "exp"), read.required_moment(claims, "iat")
-    not_before = read.optional_moment(claims, "nbf")
-    if now > expires_at + expected.skew:
-        raise TokenRefused("exp", f"expired {_seconds(now - expires_at)} ago", hint=_CLOCK_HINT)
-    if not_before is not None and now < not_before - expected.skew:
-        raise TokenRefused("nbf", f"valid only in {_seconds(not_before - now)}", hint=_CLOCK_HINT)
-    if now < issued_at - expected.skew:
-        raise TokenRefused("iat", f"issued {_seconds(issued_at - now)} in the future", hint=_CLOCK_HINT)
-    if now > issued_at + expected.oldest_issue + expected.skew:
-        raise TokenRefused("iat", f"issued {_seconds(now - issued_at)} ago", hint=_CLOCK_HINT)
-
-
-def _seconds(span: timedelta) -> str:
-    return f"{round(span.total_seconds())} s"
 
 
 def _check_nonce(claims: Mapping[str, Any], expected: str) -> None:
@@ -261,23 +271,6 @@ def _check_token_use(claims: Mapping[str, Any]) -> None:
         raise TokenRefused("token_use", "an access token in place of an ID token")
     if any(name in claims for name in _LOGOUT_TOKEN_CLAIMS):
         raise TokenRefused("token_use", "a logout token in place of an ID token")
-
-
-def _check_hash(claims: Mapping[str, Any], name: str, hashed: str | None) -> None:
-    """A hash that is there must be right; one that cannot be checked is wrong.
-
-    Source: OpenID Connect Core 1.0, section 3.3.2.11.
-    """
-    if name not in claims:
-        return
-    found = claims[name]
-    if not isinstance(found, str) or not hashed:
-        raise TokenRefused(name, "cannot be checked")
-    # The hash is that of the signature; RS256 is the only one that gets this far.
-    digest = hashlib.sha256(hashed.encode("utf-8", "surrogatepass")).digest()
-    right = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
-    if not hmac.compare_digest(found.encode(), right):
-        raise TokenRefused(name, "belongs to something else")
 
 
 def _read_person(claims: Mapping[str, Any]) -> tuple[str, ObjectId]:
@@ -295,7 +288,7 @@ def _check_strength(
         if auth_time is None:
             raise TokenRefused("auth_time", "missing, though a recent sign-in was asked for")
         if now > auth_time + expected.max_age + expected.skew:
-            raise TokenRefused("auth_time", f"signed in {_seconds(now - auth_time)} ago")
+            raise TokenRefused("auth_time", f"signed in {in_seconds(now - auth_time)} ago")
     if not expected.auth_contexts <= contexts:
         raise TokenRefused("acrs", "a required authentication context was not met")
 

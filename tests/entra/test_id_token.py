@@ -42,14 +42,10 @@ from entra.tokens import (
     verify,
 )
 from entrada.entra.authority import PERSONAL_ACCOUNTS
-from entrada.entra.claims import IdToken
+from entrada.entra.checks import verify_signature
+from entrada.entra.id_token import IdToken, IdTokenExpectations, verify_refreshed_id_token
 from entrada.entra.jws import RawIdToken, decode_base64url, read_jws
 from entrada.entra.keys import KeySet
-from entrada.entra.verification import (
-    IdTokenExpectations,
-    verify_refreshed_id_token,
-    verify_signature,
-)
 from entrada.errors import EntradaError, PersonalAccountRefused, TenantRefused, TokenRefused
 
 NOW_SECONDS = int(NOW.timestamp())
@@ -118,9 +114,9 @@ def test_an_id_token_cannot_be_made_by_hand() -> None:
 
 
 def test_only_verification_holds_the_proof() -> None:
-    """In the whole source, no module but claims and verification names the proof or builds an IdToken."""
+    """In the whole source, no module but id_token names the proof or builds an IdToken."""
     source = Path(entrada.__file__).parent
-    owners = {source / "entra/claims.py", source / "entra/verification.py"}
+    owners = {source / "entra/id_token.py"}
     for path in set(source.rglob("*.py")) - owners:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             called = node.func if isinstance(node, ast.Call) else None
