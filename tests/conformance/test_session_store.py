@@ -10,7 +10,7 @@ import pytest
 
 from conformance.samples import LATER, NOW, SOMEBODY, at_once, log_length, session, user_id
 from conformance.stores import Stores
-from entrada.sessions.revocation import ENTRIES_KEPT, LogPosition, RevocationKind, Revocations
+from entrada.sessions.revocation import ENTRIES_RETAINED, LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import SessionId
 from entrada.sessions.store import SessionStore
 
@@ -309,7 +309,7 @@ def test_who_is_further_behind_than_the_log_reaches_is_told_so(sessions: Session
     """The log is bounded; what it has forgotten is not passed over in silence, nor taken for a backup."""
     sessions.note_rights_changed(SOMEBODY)
     since = sessions.revocations(None).position
-    for _ in range(ENTRIES_KEPT + 200):
+    for _ in range(ENTRIES_RETAINED + 200):
         sessions.note_rights_changed(SOMEBODY)
     behind = sessions.revocations(since)
     assert (behind.is_complete, behind.went_back) == (False, False)

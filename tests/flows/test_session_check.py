@@ -16,7 +16,7 @@ from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleG
 from entrada.entra.authority import ObjectId
 from entrada.errors import StoreUnavailable
 from entrada.flows.session_check import REVOCATION_CHECK_SECONDS, SessionCheck, new_session_limits
-from entrada.sessions.revocation import ENTRIES_KEPT, LogPosition, RevocationKind, Revocations
+from entrada.sessions.revocation import ENTRIES_RETAINED, LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import Session, SessionId, SessionPolicy
 from entrada.sessions.token import SessionToken, new_session_token
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
@@ -467,7 +467,7 @@ def test_who_is_too_far_behind_the_log_reads_every_session_afresh(here: Process)
     assert here.is_open(cookie)
     assert here.is_open(ended)
     here.sessions.end(SessionId(ended.partition(".")[0]))
-    for _ in range(ENTRIES_KEPT + 1):
+    for _ in range(ENTRIES_RETAINED + 1):
         here.sessions.note_rights_changed(UserId("3" * 32))
     soon(here)
     here.sessions.asked.clear()

@@ -14,7 +14,7 @@ from entrada.clock import SystemClock
 from entrada.errors import StoreUnavailable
 from entrada.flows.session_check import CheckedSession, SessionCheck
 from entrada.flows.session_watch import PATIENCE_SECONDS, SessionWatch
-from entrada.sessions.revocation import ENTRIES_KEPT, RevocationKind, Revocations
+from entrada.sessions.revocation import ENTRIES_RETAINED, RevocationKind, Revocations
 from flows.test_session_check import NOW, POLICY, Process, process
 
 
@@ -88,7 +88,7 @@ def test_K15_every_kind_of_ending_reaches_the_watchers(watching: Watching, how: 
             here.accounts.set_disabled(here.person().id, disabled=True, now=NOW)
         case "behind the log":
             here.sessions.end(checked(here, cookie).session_id)
-            for _ in range(ENTRIES_KEPT + 1):
+            for _ in range(ENTRIES_RETAINED + 1):
                 here.sessions.note_rights_changed(UserId("3" * 32))
         case "everything":
             here.sessions.end_all()

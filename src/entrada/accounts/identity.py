@@ -1,7 +1,7 @@
 """Users, the Entra identities linked to them, and the roles they hold.
 
 A person is keyed on (tenant_id, object_id) and nothing else: names and e-mail addresses change hands.
-Everything here is a value; `entrada.accounts.store.AccountStore` keeps them.
+Everything here is a value; `entrada.accounts.store.AccountStore` stores them.
 
 Source: Microsoft, "Secure applications and APIs by validating claims".
 """

@@ -1,4 +1,4 @@
-"""The seam where accounts are kept.
+"""The seam where accounts are stored.
 
 Each method is one transaction: all of it or nothing, also under kill -9.
 `tests/conformance` runs one suite against every implementation.
@@ -70,7 +70,7 @@ class AdmissionStore(Protocol):
 
 
 class AccountStore(AdmissionStore, Protocol):
-    """Keeps users, linked identities and role grants of our own."""
+    """Stores users, linked identities and role grants of our own."""
 
     def get(self, user_id: UserId) -> User | None: ...
 
@@ -78,7 +78,7 @@ class AccountStore(AdmissionStore, Protocol):
         """The user, disabled or enabled; None if there is no such user."""
 
     def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
-        """The user with a manual grant of `role` (kept as it is if already there); None if no such user."""
+        """The user with a manual grant of `role` (unchanged if already there); None if no such user."""
 
     def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
         """The user without the manual grant of `role`; None if no such user."""

@@ -23,8 +23,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, UserId
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
-from entrada.storage.keeping import kept_profile
 from entrada.storage.sql.tables import AnyText, UtcTime
+from entrada.storage.storable import storable_profile
 
 metadata = MetaData()
 
@@ -158,7 +158,7 @@ def note_sign_in(
     Raises:
         LookupError: the identity is not linked to this user.
     """
-    kept = kept_profile(profile)
+    kept = storable_profile(profile)
     noted = connection.execute(
         update(links)
         .where(_is(identity), links.c.user_id == user_id)

@@ -8,7 +8,7 @@ restored from a backup is noticed by everyone who remembers a position that it d
     Revocation      one entry: a session, a user's sessions, a user's rights, or everything
     Revocations     what was read since a position, and whether that is all of it
 
-Only a bounded number of entries is kept. Whoever is further behind reads no entries and doubts everything.
+Only a bounded number of entries is retained. Whoever is further behind reads none and doubts everything.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ENTRIES_KEPT = 4096
-"""How many entries a store keeps, at least."""
+ENTRIES_RETAINED = 4096
+"""How many entries a store retains, at least."""
 
 
 class RevocationKind(enum.Enum):

@@ -1,7 +1,7 @@
 """Stores in memory: for tests, and for applications that want no database.
 
 Everything is gone when the process ends, and no other process sees any of it.
-Safe for threads. The values are frozen, so what is handed out cannot change what is kept.
+Safe for threads. The values are frozen, so what is handed out cannot change what is stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from entrada.accounts.identity import (
 from entrada.accounts.store import AccountStore
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import (
-    ENTRIES_KEPT,
+    ENTRIES_RETAINED,
     LogPosition,
     Revocation,
     RevocationKind,
@@ -34,7 +34,7 @@ from entrada.sessions.revocation import (
 )
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
-from entrada.storage.keeping import (
+from entrada.storage.storable import (
     email_key,
     is_linked,
     manual_grant,
@@ -54,7 +54,7 @@ class MemorySessionStore(SessionStore):
         self._lock = Lock()
         self._sessions: dict[SessionId, Session] = {}
         self._spent: dict[str, datetime] = {}
-        self._log: deque[Revocation] = deque(maxlen=ENTRIES_KEPT)
+        self._log: deque[Revocation] = deque(maxlen=ENTRIES_RETAINED)
         self._position = LogPosition(1, 0)
 
     def open(self, session: Session, *, replaces: SessionId | None = None) -> None:
@@ -204,7 +204,7 @@ class MemoryAccountStore(AccountStore):
                 raise IdentityAlreadyLinked
             if is_linked(user, identity):
                 return user
-            return self._keep(with_identity(user, LinkedIdentity(identity=identity, linked_at=now)))
+            return self._replace(with_identity(user, LinkedIdentity(identity=identity, linked_at=now)))
 
     def record_sign_in(
         self,
@@ -218,7 +218,7 @@ class MemoryAccountStore(AccountStore):
         with self._lock:
             before = self._existing(user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
-            return self._keep(after, note=after.profile != before.profile or after.roles != before.roles)
+            return self._replace(after, note=after.profile != before.profile or after.roles != before.roles)
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         with self._lock:
@@ -229,7 +229,7 @@ class MemoryAccountStore(AccountStore):
                 self._sessions.end_of_user(user_id)
             if disabled != user.is_enabled:
                 return user
-            return self._keep(replace(user, disabled_at=now if disabled else None), note=True)
+            return self._replace(replace(user, disabled_at=now if disabled else None), note=True)
 
     def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
         with self._lock:
@@ -237,7 +237,7 @@ class MemoryAccountStore(AccountStore):
             if user is None or manual_grant(user, role):
                 return user
             grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
-            return self._keep(with_grant(user, grant), note=True)
+            return self._replace(with_grant(user, grant), note=True)
 
     def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
         with self._lock:
@@ -245,7 +245,7 @@ class MemoryAccountStore(AccountStore):
             lost = manual_grant(user, role)
             if user is None or lost is None:
                 return user
-            return self._keep(without_grant(user, lost), note=True)
+            return self._replace(without_grant(user, lost), note=True)
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._lock:
@@ -257,7 +257,7 @@ class MemoryAccountStore(AccountStore):
             raise LookupError("there is no user with this id")
         return self._users[user_id]
 
-    def _keep(self, user: User, *, note: bool = False) -> User:
+    def _replace(self, user: User, *, note: bool = False) -> User:
         self._users[user.id] = user
         if note and self._sessions is not None:
             self._sessions.note_rights_changed(user.id)

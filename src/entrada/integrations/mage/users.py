@@ -35,7 +35,7 @@ from entrada.errors import IdentityAlreadyLinked
 from entrada.integrations import links
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.tables import MageTables, find_user, find_users_by_email, is_named, key_of
-from entrada.storage.keeping import kept_profile, kept_text
+from entrada.storage.storable import storable_profile, storable_text
 
 log = logging.getLogger("entrada.mage")
 
@@ -167,7 +167,7 @@ class MageUsers:
 
     def _free_names(self, profile: Profile, identity: EntraIdentity) -> tuple[str | None, str]:
         """The e-mail address and the user name that Mage will show; both are unique there."""
-        profile = kept_profile(profile)
+        profile = storable_profile(profile)
         email = self._free_email(profile, except_id=None)
         wanted = (profile.username or profile.name)[: LONGEST_TEXT - 10].strip() or identity.object_id
         if self._name_is_free(wanted, except_id=None):
@@ -200,7 +200,7 @@ class MageUsers:
         self, row: Row[Any], link: links.Link, profile: Profile, identity: EntraIdentity
     ) -> None:
         """A person renamed in Entra is renamed in Mage, unless Mage's owner chose another name meanwhile."""
-        users, changes, profile = self.tables.users, {}, kept_profile(profile)
+        users, changes, profile = self.tables.users, {}, storable_profile(profile)
         if profile.username and link.username and profile.username != link.username:
             ours = (link.username, f"{link.username} ~{identity.object_id[:8]}")
             if row.username in ours and self._name_is_free(profile.username, except_id=row.id):
@@ -294,5 +294,5 @@ def names_of(profile: Profile) -> tuple[str | None, str | None]:
     else:
         first, _, last = profile.name.partition(" ")
         parts = (first, last)
-    shown = [kept_text(part).strip()[:LONGEST_TEXT] or None for part in parts]
+    shown = [storable_text(part).strip()[:LONGEST_TEXT] or None for part in parts]
     return shown[0], shown[1]

@@ -30,7 +30,11 @@ from entrada.accounts.store import AccountStore
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import RevocationKind
-from entrada.storage.keeping import (
+from entrada.storage.sql.database import Database
+from entrada.storage.sql.revocation import add_revocation
+from entrada.storage.sql.sessions import end_of_user
+from entrada.storage.sql.tables import identities, role_grants, users
+from entrada.storage.storable import (
     email_key,
     grants_in_order,
     identities_in_order,
@@ -43,10 +47,6 @@ from entrada.storage.keeping import (
     with_identity,
     without_grant,
 )
-from entrada.storage.sql.database import Database
-from entrada.storage.sql.revocation import add_revocation
-from entrada.storage.sql.sessions import end_of_user
-from entrada.storage.sql.tables import identities, role_grants, users
 
 KNOWN_SOURCES = {source.value: source for source in GrantSource}
 """A grant from any other source, which a newer version may have written, counts for nothing here."""
@@ -250,6 +250,7 @@ class SqlAccountStore(AccountStore):
 
 
 def only_user(connection: Connection, statement: Select[Any], names: dict[str, str]) -> User | None:
+    """The user whom the statement finds, if any."""
     found = users_of(connection.execute(statement, names))
     return found[0] if found else None
 
@@ -279,6 +280,7 @@ def user_of(rows: Sequence[Row[Any]]) -> User:
 
 
 def linked_of(row: Row[Any]) -> LinkedIdentity:
+    """The linked identity in a row of `users_where`."""
     return LinkedIdentity(
         identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
         linked_at=row.linked_at,
@@ -287,6 +289,7 @@ def linked_of(row: Row[Any]) -> LinkedIdentity:
 
 
 def grant_of(row: Row[Any]) -> RoleGrant:
+    """The grant in a row of `users_where`; its source must be known."""
     return RoleGrant(
         role=row.role,
         source=KNOWN_SOURCES[row.source],
@@ -296,10 +299,12 @@ def grant_of(row: Row[Any]) -> RoleGrant:
 
 
 def names_of(identity: EntraIdentity) -> dict[str, str]:
+    """An identity as the statements name it."""
     return {"tid": identity.tenant_id, "oid": identity.object_id}
 
 
 def row_of(profile: Profile) -> dict[str, object]:
+    """The columns of `entrada_user` that hold a profile."""
     return {
         "name": profile.name,
         "email": profile.email,
@@ -311,6 +316,7 @@ def row_of(profile: Profile) -> dict[str, object]:
 
 
 def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity) -> None:
+    """Link an identity; IntegrityError if it is linked already."""
     connection.execute(
         ADD_IDENTITY,
         {
@@ -324,6 +330,7 @@ def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity
 
 
 def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
+    """Insert grants; none is no statement."""
     if grants:
         connection.execute(
             ADD_GRANT,
@@ -341,6 +348,7 @@ def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGra
 
 
 def drop_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
+    """Delete grants; none is no statement."""
     if grants:
         connection.execute(
             DROP_GRANT,

@@ -35,7 +35,7 @@ WAIT = timedelta(seconds=5)
 MIGRATION_WAIT = timedelta(minutes=1)
 """How long a process that starts waits for another that prepares the database."""
 
-CONNECTIONS_KEPT, CONNECTIONS_AT_MOST = 5, 20
+CONNECTIONS_IDLE, CONNECTIONS_AT_MOST = 5, 20
 
 
 class Database(ABC):
@@ -91,7 +91,7 @@ class Database(ABC):
         return since
 
     def close(self) -> None:
-        """Close the connections at rest. The database opens new ones if it is used again."""
+        """Close the idle connections. The database opens new ones if it is used again."""
         self._engine.dispose()
 
     @abstractmethod
@@ -115,7 +115,7 @@ OPEN: WeakSet[Database] = WeakSet()
 OPENING = Lock()
 """Held during a fork, so that no database is opened meanwhile."""
 INHERITED: list[object] = []
-"""In a forked child: what threads of the parent had in use, kept for ever so that nobody here closes it."""
+"""In a forked child: what threads of the parent had in use, held for ever so that nobody here closes it."""
 
 
 FORKING: list[Database] = []

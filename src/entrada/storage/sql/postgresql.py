@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from entrada.accounts.identity import UserId
 from entrada.storage.sql.bounded_psycopg import BoundedConnection, connect_in_time, within
-from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_KEPT, MIGRATION_WAIT, Database
+from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_IDLE, MIGRATION_WAIT, Database
 from entrada.storage.sql.failures import failures_named
 from entrada.storage.sql.tables import users
 
@@ -39,8 +39,8 @@ class PostgresqlDatabase(Database):
             url,
             connect_args={"connect_timeout": max(2, round(wait.total_seconds()))},
             poolclass=QueuePool,
-            pool_size=CONNECTIONS_KEPT,
-            max_overflow=CONNECTIONS_AT_MOST - CONNECTIONS_KEPT,
+            pool_size=CONNECTIONS_IDLE,
+            max_overflow=CONNECTIONS_AT_MOST - CONNECTIONS_IDLE,
             pool_timeout=wait.total_seconds(),
             pool_pre_ping=True,
             hide_parameters=True,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
 from entrada.sessions.revocation import (
-    ENTRIES_KEPT,
+    ENTRIES_RETAINED,
     LogPosition,
     Revocation,
     RevocationKind,
@@ -63,7 +63,7 @@ def add_revocation(
         },
     )
     if position.sequence % 64 == 0:
-        connection.execute(FORGET, {"before": position.sequence - ENTRIES_KEPT})
+        connection.execute(FORGET, {"before": position.sequence - ENTRIES_RETAINED})
     connection.info[NEWEST] = position
 
 

@@ -155,6 +155,7 @@ def end_of_user(connection: Connection, user_id: UserId) -> int:
 
 
 def row_of(session: Session) -> dict[str, object]:
+    """The columns of `entrada_session`."""
     return {
         "id": session.id,
         "secret_hash": session.secret_hash,

@@ -35,12 +35,12 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from entrada.compatibility import UTC
-from entrada.storage.keeping import UNKEEPABLE, is_unicode
 from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.storable import UNSTORABLE, is_unicode
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-ANY_TEXT = UNKEEPABLE | {0: "\N{REPLACEMENT CHARACTER}"}
+ANY_TEXT = UNSTORABLE | {0: "\N{REPLACEMENT CHARACTER}"}
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -98,7 +98,7 @@ users = Table(
     Column("username", AnyText),
     Column("is_guest", Boolean, nullable=False),
     Column("email_is_verified", Boolean, nullable=False),
-    # `email` as it is compared, and only where it is verified; see keeping.email_key.
+    # `email` as it is compared, and only where it is verified; see storable.email_key.
     Column("verified_email_key", AnyText, index=True),
     Column("created_at", UtcTime, nullable=False),
     Column("disabled_at", UtcTime),

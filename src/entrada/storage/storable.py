@@ -1,12 +1,12 @@
 """What every store makes of what it is given, so that all of them answer alike.
 
-    kept_profile            a profile, cut to what can be kept
+    storable_profile        a profile, cut to what can be stored
     email_key               how e-mail addresses are compared
     new_user                the user that a first sign-in makes
     user_after_sign_in      the user that a later one leaves
     with_…, without_…       the user with one identity or grant more, or less
 
-Values in, values out: no I/O, no clock, no lock. What a text means is not judged, only if it can be kept.
+Values in, values out: no I/O, no clock, no lock. What a text means is not judged, only if it can be stored.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from entrada.accounts.identity import (
 )
 
 NAME_LENGTH = 512
-"""Characters kept of a name or username; the rest is cut off."""
+"""Characters stored of a name or username; the rest is cut off."""
 
 EMAIL_LENGTH = 320
-"""Characters an e-mail address may have. A longer one is not kept: cut, it would be another address."""
+"""Characters an e-mail address may have. A longer one is not stored: cut, it would be another address."""
 
-UNKEEPABLE = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+UNSTORABLE = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
 """Half surrogate pairs, which JSON can carry and UTF-8 cannot."""
 
 
-def kept_profile(profile: Profile) -> Profile:
-    """The profile as a store keeps it; the same object where nothing needs doing.
+def storable_profile(profile: Profile) -> Profile:
+    """The profile as it is stored; the same object where nothing needs doing.
 
     NUL is removed and half surrogate pairs are replaced in names.
     An e-mail address that would need either is dropped, and with it the claim that it is verified.
@@ -44,20 +44,22 @@ def kept_profile(profile: Profile) -> Profile:
     texts = (profile.name, profile.username or "", profile.email or "")
     if all(len(text) <= EMAIL_LENGTH and text.isprintable() and text.isascii() for text in texts):
         return profile
-    name, username = kept_text(profile.name), profile.username and kept_text(profile.username)
-    email = profile.email if profile.email and is_keepable_email(profile.email) else None
+    name, username = storable_text(profile.name), profile.username and storable_text(profile.username)
+    email = profile.email if profile.email and is_storable_email(profile.email) else None
     verified = profile.email_is_verified and email is not None
-    kept = replace(profile, name=name, username=username, email=email, email_is_verified=verified)
-    return profile if kept == profile else kept
+    stored = replace(profile, name=name, username=username, email=email, email_is_verified=verified)
+    return profile if stored == profile else stored
 
 
-def kept_text(text: str) -> str:
+def storable_text(text: str) -> str:
+    """The text without NUL and half surrogate pairs, cut to `NAME_LENGTH`."""
     if len(text) <= NAME_LENGTH and text.isprintable():
         return text
-    return text.replace("\0", "").translate(UNKEEPABLE)[:NAME_LENGTH]
+    return text.replace("\0", "").translate(UNSTORABLE)[:NAME_LENGTH]
 
 
-def is_keepable_email(email: str) -> bool:
+def is_storable_email(email: str) -> bool:
+    """Whether the address can be stored as it is, whatever it means."""
     return len(email) <= EMAIL_LENGTH and "\0" not in email and is_unicode(email)
 
 
@@ -87,9 +89,14 @@ def new_user(
     entra_grants: Sequence[RoleGrant],
     now: datetime,
 ) -> User:
+    """The user that a first sign-in makes.
+
+    Raises:
+        ValueError: one of `entra_grants` is not from Entra.
+    """
     return User(
         id=user_id,
-        profile=kept_profile(profile),
+        profile=storable_profile(profile),
         created_at=now,
         identities=(LinkedIdentity(identity=identity, linked_at=now, last_sign_in_at=now),),
         grants=grants_after_sign_in((), entra_grants),
@@ -112,7 +119,7 @@ def user_after_sign_in(
         raise LookupError("this identity is not linked to this user")
     return replace(
         user,
-        profile=kept_profile(profile),
+        profile=storable_profile(profile),
         identities=tuple(
             replace(linked, last_sign_in_at=now) if linked.identity == identity else linked
             for linked in user.identities
@@ -122,23 +129,28 @@ def user_after_sign_in(
 
 
 def is_linked(user: User, identity: EntraIdentity) -> bool:
+    """Whether the identity signs in as this user."""
     return any(linked.identity == identity for linked in user.identities)
 
 
 def with_identity(user: User, linked: LinkedIdentity) -> User:
+    """The user with one identity more, in its place."""
     return replace(user, identities=identities_in_order([*user.identities, linked]))
 
 
 def manual_grant(user: User | None, role: str) -> RoleGrant | None:
+    """The grant by which somebody gave the user this role by hand, if any did."""
     grants = user.grants if user is not None else ()
     return next((g for g in grants if g.role == role and g.source is GrantSource.MANUAL), None)
 
 
 def with_grant(user: User, grant: RoleGrant) -> User:
+    """The user with one grant more, in its place."""
     return replace(user, grants=grants_in_order([*user.grants, grant]))
 
 
 def without_grant(user: User, lost: RoleGrant) -> User:
+    """The user without this grant; others of the same role stay."""
     return replace(user, grants=tuple(grant for grant in user.grants if grant != lost))
 
 
@@ -167,6 +179,7 @@ def grants_after_sign_in(
 
 
 def grants_in_order(grants: Iterable[RoleGrant]) -> tuple[RoleGrant, ...]:
+    """By role, then by source: the order in which every store gives them."""
     return tuple(sorted(grants, key=lambda grant: (grant.role, grant.source)))
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as any_of
 
 from entrada.accounts.identity import Profile
-from entrada.storage.keeping import email_key, kept_profile, verified_email_key
+from entrada.storage.storable import email_key, storable_profile, verified_email_key
 
 TEXT = any_of.text(any_of.characters(exclude_categories=()), max_size=600)
 PROFILES = any_of.builds(
@@ -23,18 +23,18 @@ PROFILES = any_of.builds(
 @given(PROFILES)
 def test_a_kept_profile_can_be_written_anywhere(profile: Profile) -> None:
     """UTF-8, without NUL, of stated length; keeping it again changes nothing."""
-    kept = kept_profile(profile)
+    kept = storable_profile(profile)
     for text in (kept.name, kept.email or "", kept.username or "", verified_email_key(kept) or ""):
         assert "\0" not in text
         assert len(text.encode()) <= 4 * 512
-    assert kept_profile(kept) == kept
+    assert storable_profile(kept) == kept
 
 
 @settings(deadline=None)
 @given(PROFILES)
 def test_an_email_is_kept_whole_or_not_at_all(profile: Profile) -> None:
     """And one that is not kept is not verified."""
-    kept = kept_profile(profile)
+    kept = storable_profile(profile)
     assert kept.email in (profile.email, None)
     assert kept.email is not None or verified_email_key(kept) is None
 
