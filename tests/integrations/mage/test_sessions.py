@@ -131,6 +131,22 @@ def test_k1_a_session_given_out_without_a_sign_in_opens_nothing(desk: Desk) -> N
     assert opens_anything(desk, "written-by-hand", api_key=desk.mage.api_key) == []
 
 
+def test_k1_what_a_deleted_user_kept_is_nobodys(desk: Desk) -> None:
+    """Whatever somebody kept before their user was deleted: the sign-in page still offers the button."""
+    desk.entra.add_person("keeper@contoso.test", roles=["Editor"])
+    session = desk.sign_in("keeper@contoso.test")
+    files_a_token(desk, session, "kept-by-somebody-deleted", provider="active_directory")
+    user = desk.behind(session)
+    assert user is not None
+    with desk.api(desk.password_session()) as api:
+        api.delete(f"/api/users/{user.user_id}")
+    rows = desk.in_the_database(
+        "select user_id from oauth2_access_token where token = 'kept-by-somebody-deleted'"
+    )
+    assert rows == [(None,)]
+    assert desk.sign_in("ed@contoso.test")
+
+
 # --- K2 ---
 
 

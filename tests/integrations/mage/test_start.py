@@ -149,6 +149,14 @@ def is_running(pid: int, name: str) -> bool:
     return bool(name) and command_line(pid) == name
 
 
+def test_a_server_that_nothing_guards_is_not_started(entra: RunningEmulator, tmp_path: Path) -> None:
+    """Mage's server for dbt's documentation has no handlers to guard: a sentence, and nothing runs."""
+    told = entrada_mage(entra, tmp_path, "start", tmp_path / "project", "--dbt-docs-instance", "1")
+    assert told.returncode == 1
+    assert "asks nobody" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 @pytest.mark.parametrize("command", ["links", "adopt", "link", "unlink"])
 @pytest.mark.parametrize("metadata", ["", "project_type: standalone\n"], ids=["no project", "never started"])
 def test_k58_commands_about_users_make_no_database(

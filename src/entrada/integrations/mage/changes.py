@@ -133,6 +133,18 @@ def guard_kept_tokens(mage: Mage, *, is_session_token: Callable[[str], bool]) ->
         return stock(cls, payload, user, **kwargs)
 
     mage.OauthResource.create = classmethod(create)
+    module = sys.modules[mage.OauthResource.__module__]
+    kept, refreshed = module.access_tokens_for_client, module.refresh_token_for_client
+
+    def access_tokens_for_client(client_id: str, user: Any = None) -> Any:
+        return [] if user is None else kept(client_id, user=user)
+
+    async def refresh_token_for_client(client_id: str, provider: Any, user: Any = None) -> Any:
+        return None if user is None else await refreshed(client_id, provider, user=user)
+
+    # What a deleted user kept is nobody's: Mage takes it for what a visitor of its sign-in page keeps.
+    module.access_tokens_for_client = access_tokens_for_client  # type: ignore[attr-defined]
+    module.refresh_token_for_client = refresh_token_for_client  # type: ignore[attr-defined]
 
 
 def hide_sessions(mage: Mage) -> None:

@@ -69,6 +69,8 @@ HOOKS = (
         module=f"{_RESOURCES}.OauthResource",
         has=("create",),
     ),
+    Hook(name="access_tokens_for_client", module=f"{_RESOURCES}.OauthResource"),
+    Hook(name="refresh_token_for_client", module=f"{_RESOURCES}.OauthResource"),
     Hook(
         name="OauthAccessTokenResource",
         module=f"{_RESOURCES}.OauthAccessTokenResource",

@@ -56,6 +56,11 @@ def start(arguments: Sequence[str], settings: Settings, found: FoundValues) -> i
 
 
 def _prepare(options: Mapping[str, Any], settings: Settings, found: FoundValues) -> None:
+    if options.get("dbt_docs_instance") == "1":
+        raise ConfigurationError(
+            "--dbt-docs-instance starts a server of dbt's documentation that asks nobody who they are.",
+            hint="Start it with `mage start`, where only those can reach it who may.",
+        )
     check_settings(settings, found.names)
     check_environment(os.environ)
     settings = with_public_url(settings, found.names, host=options["host"], port=options["port"])
