@@ -208,11 +208,9 @@ def test_plain_http_is_for_localhost() -> None:
 
 def test_two_secrets_are_two() -> None:
     """As the page says: the new and the old value, comma-separated."""
-    from entrada.build import credentials_of
-
     (both,) = [one for one in exported(REAL_TENANT) if list(one) == ["ENTRADA_CLIENT_SECRET"]]
     settings, _ = load_settings({**exported(REAL_TENANT)[0], **both})
-    assert credentials_of(settings) == [
+    assert settings.credentials == [
         ClientSecret(value="the new Value"),
         ClientSecret(value="the old Value"),
     ]

@@ -24,11 +24,9 @@ from cryptography.x509.oid import NameOID
 from entra.tokens import private_key
 from entrada.build import (
     Stores,
-    authority_of,
     build_auth_routes,
     build_relying_party,
     callback_paths_of,
-    credentials_of,
     open_stores,
     secret_keys_of,
     session_policy_of,
@@ -64,7 +62,7 @@ CHINA = ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chi
 def authority(**environ: str) -> Authority:
     settings, found = load_settings({"ENTRADA_TENANT_ID": GUID, **environ})
     with found.names.in_errors():
-        return authority_of(settings)
+        return settings.authority
 
 
 def hosts(**environ: str) -> tuple[str, str]:
@@ -234,7 +232,7 @@ def test_a_graph_host_without_tls_is_refused() -> None:
 def test_an_allow_list_alone_means_organizations() -> None:
     """With ENTRADA_ALLOWED_TENANTS and no tenant, several organisations sign in at `organizations`."""
     settings, _ = load_settings({"ENTRADA_ALLOWED_TENANTS": f"{GUID},{OTHER_GUID}"})
-    assert authority_of(settings).tenant == "organizations"
+    assert settings.authority.tenant == "organizations"
 
 
 # --- what must be there ---
@@ -322,7 +320,7 @@ def test_the_store_hears_of_requests_well_within_the_idle_limit(idle: str, most:
 def credentials(**environ: str) -> Sequence[ClientCredential]:
     settings, found = load_settings(environ)
     with found.names.in_errors():
-        return credentials_of(settings)
+        return settings.credentials
 
 
 def refused_credentials(**environ: str) -> ConfigurationError:
@@ -423,7 +421,7 @@ def test_an_error_about_a_file_names_the_variable_that_the_person_used(tmp_path:
 def test_a_federated_token_is_read_when_it_is_needed(tmp_path: Path) -> None:
     """The file of a federated token may appear and change after the start, as Kubernetes does it."""
     path = tmp_path / "token"
-    (credential,) = credentials_of(load_settings({"AZURE_FEDERATED_TOKEN_FILE": str(path)})[0])
+    (credential,) = load_settings({"AZURE_FEDERATED_TOKEN_FILE": str(path)})[0].credentials
     assert credential == FederatedCredential(token_file=path)
     path.write_text("first\n")
     assert credential.for_msal()["client_assertion"]() == "first"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from entrada.build import credentials_of
 from entrada.entra.credential import ClientSecret, secrets_in
 from entrada.errors import ConfigurationError
 from entrada.settings import load_settings
@@ -74,7 +73,7 @@ def test_k31_white_space_at_an_end_is_dropped(name: str, ending: str) -> None:
     """The line end of a file with Windows' lines, or a space, belongs to no id and no secret."""
     settings, _ = load_settings({**IDS, name: f"{IDS[name]}{ending}"})
     assert (settings.tenant_id, settings.client_id) == (TENANT, CLIENT_ID)
-    assert credentials_of(settings) == [ClientSecret(value=SECRET)]
+    assert settings.credentials == [ClientSecret(value=SECRET)]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +177,7 @@ def test_k31_a_secrets_file_as_editors_write_it(tmp_path: Path, text: str) -> No
     file = tmp_path / "secret"
     file.write_bytes(text.encode())
     settings, _ = load_settings({**IDS, "ENTRADA_CLIENT_SECRET": "", "ENTRADA_CLIENT_SECRET_FILE": str(file)})
-    assert credentials_of(settings) == [ClientSecret(value=SECRET)]
+    assert settings.credentials == [ClientSecret(value=SECRET)]
 
 
 @pytest.mark.parametrize("text", [f"{SECRET}\n{SECRET}\n", f"{SECRET}\0", f'"{SECRET}"\n'])

@@ -11,7 +11,7 @@ visitor is. Entra itself is not asked: a start must not depend on it.
 """
 
 from entrada.build.auth_routes import build_auth_routes, callback_paths_of, warn_of
-from entrada.build.identification import admission_of, authority_of, build_identification, credentials_of
+from entrada.build.identification import admission_of, build_identification
 from entrada.build.product import ProductParts, build_parts
 from entrada.build.relying_party import build_relying_party, session_policy_of
 from entrada.build.stores import Stores, open_stores, secret_keys_of
@@ -20,13 +20,11 @@ __all__ = [
     "ProductParts",
     "Stores",
     "admission_of",
-    "authority_of",
     "build_auth_routes",
     "build_identification",
     "build_parts",
     "build_relying_party",
     "callback_paths_of",
-    "credentials_of",
     "open_stores",
     "secret_keys_of",
     "session_policy_of",

@@ -59,15 +59,16 @@ def _build(
     clock: Clock | None,
     application_name: str | None,
 ) -> AuthRoutes:
+    warn_of(settings, found.names)
+    site = Site(urls=settings.urls, callback_paths=callback_paths_of(settings, found))
     keys = secret_keys_of(settings)
+    relying_party = build_relying_party(settings, stores=stores, clock=clock)
     pending = PendingCookies(
         sealer=Sealer(keys, purpose="pending sign-in"), cross_site=settings.response_mode == "form_post"
     )
-    relying_party = build_relying_party(settings, stores=stores, clock=clock)
-    warn_of(settings, found.names)
     return AuthRoutes(
         relying_party=relying_party,
-        site=Site(urls=settings.urls, callback_paths=callback_paths_of(settings, found)),
+        site=site,
         pages=Pages(
             application_name=settings.application_name or application_name or urlsplit(public_url).netloc,
             names=found.names,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from entrada.accounts.admission import AdmissionPolicy
 from entrada.accounts.roles import RoleMapping
 from entrada.clock import Clock
 from entrada.entra.application import EntraApplication
 from entrada.entra.authority import Authority
-from entrada.entra.credential import ClientCredential, credentials_for
-from entrada.entra.hosts import authority_for, required
 from entrada.entra.transport import HttpTransport
 from entrada.flows.groups import GroupFinder
 from entrada.flows.identification import Identification, SpentSignIns
@@ -30,14 +26,16 @@ def build_identification(
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
     """
-    authority = authority_of(settings)
+    registration = settings.registration
+    authority = registration.authority
+    scopes = _graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names))
     application = EntraApplication(
         authority=authority,
-        client_id=required(settings.client_id, "client_id", "the Application (client) ID"),
-        credentials=credentials_of(settings),
+        client_id=registration.client_id,
+        credentials=registration.credentials,
         transport=transport,
         clock=clock.now,
-        scopes=_graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names)),
+        scopes=scopes,
     )
     return Identification(
         application=application,
@@ -48,34 +46,6 @@ def build_identification(
         response_mode=settings.response_mode,
         tenants=frozenset(settings.allowed_tenants) or None,
         verified_domains=frozenset(settings.verified_domains),
-    )
-
-
-def authority_of(settings: Settings) -> Authority:
-    """Login host, Graph host and tenant.
-
-    Raises:
-        ConfigurationError: see `authority_for`.
-    """
-    return authority_for(
-        tenant=settings.tenant_id or ("organizations" if settings.allowed_tenants else None),
-        cloud=settings.cloud,
-        authority_host=settings.authority_host,
-        graph_host=settings.graph_host,
-        insecure_allow_emulator=settings.insecure_allow_emulator,
-    )
-
-
-def credentials_of(settings: Settings) -> Sequence[ClientCredential]:
-    """How the application proves itself.
-
-    Raises:
-        ConfigurationError: see `credentials_for`.
-    """
-    return credentials_for(
-        secret=settings.client_secret.get_secret_value() if settings.client_secret else None,
-        certificate_path=settings.client_certificate_path,
-        token_file=settings.federated_token_file,
     )
 
 

@@ -44,6 +44,10 @@ class ProductParts:
     secret_keys: Sequence[bytes] = field(repr=False)
     """For sealers of the product's own; the first seals, all open."""
     recheck_every: timedelta
+    session_absolute: timedelta
+    entra_only: bool
+    """Nobody signs in but through Entra, except those whom the product is told of as `break_glass`."""
+    answers_by_post: bool
     clock: Clock
     close: Callable[[], None]
 
@@ -73,22 +77,26 @@ def build_parts(
             raise shared_key_missing()
         roles = roles or settings.roles
         clock = clock or SystemClock()
-        transport = PooledTransport(ca_bundle=settings.ca_bundle)
+        admission = admission_of(settings, roles)
+        warn_of(settings, found.names)
         keys = secret_keys_of(settings, key_file=key_file)
+        transport = PooledTransport(ca_bundle=settings.ca_bundle)
         identification = build_identification(
             settings, roles=roles, spent=spent, transport=transport, clock=clock
         )
         pending_sealer = Sealer(keys, purpose="pending sign-in")
-    warn_of(settings, found.names)
     return ProductParts(
         identification=identification,
-        admission=admission_of(settings, roles),
+        admission=admission,
         site=Site(urls=urls, callback_paths=callback_paths),
         pages=Pages(application_name=settings.application_name or application_name, names=found.names),
         pending=PendingCookies(sealer=pending_sealer, cross_site=settings.response_mode == "form_post"),
         kept_sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
         secret_keys=keys,
         recheck_every=settings.recheck_every,
+        session_absolute=settings.session_absolute,
+        entra_only=settings.entra_only,
+        answers_by_post=settings.response_mode == "form_post",
         clock=clock,
         close=transport.close,
     )

@@ -33,12 +33,12 @@ def build_relying_party(
 
 
 def _build(settings: Settings, stores: Stores, clock: Clock) -> RelyingParty:
-    transport = PooledTransport(ca_bundle=settings.ca_bundle)
     roles = settings.roles
+    policy, admission = session_policy_of(settings), admission_of(settings, roles)
+    transport = PooledTransport(ca_bundle=settings.ca_bundle)
     identification = build_identification(
         settings, roles=roles, spent=stores.sessions, transport=transport, clock=clock
     )
-    policy = session_policy_of(settings)
     session_check = SessionCheck(
         accounts=stores.accounts, sessions=stores.sessions, policy=policy, clock=clock
     )
@@ -52,7 +52,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock) -> RelyingParty:
             identification=identification,
             accounts=stores.accounts,
             sessions=stores.sessions,
-            admission=admission_of(settings, roles),
+            admission=admission,
             session_policy=policy,
         ),
         session_check=session_check,

@@ -7,8 +7,10 @@ An error names the variable and the fix, never the value of a secret.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,8 +18,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from entrada.accounts.admission import GuestRule, LinkByEmail
 from entrada.accounts.roles import RoleMapping, RolesSync
-from entrada.entra.authority import TenantId
+from entrada.entra.authority import Authority, TenantId
 from entrada.entra.clouds import Cloud
+from entrada.entra.credential import ClientCredential, credentials_for
+from entrada.entra.hosts import authority_for, required
+from entrada.entra.registration import Registration
 from entrada.settings.values import (
     read_client_id,
     read_cloud,
@@ -191,6 +196,47 @@ class Settings(BaseModel):
     def urls(self) -> list[str]:
         """Every address people use, the public one first."""
         return [url for url in (self.public_url, *self.extra_urls) if url]
+
+    @cached_property
+    def authority(self) -> Authority:
+        """Login host, Graph host and tenant.
+
+        Raises:
+            ConfigurationError: see `authority_for`.
+        """
+        return authority_for(
+            tenant=self.tenant_id or ("organizations" if self.allowed_tenants else None),
+            cloud=self.cloud,
+            authority_host=self.authority_host,
+            graph_host=self.graph_host,
+            insecure_allow_emulator=self.insecure_allow_emulator,
+        )
+
+    @cached_property
+    def credentials(self) -> Sequence[ClientCredential]:
+        """How the application proves itself.
+
+        Raises:
+            ConfigurationError: see `credentials_for`.
+        """
+        return credentials_for(
+            secret=self.client_secret.get_secret_value() if self.client_secret else None,
+            certificate_path=self.client_certificate_path,
+            token_file=self.federated_token_file,
+        )
+
+    @cached_property
+    def registration(self) -> Registration:
+        """Everything without which nobody can sign in.
+
+        Raises:
+            ConfigurationError: a part of it is missing, or cannot be used.
+        """
+        return Registration(
+            authority=self.authority,
+            client_id=required(self.client_id, "client_id", "the Application (client) ID"),
+            credentials=self.credentials,
+        )
 
     @property
     def roles(self) -> RoleMapping:

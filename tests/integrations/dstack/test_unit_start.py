@@ -119,7 +119,7 @@ def test_the_package_needs_no_dstack_to_be_imported() -> None:
     assert "dstack" not in sys.modules
     package = importlib.import_module("entrada.integrations.dstack")
     try:
-        with pytest.raises(RuntimeError, match=r"pip install \"entrada\[dstack\]\"") as refused:
+        with pytest.raises(RuntimeError, match=r"pip install \"./entrada\[dstack\]\"") as refused:
             package.EntradaPlugin  # noqa: B018  # asking is what is tried
     finally:
         logging.getLogger("uvicorn.error").filters.clear()

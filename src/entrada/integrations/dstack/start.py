@@ -131,7 +131,7 @@ def prepare() -> Prepared:
     )
     entra_only = EntraOnly(
         sealer=Sealer(parts.secret_keys, purpose=PURPOSE),
-        life=settings.session_absolute,
+        life=parts.session_absolute,
         break_glass=frozenset(settings.break_glass_users),
         clock=clock,
     )
@@ -141,7 +141,7 @@ def prepare() -> Prepared:
         ),
         hooks=hooks,
         outcomes=Outcomes(sealer=Sealer(parts.secret_keys, purpose=outcome.PURPOSE), clock=clock),
-        entra_only=entra_only if settings.entra_only else None,
+        entra_only=entra_only if parts.entra_only else None,
         ui_page=dstack_hooks.page_of_the_ui(),
     )
     return Prepared(hooks=hooks, bridge=bridge, routes=routes, sign_in_label=settings.sign_in_label)

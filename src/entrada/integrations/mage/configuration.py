@@ -9,7 +9,6 @@ import logging
 import socket
 from collections.abc import Mapping
 
-from entrada.build import authority_of, credentials_of
 from entrada.errors import ConfigurationError
 from entrada.settings import LOOPBACK_HOSTS, Names, Settings
 
@@ -32,8 +31,7 @@ def check_settings(settings: Settings, names: Names) -> None:
             "https://YOUR-MAGE/oauth; set $[client_id] and $[client_secret].",
             setting="client_id",
         )
-    authority_of(settings)
-    credentials_of(settings)
+    log.info("People sign in at %s.", settings.registration.authority.url)
     if settings.entra_only and not settings.break_glass_users:
         log.warning(
             names.put_into(

@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from entrada.accounts.roles import RoleMapping
 from entrada.build import ProductParts, build_parts
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
@@ -80,15 +81,15 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
     store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock(), break_glass=break_glass)
     routes, parts = build_routes(mage, settings, found, store)
     store.create_tables()
-    if settings.entra_only:
+    if parts.entra_only:
         ended = store.end_foreign_sessions()
         log.info("Entra only: %d sessions that it did not open have ended.", ended)
-    _replace_sign_in(mage, settings, routes, store, break_glass)
+    _replace_sign_in(mage, parts, routes, store, break_glass)
     watch = Watch(
         recheck_of(parts, store),
         store,
         every=check_interval(parts.recheck_every),
-        first_look=lambda: what_owners_should_know(mage, settings, store),
+        first_look=lambda: what_owners_should_know(mage, parts.admission.roles, store),
     )
     _serve(mage, routes, watch, store)
 
@@ -120,14 +121,14 @@ def build_routes(
             settings.roles, default_role=settings.default_role or mage.OAUTH_DEFAULT_ACCESS or None
         ),
     )
-    life = min(settings.session_absolute, timedelta(seconds=mage.MAGE_ACCESS_TOKEN_EXPIRY_TIME))
+    life = min(parts.session_absolute, timedelta(seconds=mage.MAGE_ACCESS_TOKEN_EXPIRY_TIME))
     routes = MageRoutes(
         walk=MageWalk(parts=parts, store=store, session_life=life),
         addresses=Addresses(site=parts.site, base_path=base_path),
         pages=parts.pages,
         pending=parts.pending,
         session_sealer=Sealer(parts.secret_keys, purpose="mage session"),
-        answers_by_post=settings.response_mode == "form_post",
+        answers_by_post=parts.answers_by_post,
         encode=mage.encode_token,
         describe=lambda number: changes.describe_user(mage, number),
         others_use_callback=lambda: changes.has_other_provider(mage, ours=ACTIVE_DIRECTORY),
@@ -135,12 +136,10 @@ def build_routes(
     return routes, parts
 
 
-def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) -> Sequence[str]:
+def what_owners_should_know(mage: Mage, roles: RoleMapping, store: MageStore) -> Sequence[str]:
     """Sentences, most often none."""
     sentences = []
-    mapping = settings.roles
-    given = mapping.every_role | ({mage.OAUTH_DEFAULT_ACCESS} - {None, ""})
-    unknown = store.unknown_roles(sorted(given))
+    unknown = store.unknown_roles(sorted(roles.every_role))
     if unknown:
         names = ", ".join(repr(name) for name in unknown)
         sentences.append(f"The roles mapping names {names}, which Mage does not know; nobody gets it.")
@@ -153,14 +152,14 @@ def what_owners_should_know(mage: Mage, settings: Settings, store: MageStore) ->
 
 
 def _replace_sign_in(
-    mage: Mage, settings: Settings, routes: MageRoutes, store: MageStore, break_glass: frozenset[str]
+    mage: Mage, parts: ProductParts, routes: MageRoutes, store: MageStore, break_glass: frozenset[str]
 ) -> None:
     addresses = routes.addresses
 
     def refusal() -> Exception:
         return changes.refusal(mage, FROM_THE_BUTTON)
 
-    door = Door(entra_only=settings.entra_only, break_glass=break_glass, access_is_over=store.access_is_over)
+    door = Door(entra_only=parts.entra_only, break_glass=break_glass, access_is_over=store.access_is_over)
     changes.replace_providers(
         mage,
         {
