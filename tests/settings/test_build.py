@@ -664,3 +664,11 @@ def test_k33_the_first_sentence_is_about_the_database(
     assert "ENTRADA_SECRET_KEYS" not in str(refusal.value)
     assert "ENTRADA_DATABASE_URL" in str(refusal.value)
     assert "hush" not in str(refusal.value)
+
+
+def test_k28_the_life_of_a_sign_in_is_a_setting() -> None:
+    """K28: what is kept in the browser and what is taken from it end at the same time."""
+    built = routes({**ENOUGH, "ENTRADA_SIGN_IN_LIFE": "90m"})
+    assert built.pending.life == timedelta(minutes=90)
+    assert built.relying_party.sign_in.identification.sign_in_life == timedelta(minutes=90)
+    assert routes(ENOUGH).pending.life == timedelta(hours=1)

@@ -64,7 +64,9 @@ def _build(
     keys = secret_keys_of(settings)
     relying_party = build_relying_party(settings, stores=stores, clock=clock)
     pending = PendingCookies(
-        sealer=Sealer(keys, purpose="pending sign-in"), cross_site=settings.response_mode == "form_post"
+        sealer=Sealer(keys, purpose="pending sign-in"),
+        cross_site=settings.response_mode == "form_post",
+        life=settings.sign_in_life,
     )
     return AuthRoutes(
         relying_party=relying_party,

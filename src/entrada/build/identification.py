@@ -44,6 +44,7 @@ def build_identification(
         spent=spent,
         clock=clock,
         response_mode=settings.response_mode,
+        sign_in_life=settings.sign_in_life,
         tenants=frozenset(settings.allowed_tenants) or None,
         verified_domains=frozenset(settings.verified_domains),
     )

@@ -90,7 +90,11 @@ def build_parts(
         admission=admission,
         site=Site(urls=urls, callback_paths=callback_paths),
         pages=Pages(application_name=settings.application_name or application_name, names=found.names),
-        pending=PendingCookies(sealer=pending_sealer, cross_site=settings.response_mode == "form_post"),
+        pending=PendingCookies(
+            sealer=pending_sealer,
+            cross_site=settings.response_mode == "form_post",
+            life=settings.sign_in_life,
+        ),
         kept_sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
         secret_keys=keys,
         recheck_every=settings.recheck_every,

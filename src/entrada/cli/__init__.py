@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from entrada import __version__
+from entrada.cli.logs import log_to_stderr
 from entrada.errors import EntradaError
 
 COMMANDS = {
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; gives the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _write_what_the_terminal_can()
-    _log_to_stderr()
+    log_to_stderr()
     args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
     try:
         status: int = args.func(args)
@@ -84,9 +85,3 @@ def _write_what_the_terminal_can() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for talkative in ("urllib3", "alembic", "uvicorn"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)

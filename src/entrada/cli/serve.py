@@ -17,6 +17,7 @@ from pathlib import Path
 import uvicorn
 
 from entrada.build import build_auth_routes
+from entrada.cli.logs import log_at
 from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_gateway
 from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     settings, found = load_settings(os.environ, file=file)
     with found.names.in_errors():
         hops, book = _hops(settings), _rules(file, args.upstream)
-    logging.getLogger().setLevel(settings.log_level.upper())
+    log_at(settings.log_level)
     settings = _with_public_url(settings, found, args.host, args.port)
     with listen(args.host, args.port) as listener:
         auth = build_auth_routes(settings, found)

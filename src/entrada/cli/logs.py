@@ -1,0 +1,26 @@
+"""What the command line writes to stderr, and how much of it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+_handler: logging.Handler | None = None
+
+
+def log_to_stderr() -> None:
+    """Our log and the libraries' warnings; what somebody else has set up stays."""
+    global _handler
+    _handler = logging.StreamHandler(sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[_handler]
+    )
+    for talkative in ("urllib3", "alembic", "uvicorn"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def log_at(level: str) -> None:
+    """From here on as much as this level says: debug, info, warning or error."""
+    if _handler is not None and _handler in logging.getLogger().handlers:
+        _handler.setLevel(level.upper())
+        logging.getLogger("entrada").setLevel(level.upper())
