@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import logging
 import os
 import sys
 from collections.abc import Sequence
