@@ -19,7 +19,7 @@ import entrada
 from entrada import errors
 from entrada.cli import COMMANDS
 from entrada.cli.settings import reference as settings_table
-from entrada.entra.aadsts import reference_page as aadsts_page
+from entrada.entra.entra_errors import reference_page as aadsts_page
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- Made by scripts/generate_docs.py; change the code, then run `make docs`. -->"

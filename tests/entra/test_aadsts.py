@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from entrada.entra.aadsts import (
-    CODES,
-    ERRORS,
-    TABLE,
+from entrada.entra.aadsts import CODES, ERRORS, TABLE
+from entrada.entra.entra_errors import (
     UNREADABLE_ERROR,
     AadstsContext,
     admin_consent_url,
@@ -44,7 +42,7 @@ def _as_entra_writes(code: str, text: str = "The thing did not work.") -> str:
 def test_the_reference_page_is_what_the_table_says() -> None:
     """docs/reference/aadsts.md is never stale."""
     page = (ROOT / "docs" / "reference" / "aadsts.md").read_text(encoding="utf-8")
-    assert page == reference_page(), "run: python -m entrada.entra.aadsts > docs/reference/aadsts.md"
+    assert page == reference_page(), "run: python -m entrada.entra.entra_errors > docs/reference/aadsts.md"
 
 
 def test_every_code_of_the_reference_page_has_help() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from entrada.compatibility import UTC
-from entrada.entra.aadsts import AadstsContext, read_entra_error
+from entrada.entra.entra_errors import AadstsContext, read_entra_error
 from entrada.errors import (
     BearerTokenRefused,
     ConfigurationError,

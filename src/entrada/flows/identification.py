@@ -21,9 +21,9 @@ from entrada.accounts.email import is_in_domains
 from entrada.accounts.identity import UNNAMED, EntraIdentity, Profile
 from entrada.accounts.roles import RoleMapping
 from entrada.clock import Clock
-from entrada.entra.aadsts import AadstsContext, admin_consent_url, read_entra_error
 from entrada.entra.application import EntraApplication, TokenError, TokenResponse
 from entrada.entra.authority import TenantId
+from entrada.entra.entra_errors import AadstsContext, admin_consent_url, read_entra_error
 from entrada.entra.id_token import (
     IdToken,
     IdTokenExpectations,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from entrada.compatibility import UTC
-from entrada.entra.aadsts import cause_of
+from entrada.entra.entra_errors import cause_of
 from entrada.errors import (
     AccountDisabled,
     AddressTooLong,
