@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -249,6 +250,47 @@ def test_E15_session_is_read_from_the_store_by_a_new_server(
     one.kill()
     again = Visitor(servers.server(public_url=one.public_url), http, visitor.jar)  # type: ignore[arg-type]  # as above
     assert again.whoami()["object_id"] == pat.object_id
+
+
+@pytest.mark.parametrize("while_it_runs", [True, False])
+def test_K6_a_restored_backup_brings_no_ended_session_back(
+    while_it_runs: bool, servers: Nursery, http: httpx.Client, pat: Any, tmp_path: Path
+) -> None:
+    """Signed out everywhere after the backup was made: restored, it lets that cookie in no more."""
+    one = servers.server()
+    visitor, other = Visitor(one, http), Visitor(one, http)  # type: ignore[arg-type]  # a place to visit
+    for each in (visitor, other):
+        each.sign_in_as(pat)
+    cookie = visitor.session_cookie
+    assert cookie is not None
+    backup = tmp_path / "backup.db"
+    copy_database(one.database, backup)
+    other.sign_out(everywhere="1")
+    until(lambda: visitor.whoami() is None, seconds=2)
+    if while_it_runs:
+        copy_database(backup, one.database)
+        place = one
+    else:
+        one.kill()
+        for name in ("-wal", "-shm"):
+            Path(f"{one.database}{name}").unlink(missing_ok=True)
+        one.database.write_bytes(backup.read_bytes())
+        place = servers.server(public_url=one.public_url)
+    again = Visitor(place, http)  # type: ignore[arg-type]  # as above
+    again.present(cookie.value)
+    until(lambda: again.whoami() is None, seconds=2)
+    assert rows_of(one.database, "SELECT id FROM entrada_session") == []
+    assert "all_sessions_ended" in servers.logs()
+    again.sign_in_as(pat)
+    assert again.whoami() is not None
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """As SQLite's own `.backup` and `.restore` do it."""
+    with sqlite3.connect(source) as reading, sqlite3.connect(target) as writing:
+        reading.backup(writing)
+    reading.close()
+    writing.close()
 
 
 def test_C13_first_sign_ins_at_two_servers_at_once(servers: Nursery, http: httpx.Client, pat: Any) -> None:
