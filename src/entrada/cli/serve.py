@@ -19,11 +19,12 @@ import uvicorn
 from entrada.build import build_auth_routes
 from entrada.cli.logs import log_at
 from entrada.errors import ConfigurationError
-from entrada.gateway.app import create_gateway
+from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
 from entrada.gateway.explain import explain
+from entrada.gateway.fast_path import FastChecks, fast_protocol, is_tested
 from entrada.gateway.hops import TrustedHops, parse_trusted_hops
-from entrada.gateway.http_protocol import limited_protocol
+from entrada.gateway.http_protocol import LimitedHttpProtocol, limited_protocol
 from entrada.gateway.rules import Route, RuleBook
 from entrada.gateway.tables import parse_upstream, read_file
 from entrada.gateway.tunnels import TunnelHttpProtocol
@@ -77,7 +78,11 @@ def run(args: argparse.Namespace) -> int:
         # the process before the database is closed, with a status that looks like a failure.
         signal.signal(signal.SIGTERM, _end)
         try:
-            uvicorn.Server(server_config(create_gateway(auth, hops=hops, book=book))).run(sockets=[listener])
+            uvicorn.Server(
+                server_config(
+                    create_gateway(auth, hops=hops, book=book), fast_checks(auth, hops=hops, book=book)
+                )
+            ).run(sockets=[listener])
         finally:
             auth.relying_party.close()
     return 0
@@ -116,15 +121,18 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-def server_config(app: object) -> uvicorn.Config:
-    """How the server runs: no access log, because the query of a callback holds a code; limits on all."""
+def server_config(app: object, checks: FastChecks | None = None) -> uvicorn.Config:
+    """How the server runs: no access log, because the query of a callback holds a code; limits on all.
+
+    `checks` are for the fast path, which is taken where it has been tested.
+    """
     # uvicorn logs accesses, whatever it was told, as soon as anything hangs a handler on this logger.
     logging.getLogger("uvicorn.access").disabled = True
     limits = ConnectionLimits()
     limits = replace(limits, connections=connections_allowed(limits.connections))
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI application
-        http=limited_protocol(limits, of=TunnelHttpProtocol),
+        http=_protocol(limits, checks),
         access_log=False,
         log_level=logging.ERROR,  # a request that is no HTTP is no event
         log_config=None,
@@ -135,6 +143,12 @@ def server_config(app: object) -> uvicorn.Config:
         ws="none",
         lifespan="off",
     )
+
+
+def _protocol(limits: ConnectionLimits, checks: FastChecks | None) -> type[LimitedHttpProtocol]:
+    if checks is not None and checks.hops != TrustedHops() and is_tested():
+        return fast_protocol(limits, checks)
+    return limited_protocol(limits, of=TunnelHttpProtocol)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -21,25 +21,42 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
+from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.reverse_proxy import ReverseProxy, Watch
 from entrada.gateway.rules import RuleBook
 from entrada.web.auth_routes import AuthRoutes
+from entrada.web.messages import WebRequest
+from entrada.web.session_cookie import SESSION_COOKIE
 
 OWN_PATHS = ("/healthz", "/readyz", "/metrics")
 """Ours even where an upstream has them too."""
 
 
-def create_gateway(
-    auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook, watch: Watch | None = None
-) -> ASGIApp:
+def create_gateway(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
     app: ASGIApp = create_app(auth)
     if book.routes:
-        app = _Upstreams(auth, app, hops=hops, book=book, watch=watch)
+        watching = auth.relying_party.session_watch.session
+        app = _Upstreams(
+            auth, app, hops=hops, book=book, watch=lambda session, end: watching(session, on_end=end)
+        )
     return ForwardAuthEndpoint(
         app=app, peek=auth.session_in_memory, find=auth.session_of, hops=hops, book=book
+    )
+
+
+def fast_checks(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> FastChecks:
+    """What the fast path asks, over the same sessions and rules."""
+    check = auth.relying_party.session_check
+
+    def cookie_name(host: str) -> str:
+        rules = auth.site.cookie_rules(WebRequest(method="GET", path="/", headers={"host": host}))
+        return rules.name(SESSION_COOKIE)
+
+    return FastChecks(
+        book=book, hops=hops, table=check.live, monotonic=check.clock.monotonic, cookie_name=cookie_name
     )
 
 
@@ -47,7 +64,7 @@ class _Upstreams:
     """What is ours is answered by us, the rest by upstreams."""
 
     def __init__(
-        self, auth: AuthRoutes, app: ASGIApp, *, hops: TrustedHops, book: RuleBook, watch: Watch | None
+        self, auth: AuthRoutes, app: ASGIApp, *, hops: TrustedHops, book: RuleBook, watch: Watch
     ) -> None:
         self._auth, self._app = auth, app
         self._proxy = ReverseProxy(
