@@ -185,4 +185,4 @@ def test_a_refusal_is_in_the_shape_dstacks_command_line_shows() -> None:
     document = json.loads(answer.body)
     assert answer.status == 400
     assert document["detail"] == [{"msg": "No. Do that.", "code": "error"}]
-    assert document["correlation_id"]
+    assert document["incident"]
