@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 from entrada.accounts.admission import AdmissionPolicy
@@ -20,8 +21,11 @@ from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.identification import Identification, SpentSignIns
 from entrada.sealing import Sealer
 from entrada.settings import FoundValues, Settings
+from entrada.web.ending import Ending
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
+from entrada.web.refusals import RefusalPages
+from entrada.web.sign_in import WebSignIn
 from entrada.web.site import Site
 
 KEPT_SIGN_IN = "kept sign-in"
@@ -51,6 +55,20 @@ class ProductParts:
     clock: Clock
     close: Callable[[], None]
 
+    @cached_property
+    def refusals(self) -> RefusalPages:
+        return RefusalPages(site=self.site, pages=self.pages, clock=self.clock)
+
+    def web_sign_in(self, ending: Ending) -> WebSignIn:
+        """The one walk over HTTP, with the product's ending."""
+        return WebSignIn(
+            identification=self.identification,
+            site=self.site,
+            pending=self.pending,
+            refusals=self.refusals,
+            ending=ending,
+        )
+
 
 def build_parts(
     settings: Settings,
@@ -59,6 +77,7 @@ def build_parts(
     application_name: str,
     urls: Sequence[str],
     callback_paths: Sequence[str],
+    sign_in_page: str,
     spent: SpentSignIns,
     key_file: Path | None,
     roles: RoleMapping | None = None,
@@ -66,8 +85,8 @@ def build_parts(
 ) -> ProductParts:
     """The parts these settings describe. Warns of everything that begins with `insecure`.
 
-    `urls` are the product's own addresses, the public one first; `key_file` is where a key is kept if none is
-    set, None where several servers must be given the same one.
+    `urls` are the product's own addresses, the public one first, and `sign_in_page` the path of its own;
+    `key_file` is where a key is kept if none is set, None where several servers must be given the same one.
 
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
@@ -88,7 +107,7 @@ def build_parts(
     return ProductParts(
         identification=identification,
         admission=admission,
-        site=Site(urls=urls, callback_paths=callback_paths),
+        site=Site(urls=urls, callback_paths=callback_paths, sign_in_page=sign_in_page),
         pages=Pages(application_name=settings.application_name or application_name, names=found.names),
         pending=PendingCookies(
             sealer=pending_sealer,

@@ -35,6 +35,12 @@ class Ending(Protocol):
         None where the ending has no such sessions.
         """
 
+    def new_state(self) -> str | None:
+        """The `state` of a sign-in that begins, where somebody else's page reads it; None: the walk makes it.
+
+        Unguessable, and never the same twice.
+        """
+
     def complete(self, identified: Identified, pending: PendingSignIn, request: WebRequest) -> Ended:
         """Let the person in and say what happens next, or refuse; then nothing half made is left behind.
 

@@ -28,6 +28,9 @@ class SessionEnding:
         present = self.session_cookie.check(request)
         return None if present is None else present.session_id
 
+    def new_state(self) -> str | None:
+        return None
+
     def complete(self, identified: Identified, pending: PendingSignIn, request: WebRequest) -> Ended:
         signed_in = self.relying_party.open_session(
             identified, pending, replaces=self.session_cookie.tokens(request)

@@ -12,14 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from entrada.accounts.identity import UserId
 from entrada.entra.authority import TenantId, parse_guid
 from entrada.errors import EntradaError, EntraRefused, ResponseRefused, TooManyAttempts
 from entrada.events import Event, record
-from entrada.flows.authorization_response import AuthorizationResponse, read_authorization_response
+from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.identification import Identification, Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.sign_in import ANSWERABLE_BY_A_PERSON
-from entrada.web.ending import Ended, Ending
+from entrada.web.cookies import CookieRules
+from entrada.web.ending import Ending
 from entrada.web.messages import WebRequest, WebResponse, not_early, redirect
 from entrada.web.pending_cookies import MOST_REFUSALS, PendingCookies
 from entrada.web.refusals import Person, RefusalPages, page_response, person_of
@@ -88,9 +90,7 @@ class WebSignIn:
         elsewhere = self.site.sent_home(request)
         if elsewhere is not None:
             return elsewhere
-        count = self.pending.refusals(request, self.site.cookie_rules(request))
-        if count.count >= MOST_REFUSALS:
-            raise TooManyAttempts(attempts=count.count, reason=count.sentence)
+        self.stop_loop(request)
         prompt = request.first("prompt")
         wish = SignInRequest(
             next_path=self.site.next_path(request.first("next")),
@@ -100,8 +100,18 @@ class WebSignIn:
         )
         return self.begin(wish, request).response()
 
-    def begin(self, wish: SignInRequest, request: WebRequest) -> Begun:
-        """A sign-in of this browser.
+    def stop_loop(self, request: WebRequest) -> None:
+        """Entra is not asked again and again by itself: after some refusals of one kind a person has to.
+
+        Raises:
+            TooManyAttempts: it is time for a page.
+        """
+        count = self.pending.refusals(request, self.site.cookie_rules(request))
+        if count.count >= MOST_REFUSALS:
+            raise TooManyAttempts(attempts=count.count, reason=count.sentence)
+
+    def begin(self, wish: SignInRequest, request: WebRequest, *, rules: CookieRules | None = None) -> Begun:
+        """A sign-in of this browser. `rules` are for who keeps cookies by rules of their own.
 
         Raises:
             Unavailable: Entra's metadata was never read so far, or the database did not answer.
@@ -109,7 +119,7 @@ class WebSignIn:
         pending, entra_url = self.identification.begin(
             redirect_uri=wish.redirect_uri or self.site.redirect_uri(request),
             next_path=wish.next_path,
-            state=wish.state,
+            state=wish.state or self.ending.new_state(),
             prompt=wish.prompt,
             login_hint=wish.login_hint,
             domain_hint=wish.domain_hint,
@@ -119,7 +129,7 @@ class WebSignIn:
             replaces=self.ending.replaces(request),
         )
         record(Event.SIGN_IN_BEGUN, redirect_uri=pending.redirect_uri)
-        rules, now = self.site.cookie_rules(request), self.identification.clock.now()
+        rules, now = rules or self.site.cookie_rules(request), self.identification.clock.now()
         return Begun(entra_url=entra_url, cookies=self.pending.keep(pending, request, rules, now=now))
 
     # Back
@@ -151,21 +161,17 @@ class WebSignIn:
             return self._refused(error, pending, request, person).with_cookies(spent)
         finally:
             self.prune()
-        self.record_completed(identified, ended)
+        self.record_completed(identified, ended.user_id)
         return ended.response.with_cookies([*spent, *self.pending.forget_refusals(request, rules)])
 
-    def record_completed(self, identified: Identified, ended: Ended) -> None:
+    def record_completed(self, identified: Identified, user_id: UserId) -> None:
         identity = identified.newcomer.identity
         record(
             Event.SIGN_IN_COMPLETED,
-            user_id=ended.user_id,
+            user_id=user_id,
             tenant_id=identity.tenant_id,
             object_id=identity.object_id,
         )
-
-    def pending_of(self, response: AuthorizationResponse, request: WebRequest) -> PendingSignIn | None:
-        """The sign-in of this browser that this is a response to."""
-        return self.pending.find(response.state, request, self.site.cookie_rules(request))
 
     def _pairs_of(self, request: WebRequest) -> Sequence[tuple[str, str]]:
         by_post = self.identification.response_mode == "form_post"

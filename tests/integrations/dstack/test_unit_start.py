@@ -12,7 +12,7 @@ import pytest
 from entrada.errors import ConfigurationError, RequestRefused
 from entrada.integrations.dstack import hooks
 from entrada.integrations.dstack.access_log import keep_codes_out
-from entrada.integrations.dstack.answers import failure_json, json_body
+from entrada.integrations.dstack.responses import failure_json, json_body
 from entrada.integrations.dstack.start import ON_DSTACKS_PAGE, check_settings
 from entrada.integrations.dstack.stop import stop
 from entrada.integrations.inside import Finding, Hook, look_at

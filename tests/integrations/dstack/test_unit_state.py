@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from entrada.flows.authorization_response import LARGEST_STATE_CHARACTERS
-from entrada.integrations.dstack.state import PURPOSE, State, read_state, with_state, write_state
+from entrada.integrations.dstack.state import PURPOSE, State, read_state, write_state
 from entrada.sealing import Sealer
 
 SEALER = Sealer([b"k" * 32], purpose=PURPOSE)
@@ -75,12 +74,3 @@ def test_another_key_or_purpose_does_not_open() -> None:
     """A state of another server's key, or sealed for another purpose, is not ours."""
     assert read_state(written(), Sealer([b"o" * 32], purpose=PURPOSE)) is None
     assert read_state(written(), Sealer([b"k" * 32], purpose="pending sign-in")) is None
-
-
-def test_only_the_state_of_the_address_changes() -> None:
-    """The address of Entra keeps every other parameter, each once."""
-    before = "https://login.test/t/authorize?client_id=c&scope=a+b&state=old&nonce=n%2F&code_challenge=x"
-    after = with_state(before, "new+/=")
-    assert urlsplit(after)[:3] == urlsplit(before)[:3]
-    asked, kept = parse_qsl(urlsplit(after).query), parse_qsl(urlsplit(before).query)
-    assert asked == [(name, "new+/=" if name == "state" else value) for name, value in kept]

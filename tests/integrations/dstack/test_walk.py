@@ -46,8 +46,8 @@ def other_state(state: str, **changes: Any) -> str:
 def changed_cookie(visitor: Visitor, **changes: Any) -> None:
     """The sign-in that this browser has under way, changed as only the server could."""
     sealer = Sealer([SECRET_KEY.encode()], purpose="pending sign-in")
-    ((place, cookie),) = [item for item in visitor.jar.cookies.items() if "entrada_pending_" in item[0][1]]
-    pending = unseal_pending(cookie.value, tag=place[1].removeprefix("entrada_pending_"), sealer=sealer)
+    ((place, cookie),) = [item for item in visitor.jar.cookies.items() if "entrada_pending" in item[0][1]]
+    pending = unseal_pending(cookie.value, tag=place[1].rpartition("_")[2], sealer=sealer)
     assert pending is not None
     sealed = seal_pending(replace(pending, **changes), sealer)
     visitor.jar.cookies[place] = replace(cookie, value=sealed)
@@ -289,7 +289,7 @@ def test_a_further_address_has_a_redirect_uri_of_its_own(visitor: Visitor) -> No
         "/api/auth/entra/authorize", {"base_url": EXTRA_URL}, host=urlsplit(EXTRA_URL).netloc
     )
     (cookie,) = answer.headers.get_list("set-cookie")
-    assert cookie.startswith("__Host-entrada_pending_")
+    assert cookie.startswith("__Host-entrada_pending")
     assert {"Secure", "HttpOnly", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 
-from entrada.integrations.dstack.walk import CALLBACK_PATH
+from entrada.integrations.dstack.addresses import CALLBACK_PATH
 
 _PATH = 2
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrada.adapters.starlette import WALKS_AT_ONCE, head_refusal_of, read_body, to_starlette, web_request
 from entrada.errors import EntradaError, RequestRefused
-from entrada.integrations.dstack import answers
+from entrada.integrations.dstack import responses
 from entrada.integrations.dstack.entra_only import is_user_interface
 from entrada.integrations.dstack.label import LabelledScript
 from entrada.integrations.dstack.routes import NEXT_REDIRECT_PATH, DstackRoutes
@@ -73,7 +73,7 @@ class Front:
             whole = await _with_body(request, receive)
             return await to_thread.run_sync(partial(handler, whole), limiter=self.limiter)
         except EntradaError as error:
-            return answers.failure_json(error)
+            return responses.failure_json(error)
         except Exception:
             log.exception("A mistake of Entrada's, at %s", request.path)
             detail = {"msg": "Entrada made a mistake; dstack's log says more.", "code": "error"}
@@ -87,11 +87,11 @@ class Front:
             whole = await _with_body(request, receive)
             answer = self.routes.next_redirect(whole)
         except EntradaError as error:
-            return answers.failure_json(error), receive
+            return responses.failure_json(error), receive
         others = [p for p in self.routes.hooks.list_providers() if p.enabled and p.name != "entra"]
         if answer is None and not others:
             refused = RequestRefused("This server has not begun that sign-in.")
-            return answers.failure_json(refused), receive
+            return responses.failure_json(refused), receive
         return answer, _again(whole.body)
 
     async def _refusal_of_token(self, request: WebRequest) -> WebResponse | None:
@@ -125,12 +125,12 @@ class Front:
         try:
             body = await read_body(receive)
         except RequestRefused as error:
-            await to_starlette(answers.failure_json(error))(scope, receive, send)
+            await to_starlette(responses.failure_json(error))(scope, receive, send)
             return
         await self.inner(scope, _again(body), watched)
         name = _username_in(body)
         if statuses == [200] and name is not None:
-            await self.routes.sign_in.store.note_changed_by_hand(name)
+            await self.routes.ending.store.note_changed_by_hand(name)
 
 
 async def _with_body(request: WebRequest, receive: Receive) -> WebRequest:

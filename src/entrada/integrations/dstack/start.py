@@ -20,7 +20,9 @@ from entrada.integrations import links
 from entrada.integrations.dstack import hooks as dstack_hooks
 from entrada.integrations.dstack import outcome, state
 from entrada.integrations.dstack.access_log import keep_codes_out
+from entrada.integrations.dstack.addresses import CALLBACK_PATH
 from entrada.integrations.dstack.bridge import Bridge
+from entrada.integrations.dstack.ending import OutcomeEnding
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
 from entrada.integrations.dstack.front import Front
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
@@ -31,7 +33,6 @@ from entrada.integrations.dstack.roles import roles_of
 from entrada.integrations.dstack.routes import DstackRoutes
 from entrada.integrations.dstack.stop import StartRefused, stop
 from entrada.integrations.dstack.store import DstackStore
-from entrada.integrations.dstack.walk import CALLBACK_PATH, DstackSignIn
 from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer
 from entrada.settings import Settings, default_file, load_settings
@@ -53,8 +54,8 @@ class Prepared:
         scripts = labelled_scripts(dstack_hooks.scripts_of_the_ui(), self.sign_in_label)
         app.middleware_stack = Front(inner=app.middleware_stack, routes=self.routes, scripts=scripts)
         self.hooks.register_provider(self.hooks.OAuthProviderInfo(name="entra", enabled=True))
-        parts = self.routes.sign_in.parts
-        app.state.entrada_rechecks = start_rechecks(recheck_of(parts, self.routes.sign_in.store))
+        parts = self.routes.parts
+        app.state.entrada_rechecks = start_rechecks(recheck_of(parts, self.routes.ending.store))
         for url in parts.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + CALLBACK_PATH)
 
@@ -124,6 +125,7 @@ def prepare() -> Prepared:
         application_name="dstack",
         urls=settings.urls,
         callback_paths=[CALLBACK_PATH],
+        sign_in_page="/",
         spent=store,
         key_file=_key_file(hooks),
         roles=roles,
@@ -135,14 +137,15 @@ def prepare() -> Prepared:
         break_glass=frozenset(settings.break_glass_users),
         clock=clock,
     )
-    routes = DstackRoutes(
-        sign_in=DstackSignIn(
-            parts=parts, store=store, state_sealer=Sealer(parts.secret_keys, purpose=state.PURPOSE)
-        ),
-        hooks=hooks,
+    ending = OutcomeEnding(
+        parts=parts,
+        store=store,
         outcomes=Outcomes(sealer=Sealer(parts.secret_keys, purpose=outcome.PURPOSE), clock=clock),
-        entra_only=entra_only if parts.entra_only else None,
+        state_sealer=Sealer(parts.secret_keys, purpose=state.PURPOSE),
         ui_page=dstack_hooks.page_of_the_ui(),
+    )
+    routes = DstackRoutes(
+        parts=parts, ending=ending, hooks=hooks, entra_only=entra_only if parts.entra_only else None
     )
     return Prepared(hooks=hooks, bridge=bridge, routes=routes, sign_in_label=settings.sign_in_label)
 

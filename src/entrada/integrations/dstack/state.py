@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from entrada.sealing import Sealer
 
@@ -22,7 +21,7 @@ _MEMBERS = {"value", "local_port"}
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """`text` is the pending sign-in's state; `local_port` is where `dstack login` listens, if it began."""
+    """`text` is what nobody can guess; `local_port` is where `dstack login` listens, if it began."""
 
     text: str
     local_port: int | None
@@ -49,16 +48,6 @@ def read_state(written: str, sealer: Sealer) -> State | None:
         return None
     plain = sealer.unseal(value, context=_context(local_port))
     return None if plain is None else State(text=plain.decode(), local_port=local_port)
-
-
-def with_state(authorization_url: str, written: str) -> str:
-    """The address of Entra with dstack's state in the place of ours."""
-    parts = urlsplit(authorization_url)
-    pairs = [
-        (name, written if name == "state" else value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
-    ]
-    return urlunsplit(parts._replace(query=urlencode(pairs)))
 
 
 def _context(local_port: int | None) -> str:

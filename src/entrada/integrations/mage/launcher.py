@@ -23,7 +23,7 @@ from entrada.build import ProductParts, build_parts
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import changes, children, hooks
-from entrada.integrations.mage.addresses import CALLBACK_PATH, Addresses, base_path_of
+from entrada.integrations.mage.addresses import CALLBACK_PATH, SIGN_IN_PATH, Addresses, base_path_of
 from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
 from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
 from entrada.integrations.mage.hooks import Mage
@@ -115,6 +115,7 @@ def build_routes(
         application_name=f"Mage on {host}",
         urls=settings.urls,
         callback_paths=callback_paths,
+        sign_in_page=SIGN_IN_PATH,
         spent=store,
         key_file=_key_file(mage),
         roles=replace(

@@ -1,0 +1,3 @@
+"""Where dstack's own pages expect Entra's response."""
+
+CALLBACK_PATH = "/auth/entra/callback"
