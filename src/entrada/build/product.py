@@ -77,7 +77,7 @@ def build_parts(
     application_name: str,
     urls: Sequence[str],
     callback_paths: Sequence[str],
-    sign_in_page: str,
+    sign_in_page: str = "/",
     spent: SpentSignIns,
     key_file: Path | None,
     roles: RoleMapping | None = None,
