@@ -111,10 +111,10 @@ def test_the_back_button_after_signing_in(site: Site, visitor: Visitor, shot: Sh
     session = visitor.session_cookie()
     tab.go_back()
     tab.wait_for_url(f"{site.url}/auth/entra/callback?*")
-    assert heading(tab) == "Please start again"
+    assert heading(tab) == "You are signed in already"
     assert visitor.session_cookie() == session
     shot(tab, "failure-back-button")
-    tab.get_by_role("link", name="Go to the sign-in page").click()  # which knows that nobody has to sign in
+    tab.get_by_role("link", name="Go to the application").click()  # K57
     tab.wait_for_url(f"{site.url}/")
     assert heading(tab) == "Hello, Ada Lovelace"
 

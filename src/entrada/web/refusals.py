@@ -160,8 +160,10 @@ class RefusalPages:
             return json_response(
                 status, {"error": error.code, "message": sentence, "hint": hint, "incident": incident}
             )
+        is_over = is_signed_in and isinstance(error, ResponseRefused)
         page = self.pages.failure(
             error,
+            heading="You are signed in already" if is_over else None,
             actions=self._actions(error, next_path, is_signed_in=is_signed_in, may_retry=may_retry),
             person=() if person is None else _facts_about(person),
             incident=incident,

@@ -49,7 +49,7 @@ class SessionEnding:
         if self.session_cookie.check(request) is None:
             raise StateMissing
         over = StateMissing(
-            "You are signed in already; this response was for a sign-in that is over.",
+            "This response was for a sign-in that is over.",
             hint="Go on to the application. If someone sent you this link, do not use it.",
         )
         return self.refusals.response(over, request, is_signed_in=True)

@@ -19,6 +19,7 @@ class FailurePages(Rendering):
         actions: Sequence[Action],
         incident: str,
         when: datetime,
+        heading: str | None = None,
         person: Sequence[Fact] = (),
     ) -> Page:
         """What happened, to whom, what to do, who can do it, and the evidence.
@@ -29,7 +30,7 @@ class FailurePages(Rendering):
         sentence, hint = error.told(self.names)
         return self._page(
             "failure.html",
-            heading=heading_of(error),
+            heading=heading or heading_of(error),
             sentence=sentence,
             hint=hint,
             fixer=fixer,
