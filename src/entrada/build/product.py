@@ -51,7 +51,6 @@ class ProductParts:
     session_absolute: timedelta
     entra_only: bool
     """Nobody signs in but through Entra, except those whom the product is told of as `break_glass`."""
-    answers_by_post: bool
     clock: Clock
     close: Callable[[], None]
 
@@ -78,6 +77,7 @@ def build_parts(
     urls: Sequence[str],
     callback_paths: Sequence[str],
     sign_in_page: str = "/",
+    base_path: str = "",
     spent: SpentSignIns,
     key_file: Path | None,
     roles: RoleMapping | None = None,
@@ -85,7 +85,8 @@ def build_parts(
 ) -> ProductParts:
     """The parts these settings describe. Warns of everything that begins with `insecure`.
 
-    `urls` are the product's own addresses, the public one first, and `sign_in_page` the path of its own;
+    `urls` are the product's own addresses, the public one first, and `sign_in_page` the path of its own.
+    `base_path` is the prefix that browsers find it under; paths stand without it.
     `key_file` is where a key is kept if none is set, None where several servers must be given the same one.
 
     Raises:
@@ -107,7 +108,7 @@ def build_parts(
     return ProductParts(
         identification=identification,
         admission=admission,
-        site=Site(urls=urls, callback_paths=callback_paths, sign_in_page=sign_in_page),
+        site=Site(urls=urls, callback_paths=callback_paths, base_path=base_path, sign_in_page=sign_in_page),
         pages=Pages(application_name=settings.application_name or application_name, names=found.names),
         pending=PendingCookies(
             sealer=pending_sealer,
@@ -119,7 +120,6 @@ def build_parts(
         recheck_every=settings.recheck_every,
         session_absolute=settings.session_absolute,
         entra_only=settings.entra_only,
-        answers_by_post=settings.response_mode == "form_post",
         clock=clock,
         close=transport.close,
     )

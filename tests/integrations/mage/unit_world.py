@@ -39,6 +39,7 @@ from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.integrations import links
 from entrada.integrations.mage.addresses import Addresses
+from entrada.integrations.mage.ending import MageEnding
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import MageTables, key_of
@@ -255,21 +256,20 @@ def opened_world(emulator: RunningEmulator, folder: Path, url: str = "", **setti
         application_name="Mage",
         urls=[SITE],
         callback_paths=values.callback_paths or ["/oauth"],
+        sign_in_page="/sign-in",
         spent=store,
         key_file=None,
         roles=values.roles,
         clock=clock,
     )
-    routes = MageRoutes(
+    ending = MageEnding(
         walk=MageWalk(parts=parts, store=store, session_life=values.session_absolute),
         addresses=Addresses(site=parts.site),
-        pages=parts.pages,
-        pending=parts.pending,
         session_sealer=Sealer(parts.secret_keys, purpose="mage session"),
-        answers_by_post=False,
         encode=lambda token, _: f"encoded.{token}",
         describe=lambda number: {"id": number},
     )
+    routes = MageRoutes(ending=ending)
     return World(store=store, clock=clock, parts=parts, routes=routes)
 
 

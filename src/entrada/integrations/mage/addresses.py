@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from entrada.errors import RequestRefused
+from entrada.errors import AddressTooLong, RequestRefused
 from entrada.web.messages import WebRequest
-from entrada.web.redirects import FRONT_PAGE, safe_next_path
 from entrada.web.site import Site
 
 CALLBACK_PATH = "/oauth"
@@ -34,37 +33,38 @@ _BASE_PATH = re.compile(r"[A-Za-z0-9._~/-]*", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """`base_path` is empty or begins with a slash; `site.callback_paths` already stand under it."""
+    """`site` knows the prefix; its sign-in page is Mage's own."""
 
     site: Site
-    base_path: str = ""
+
+    @property
+    def base_path(self) -> str:
+        return self.site.base_path
 
     @property
     def front_page(self) -> str:
-        return f"{self.base_path}/"
+        return self.site.front_page
 
     @property
     def sign_in(self) -> str:
-        return self.base_path + SIGN_IN_PATH
+        return self.site.login_path
 
     @property
     def script(self) -> str:
         return self.base_path + SCRIPT_PATH
 
     def start(self, next_path: str | None = None) -> str:
-        path = self.base_path + START_PATH
-        if next_path in (None, self.front_page):
-            return path
-        return f"{path}?next={quote(next_path or '', safe='/')}"
+        return self.site.start_at(next_path)
 
     def next_path(self, text: str | None) -> str:
-        """`text` if it is one of Mage's pages; the front page for anything else, and for our own."""
-        path = safe_next_path(text, own_prefix=f"{self.base_path}/auth")
-        plain = path.partition("?")[0].partition("#")[0]
-        if path == FRONT_PAGE or plain in (self.sign_in, self.base_path + CALLBACK_PATH):
-            return self.front_page
-        inside = plain.startswith(self.front_page)
-        return path if inside else self.front_page
+        """`text` if it is one of Mage's pages; the front page for anything else, and for our own.
+
+        One that is too long is handed on: the start says so.
+        """
+        try:
+            return self.site.next_path(text)
+        except AddressTooLong:
+            return text or self.front_page
 
     def start_url_for(self, sign_in_url: str | None) -> str:
         """What Mage's button leads to, told the address of the page that shows it.

@@ -26,6 +26,7 @@ from entrada.integrations.mage import changes, children, hooks
 from entrada.integrations.mage.addresses import CALLBACK_PATH, SIGN_IN_PATH, Addresses, base_path_of
 from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
 from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
+from entrada.integrations.mage.ending import MageEnding
 from entrada.integrations.mage.hooks import Mage
 from entrada.integrations.mage.no_role import no_role_page
 from entrada.integrations.mage.pages import back_to_sign_in
@@ -104,7 +105,7 @@ def build_routes(
     """
     base_path = _base_path(mage.REQUESTS_BASE_PATH, "MAGE_REQUESTS_BASE_PATH")
     callback_paths = [
-        path if path.startswith(f"{base_path}/") else base_path + path
+        path.removeprefix(base_path) if path.startswith(f"{base_path}/") else path
         for path in settings.callback_paths or [CALLBACK_PATH]
     ]
     assert settings.public_url is not None
@@ -116,6 +117,7 @@ def build_routes(
         urls=settings.urls,
         callback_paths=callback_paths,
         sign_in_page=SIGN_IN_PATH,
+        base_path=base_path,
         spent=store,
         key_file=_key_file(mage),
         roles=replace(
@@ -123,15 +125,15 @@ def build_routes(
         ),
     )
     life = min(parts.session_absolute, timedelta(seconds=mage.MAGE_ACCESS_TOKEN_EXPIRY_TIME))
-    routes = MageRoutes(
+    ending = MageEnding(
         walk=MageWalk(parts=parts, store=store, session_life=life),
-        addresses=Addresses(site=parts.site, base_path=base_path),
-        pages=parts.pages,
-        pending=parts.pending,
+        addresses=Addresses(site=parts.site),
         session_sealer=Sealer(parts.secret_keys, purpose="mage session"),
-        answers_by_post=parts.answers_by_post,
         encode=mage.encode_token,
         describe=lambda number: changes.describe_user(mage, number),
+    )
+    routes = MageRoutes(
+        ending=ending,
         others_use_callback=lambda: changes.has_other_provider(mage, ours=ACTIVE_DIRECTORY),
     )
     return routes, parts

@@ -13,7 +13,6 @@ Source: Mage 0.9.80, authentication/oauth2.py and api/utils.py.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from sqlalchemy import ColumnElement, Connection, String, cast, delete, insert, 
 
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.compatibility import UTC
+from entrada.entra.claims import is_session_id_of_entra
 from entrada.integrations.mage import tables as ours
 from entrada.integrations.mage.tables import (
     MageTables,
@@ -37,7 +37,6 @@ from entrada.integrations.mage.tables import (
 
 _AT_ONCE = 500
 _LONG_AGO = datetime(1970, 1, 2)  # as Mage writes times
-_ENTRA_SESSION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +190,7 @@ def end_session(connection: Connection, tables: MageTables, token: str) -> Ended
 
 def end_by_entra_session(connection: Connection, tables: MageTables, entra_session_id: str) -> int:
     """End exactly the sessions Entra names; how many there were. Anything odd ends none."""
-    if not _ENTRA_SESSION_ID.fullmatch(entra_session_id):
+    if not is_session_id_of_entra(entra_session_id):
         return 0
     named = connection.execute(
         select(ours.sessions.c.token_hash, ours.sessions.c.user_id).where(

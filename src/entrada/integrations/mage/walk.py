@@ -1,7 +1,7 @@
-"""One sign-in to Mage: out to Entra, and from its answer to Mage's token.
+"""From a verified person to Mage's token, and out again.
 
-Back, one straight line: identify the person → admit them among Mage's users → keep what a later look at
-them needs → open a session of Mage's own.
+One straight line: admit them among Mage's users → keep what a later look at them needs → open a session of
+Mage's own.
 Mage keeps a session for thirty days whatever happens; ours end at the absolute limit of sessions.
 """
 
@@ -13,8 +13,7 @@ from datetime import timedelta
 from entrada.accounts.identity import User
 from entrada.build import ProductParts
 from entrada.errors import ConfigurationError, Unavailable
-from entrada.flows.authorization_response import AuthorizationResponse
-from entrada.flows.pending import PendingSignIn
+from entrada.flows.identification import Identified
 from entrada.flows.recheck import seal_sign_in
 from entrada.integrations.mage.sessions import EndedSession, MageToken
 from entrada.integrations.mage.store import MageStore
@@ -32,16 +31,13 @@ class MageWalk:
     store: MageStore
     session_life: timedelta
 
-    def complete(
-        self, response: AuthorizationResponse, pending: PendingSignIn, *, replaces: str | None
-    ) -> SignedIn:
-        """The person behind an answer, signed in to Mage. An answer counts once.
+    def open(self, identified: Identified, *, replaces: str | None) -> SignedIn:
+        """A verified person, signed in to Mage. The session of the token `replaces` ends with it.
 
         Raises:
-            SignInError: refused; see the tree in `entrada.errors`.
-            Unavailable: Entra, Graph or Mage's database did not answer.
+            AdmissionRefused: a genuine person who is not let in.
+            Unavailable: Mage's database did not answer.
         """
-        identified = self.parts.identification.complete(response, pending)
         now = self.parts.clock.now()
         user, token = self.store.sign_in(
             identified,
