@@ -47,7 +47,6 @@ def build_identification(
         sign_in_life=settings.sign_in_life,
         tenants=frozenset(settings.allowed_tenants) or None,
         verified_domains=frozenset(settings.verified_domains),
-        sign_in_life=settings.sign_in_life,
     )
 
 
