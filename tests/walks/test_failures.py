@@ -202,7 +202,7 @@ def test_entra_fails_at_the_end(
         ("server_error", {"status": 500}, "HTTP 500"),
         ("too_many_requests", {"retry_after": 42}, "HTTP 429"),
         ("html", {}, "not JSON"),
-        ("null", {}, "not an object"),
+        ("null", {}, "not a JSON object"),
         ("half_json", {}, "not JSON"),
         ("oversized", {}, "larger than"),
         ("redirect", {}, "HTTP 307"),
