@@ -30,6 +30,7 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     │   ├── InsufficientScope           genuine, but not for this: scope, role, client or kind of caller
     │   └── InsufficientClaims          genuine, but Conditional Access must be met first
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
+    │   ├── TooManyRequests             too much has failed from there lately
     │   ├── PageNotFound
     │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
     │   ├── ForwardAuthRefused          a proxy asked in a way that cannot be believed
@@ -348,6 +349,20 @@ class RequestRefused(EntradaError):
     fixer = Fixer.PERSON
     default_sentence = "This request cannot be carried out."
     default_hint = "Go back and try again from the page itself."
+
+
+class TooManyRequests(RequestRefused):
+    """Too much has failed from there lately. `is_news`: the first refusal since it was last let in."""
+
+    code = "too_many_requests"
+    fixer = Fixer.NOBODY
+    default_sentence = "Too many sign-ins from your network have failed, so new ones wait."
+    default_hint = "Wait a moment and load this page again; a sign-in that you have begun is still good."
+
+    def __init__(self, *, retry_after_seconds: int = 1, is_news: bool = True) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        self.is_news = is_news
+        super().__init__()
 
 
 class PageNotFound(RequestRefused):

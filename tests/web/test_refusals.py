@@ -44,6 +44,7 @@ STATUS = {
     errors.RoleRequired: 403,
     errors.RequestRefused: 403,
     errors.PageNotFound: 404,
+    errors.TooManyRequests: 429,
     errors.BearerError: 401,
     errors.BearerRequestRefused: 400,
     errors.BearerTokenRefused: 401,

@@ -34,6 +34,7 @@ from entrada.flows.session_check import CheckedSession
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.peers import peer_of
 
 WALKS_AT_ONCE = 40
 _SESSION, _AUTH, _REQUEST = "entrada.session", "entrada.auth", "entrada.request"
@@ -279,6 +280,7 @@ def web_request(scope: Scope) -> WebRequest:
         raw_path=raw_path,
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
+        peer=peer_of(client[0] if (client := scope.get("client")) else None),
     )
 
 

@@ -1,5 +1,7 @@
 """`entrada serve`: the sign-in server.
 
+Somebody who is disabled in Entra stays signed in here until they sign out or the limits of the session pass.
+
 Stops at once, with one sentence, when a setting is missing or wrong.
 Starts without Entra: /readyz says when it can sign people in.
 """

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
+from entrada.gateway.clients import ClientOfTrustedProxies
 from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
 from entrada.gateway.hops import TrustedHops
@@ -36,7 +37,7 @@ OWN_PATHS = ("/healthz", "/readyz", "/metrics")
 
 def create_gateway(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
-    app: ASGIApp = create_app(auth)
+    app: ASGIApp = ClientOfTrustedProxies(create_app(auth), hops=hops)
     if book.routes:
         watching = auth.relying_party.session_watch.session
         app = _Upstreams(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
+from entrada.web.budgets import Budgets
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
@@ -33,6 +34,7 @@ class Auth:
     pending: PendingCookies
     form_key: bytes = field(repr=False)
     sign_in_label: str
+    budgets: Budgets = field(default_factory=Budgets, repr=False)
 
     def under(self: AuthT, base_path: str) -> AuthT:
         """The same, for an application that browsers find under this prefix; see `Site`."""
@@ -55,6 +57,7 @@ class Auth:
             site=self.site,
             pending=self.pending,
             refusals=self.refusals,
+            budgets=self.budgets,
             ending=SessionEnding(
                 relying_party=self.relying_party,
                 site=self.site,

@@ -16,8 +16,8 @@ from entrada.events import Event, record
 from entrada.web.messages import WebRequest
 
 
-def end_named_session(request: WebRequest, end: Callable[[str], int]) -> None:
-    """Hand the one `sid` of this request to `end`, which says how many sessions that were.
+def end_named_session(request: WebRequest, end: Callable[[str], int]) -> int:
+    """Hand the one `sid` of this request to `end`; how many sessions that were.
 
     Raises:
         StoreUnavailable: from `end`.
@@ -25,11 +25,13 @@ def end_named_session(request: WebRequest, end: Callable[[str], int]) -> None:
     try:
         session_ids = [value for name, value in request.query_pairs() if name == "sid"]
     except RequestRefused:
-        return  # more parameters than Entra ever sends
-    if len(session_ids) == 1:
-        count = end(session_ids[0])
-        if count:
-            record(Event.ENTRA_ENDED_SESSIONS, count=count)
+        return 0  # more parameters than Entra ever sends
+    if len(session_ids) != 1:
+        return 0
+    count = end(session_ids[0])
+    if count:
+        record(Event.ENTRA_ENDED_SESSIONS, count=count)
+    return count
 
 
 def entra_origins(application: EntraApplication) -> Sequence[str]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, quote
 
 from entrada.errors import RequestRefused
 from entrada.web.cookies import read_cookies
+from entrada.web.peers import UNKNOWN_PEER
 
 LARGEST_BODY_BYTES = 64 * 1024
 _MOST_PARAMETERS = 50
@@ -51,6 +52,8 @@ class WebRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    peer: str = field(default=UNKNOWN_PEER, repr=False)
+    """Whose budget this request is on; see `entrada.web.peers`."""
 
     def with_body(self, body: bytes) -> WebRequest:
         return replace(self, body=body)

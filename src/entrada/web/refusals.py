@@ -29,6 +29,7 @@ from entrada.errors import (
     ResponseRefused,
     SignInError,
     TooManyAttempts,
+    TooManyRequests,
     Unavailable,
     UpstreamUnavailable,
 )
@@ -45,7 +46,7 @@ _BY_OAUTH_ERROR = {"access_denied": 403, "temporarily_unavailable": 503, "server
 def status_of(error: EntradaError) -> int:
     """The HTTP status for an error; 500 is none of them."""
     match error:
-        case TooManyAttempts():
+        case TooManyAttempts() | TooManyRequests():
             return 429
         case EntraRefused():
             return _BY_OAUTH_ERROR.get(error.error, 400)
@@ -111,6 +112,8 @@ def person_of(found: Identified | UserPrincipal) -> Person:
 def record_refusal(error: EntradaError, event: Event, *, status: int, person: Person | None = None) -> str:
     """One line in the log about a refusal, with its evidence; the incident number it bears."""
     incident = secrets.token_hex(8)
+    if isinstance(error, TooManyRequests) and not error.is_news:
+        return incident  # whoever asks too often shall not fill the log as well
     record(
         event,
         incident=incident,
@@ -155,11 +158,13 @@ class RefusalPages:
         is_sign_in = request.path == self.site.start_path or request.path in self.site.callback_routes
         event = Event.SIGN_IN_REFUSED if is_sign_in else Event.REQUEST_REFUSED
         incident = record_refusal(error, event, status=status, person=person)
+        retry_after = getattr(error, "retry_after_seconds", None)
+        headers = [] if retry_after is None else [("retry-after", str(retry_after))]
         if not (request.wants_page or request.path in self.site.callback_routes):
             sentence, hint = error.told(self.pages.names)
             return json_response(
                 status, {"error": error.code, "message": sentence, "hint": hint, "incident": incident}
-            )
+            ).with_headers(*headers)
         is_over = is_signed_in and isinstance(error, ResponseRefused)
         page = self.pages.failure(
             error,
@@ -169,8 +174,6 @@ class RefusalPages:
             incident=incident,
             when=self.clock.now(),
         )
-        retry_after = getattr(error, "retry_after_seconds", None)
-        headers = [] if retry_after is None else [("retry-after", str(retry_after))]
         return page_response(page, status=status).with_headers(*headers)
 
     def _actions(

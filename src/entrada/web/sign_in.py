@@ -14,12 +14,20 @@ from datetime import timedelta
 
 from entrada.accounts.identity import UserId
 from entrada.entra.authority import TenantId, parse_guid
-from entrada.errors import EntradaError, EntraRefused, ResponseRefused, TooManyAttempts
+from entrada.errors import (
+    AdmissionRefused,
+    EntradaError,
+    EntraRefused,
+    ResponseRefused,
+    TooManyAttempts,
+    Unavailable,
+)
 from entrada.events import Event, record
 from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.identification import Identification, Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.sign_in import ANSWERABLE_BY_A_PERSON
+from entrada.web.budgets import Budgets
 from entrada.web.cookies import CookieRules
 from entrada.web.ending import Ending
 from entrada.web.messages import WebRequest, WebResponse, not_early, redirect
@@ -72,6 +80,7 @@ class WebSignIn:
     pending: PendingCookies
     refusals: RefusalPages
     ending: Ending
+    budgets: Budgets = field(default_factory=Budgets)
     prune: Callable[[], None] = lambda: None  # a default
     """Called after every response of Entra's: a refused one has written a row, too."""
 
@@ -139,6 +148,7 @@ class WebSignIn:
 
         Raises:
             ResponseRefused: it cannot be a response to a sign-in of this browser.
+            TooManyRequests: too many from there have failed; the sign-in under way is still good.
             StoreUnavailable: the database did not answer.
         """
         if request.is_early:
@@ -149,18 +159,24 @@ class WebSignIn:
         response = read_authorization_response(pairs)
         rules = self.site.cookie_rules(request)
         pending = self.pending.find(response.state, request, rules)
+        peer, now = request.peer, self.identification.clock.monotonic()
         if pending is None:
+            self.budgets.foreign.take(peer, now=now)
             return self.ending.nothing_pending(response, request)
+        self.budgets.redemptions.take(peer, now=now)
         spent = [self.pending.drop(response.state, rules)]
         identified: Identified | None = None
         try:
             identified = self.identification.complete(response, pending)
             ended = self.ending.complete(identified, pending, request)
         except EntradaError as error:
+            if isinstance(error, (Unavailable, AdmissionRefused)):
+                self.budgets.redemptions.give_back(peer, now=now)
             person = None if identified is None else person_of(identified)
             return self._refused(error, pending, request, person).with_cookies(spent)
         finally:
             self.prune()
+        self.budgets.redemptions.give_back(peer, now=now)
         self.record_completed(identified, ended.user_id)
         return ended.response.with_cookies([*spent, *self.pending.forget_refusals(request, rules)])
 

@@ -47,6 +47,9 @@ def signed_out(auth: Auth, request: WebRequest) -> WebResponse:
 
 
 def front_channel(auth: Auth, request: WebRequest) -> WebResponse:
-    end_named_session(request, auth.relying_party.sign_out.end_by_entra)
+    budget, now = auth.budgets.front_channel, auth.relying_party.clock.monotonic()
+    budget.take(request.peer, now=now)
+    if end_named_session(request, auth.relying_party.sign_out.end_by_entra):
+        budget.give_back(request.peer, now=now)
     application = auth.relying_party.sign_in.application
     return page_response(auth.pages.front_channel_done(framed_by=entra_origins(application)))
