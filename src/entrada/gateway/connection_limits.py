@@ -38,7 +38,7 @@ class ConnectionLimits:
     body_seconds: float = 20.0
     body_bytes_per_second: int = 500
     idle_seconds: int = 20
-    unread_seconds: float = 30.0
+    unread_seconds: float = 60.0
     sweep_seconds: float = 1.0
     connections: int = 2000
     pipelined: int = 100
