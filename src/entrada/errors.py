@@ -405,17 +405,22 @@ class IdentityAlreadyLinked(EntradaError):
 
 
 class Unavailable(EntradaError):
-    """Trying again later helps. `retry_after_seconds` when the other side named a time."""
+    """Trying again later helps or, with a `fixer`, what the hint says. `retry_after_seconds`: as told."""
 
     code = "unavailable"
     fixer = Fixer.NOBODY
     default_hint = "Try again in a few minutes."
 
     def __init__(
-        self, sentence: str | None = None, *, hint: str | None = None, retry_after_seconds: int | None = None
+        self,
+        sentence: str | None = None,
+        *,
+        hint: str | None = None,
+        fixer: Fixer | None = None,
+        retry_after_seconds: int | None = None,
     ) -> None:
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(sentence, hint=hint)
+        super().__init__(sentence, hint=hint, fixer=fixer)
 
 
 class EntraUnavailable(Unavailable):
@@ -438,7 +443,9 @@ class EntraUnavailable(Unavailable):
     ) -> None:
         self.reason = reason
         self.answered = answered
-        super().__init__(sentence, hint=hint, retry_after_seconds=retry_after_seconds)
+        # A hint of its own names what somebody has to do: a name that is not resolved, a proxy, an authority.
+        fixer = None if hint is None else Fixer.ADMINISTRATOR
+        super().__init__(sentence, hint=hint, fixer=fixer, retry_after_seconds=retry_after_seconds)
 
 
 class StoreUnavailable(Unavailable):

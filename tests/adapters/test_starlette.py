@@ -421,3 +421,26 @@ def test_K4_reading_headers_is_linear_work() -> None:
         return min(times)
 
     assert seconds(160_000) < 9 * seconds(40_000)
+
+
+@pytest.mark.parametrize("what", ["read-only", "full"])
+def test_K30_ready_means_that_a_sign_in_could_be_kept(what: str) -> None:
+    """A database that answers and cannot be written is not ready."""
+
+    class CannotWrite(MemorySessionStore):
+        def spend_sign_in(self, sign_in_id: str, *, expires_at: Any) -> bool:
+            raise StoreUnavailable(f"The database is {what}.")
+
+    browser = new_browser(sessions=CannotWrite())
+    got = Client(create_app(browser.auth)).get("/readyz")
+    assert got.status_code == 503
+    assert what in got.json()["waiting_for"]["database"]
+
+
+def test_K61_an_unknown_address_of_the_server_has_a_page(browser: Browser) -> None:
+    """A page of the same make for people, JSON for scripts."""
+    client = Client(create_app(browser.auth))
+    page = client.get("/nowhere", headers=PAGE_VISIT)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in page.text
+    assert client.get("/nowhere", headers=SCRIPT).json()["error"] == "page_not_found"

@@ -30,6 +30,7 @@ from entrada.errors import (
     TokenRefused,
     TooManyAttempts,
 )
+from entrada.storage.sql.failures import BUSY, FULL, READ_ONLY, unavailable
 from entrada.web.pages import Pages
 from entrada.web.pages.parts import Action, Fact, Notice, Page, Tone
 from entrada.web.pages.rendering import safe_path, source_hash, static_text, stylesheet
@@ -361,6 +362,18 @@ def test_every_error_is_a_page(kind: type[EntradaError]) -> None:
         assert evidence in text
     if kind is not EntradaError:
         assert "<h1>Something went wrong</h1>" not in failure(error).html.decode()
+
+
+def test_K30_who_can_fix_it_follows_from_the_cause() -> None:
+    """Beside "Check DNS" or "Free space" nobody reads that waiting helps; beside a busy database they do."""
+    for error, words in (
+        (EntraUnavailable(reason="x"), "Nothing to fix: waiting helps"),
+        (EntraUnavailable(reason="no such name", hint="Check DNS."), "Your administrator can fix this"),
+        (unavailable(FULL), "Your administrator can fix this"),
+        (unavailable(READ_ONLY), "Your administrator can fix this"),
+        (unavailable(BUSY), "Nothing to fix: waiting helps"),
+    ):
+        assert words in text_of(failure(error)), error
 
 
 def test_a_refusal_of_entra_shows_code_cause_and_ids() -> None:

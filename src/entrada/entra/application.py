@@ -303,6 +303,12 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
             hint="Check $[tenant_id], and $[cloud] if the tenant lives in a national cloud.",
             setting="tenant_id",
         )
+    if answer.status == 404:
+        raise DiscoveryRefused(
+            f"There is no such place as {authority.metadata_url}.",
+            hint="Check $[tenant_id], and $[authority_host] if it is set.",
+            setting="tenant_id",
+        )
     if answer.status != 200:
         raise EntraUnavailable(
             reason=f"discovery answered HTTP {answer.status}",

@@ -8,6 +8,7 @@ Source: the name is OpenID Connect's for an application that relies on a provide
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from entrada.sessions.store import SessionStore
 from entrada.sessions.token import SessionToken
 
 PRUNE_EVERY = timedelta(minutes=1)
+WRITE_PROBE_EVERY = timedelta(seconds=10)
 
 
 @dataclass(kw_only=True)
@@ -42,6 +44,7 @@ class RelyingParty:
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None
+    _written_at: datetime | None = None
     _prune_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +111,20 @@ class RelyingParty:
             self.sessions.end_of_user(user_id)
             self.session_check.distrust()
         return user
+
+    def check_database(self) -> None:
+        """Whether a sign-in could be kept: writes a row of no meaning, at most every ten seconds.
+
+        Raises:
+            StoreUnavailable: it could not, because the database is gone, read-only or full.
+        """
+        now = self.clock.now()
+        written_at = self._written_at
+        if written_at is None or not timedelta(0) <= now - written_at < WRITE_PROBE_EVERY:
+            self.sessions.spend_sign_in(f"ready {secrets.token_hex(16)}", expires_at=now)
+            self._written_at = now
+        else:
+            self.sessions.revocations(None)
 
     def prune_now_and_then(self) -> None:
         """After every response to a sign-in: a refused one has written a row, too.

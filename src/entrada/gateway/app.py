@@ -1,7 +1,7 @@
 """The server's application: the sign-in pages, and what a load balancer asks.
 
     /healthz   the process is up
-    /readyz    it can sign people in: the database answers, and Entra's metadata has been read
+    /readyz    a sign-in would work: the database can be written, and Entra's metadata has been read
 
 Everything under /auth belongs to `entrada.web`.
 """
@@ -122,7 +122,7 @@ def create_app(auth: AuthRoutes, *, routes: Sequence[BaseRoute] | None = None) -
 def _what_is_missing(relying_party: RelyingParty) -> dict[str, str]:
     missing = {}
     for name, ask in (
-        ("database", lambda: relying_party.sessions.revocations(None)),
+        ("database", relying_party.check_database),
         ("entra", relying_party.sign_in.application.metadata),
     ):
         try:

@@ -33,7 +33,7 @@ def test_a_declined_consent_can_be_tried_again(desk: Desk, visitor: BrowserConte
     tab.get_by_role("button", name="Cancel").click()
     tab.wait_for_url(f"{desk.mage.site}/oauth**")
     shot(tab, "mage-declined")
-    assert "declined" in tab.inner_text("main")
+    assert "You cancelled" in tab.inner_text("main")
     tab.get_by_role("link", name="Try again").click()
     tab.get_by_text("Pick an account").wait_for()
 

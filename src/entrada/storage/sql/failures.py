@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from entrada.compatibility import sqlite_error_name
-from entrada.errors import StoreUnavailable
+from entrada.errors import Fixer, StoreUnavailable
 
 BUSY = (
     "it is busy with other writes",
@@ -105,7 +105,10 @@ def failures_named() -> Iterator[None]:
 
 def unavailable(cause: tuple[str, str]) -> StoreUnavailable:
     what, hint = cause
-    return StoreUnavailable(f"The database of this application did not answer: {what}.", hint=hint)
+    fixer = Fixer.NOBODY if cause in (BUSY, TOO_SLOW) else Fixer.ADMINISTRATOR
+    return StoreUnavailable(
+        f"The database of this application did not answer: {what}.", hint=hint, fixer=fixer
+    )
 
 
 def cause_of(failure: BaseException | None) -> tuple[str, str]:
