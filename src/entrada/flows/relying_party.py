@@ -118,13 +118,11 @@ class RelyingParty:
         Raises:
             StoreUnavailable: it could not, because the database is gone, read-only or full.
         """
-        now = self.clock.now()
-        written_at = self._written_at
+        self.sessions.revocations(None)
+        now, written_at = self.clock.now(), self._written_at
         if written_at is None or not timedelta(0) <= now - written_at < WRITE_PROBE_EVERY:
             self.sessions.spend_sign_in(f"ready {secrets.token_hex(16)}", expires_at=now)
             self._written_at = now
-        else:
-            self.sessions.revocations(None)
 
     def prune_now_and_then(self) -> None:
         """After every response to a sign-in: a refused one has written a row, too.
