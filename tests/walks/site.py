@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
+from entrada.web.budgets import Allowance, Budgets, FailureBudget
 
 ROLES = '{"Admin": "Admin", "Editor": "Editor", "Viewer": "Viewer"}'
 TABLES = ("entrada_user", "entrada_identity", "entrada_role_grant", "entrada_session")
@@ -76,6 +77,12 @@ def rows_of(database: Path, question: str, *values: str) -> list[tuple[Any, ...]
         return connection.execute(question, values).fetchall()
 
 
+def without_end() -> Budgets:
+    much = Allowance(burst=1e9, per_second=1e9)
+    kinds = [FailureBudget(per_peer=much, overall=much) for _ in range(3)]
+    return Budgets(foreign=kinds[0], redemptions=kinds[1], front_channel=kinds[2])
+
+
 @contextmanager
 def served(
     emulator: RunningEmulator,
@@ -84,13 +91,15 @@ def served(
     public_url: str | None = None,
     clock: ShiftedClock | None = None,
     app_of: Callable[[AuthRoutes], Any] | None = None,
+    budgets: Budgets | None = None,
     **settings: str,
 ) -> Iterator[Site]:
     """A site until the end of the block; `settings` beat those that point at the emulator.
 
     `app_of` makes another application than the protected pages of this module.
 
-    `database` None keeps everything in memory.
+    `database` None keeps everything in memory. Without `budgets` as many sign-ins may fail as the tests want:
+    all of them come from one address.
     """
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -105,6 +114,7 @@ def served(
     clock = clock or ShiftedClock()
     try:
         auth = build_auth_routes(*load_settings(environment), clock=clock)
+        auth = replace(auth, budgets=budgets or without_end())
     except BaseException:
         listener.close()
         raise

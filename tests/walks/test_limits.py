@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from entrada.web.budgets import Budgets
 from walks.conftest import NewVisitor, Serve
 from walks.site import Site, wait_until
 from walks.visitor import PAGE_VISIT, Visitor
@@ -118,7 +119,7 @@ def test_K21_good_people_get_in_beside_made_up_codes(
     serve: Serve, new_visitor: NewVisitor, emulator: Any, pat: Any
 ) -> None:
     """The stranger's codes are refused with 429 and reach Entra no more; everybody else signs in."""
-    site, statuses = serve(), Counter[int]()
+    site, statuses = serve(budgets=Budgets()), Counter[int]()
     with in_the_background(lambda stop: made_up_answers(site, stop, statuses)):
         wait_until(lambda: statuses[429] >= 100, seconds=60)
         asked = statuses.copy()
@@ -137,7 +138,7 @@ def test_K21_made_up_sids_are_refused_and_say_nothing_in_the_log(
     serve: Serve, new_visitor: NewVisitor, caplog: pytest.LogCaptureFixture, sid: str
 ) -> None:
     """429 with Retry-After after the burst; one line for all of them."""
-    visitor = new_visitor(serve())
+    visitor = new_visitor(serve(budgets=Budgets()))
     caplog.set_level("INFO")
     with httpx.Client(trust_env=False, timeout=30) as http:
         answers = [
