@@ -160,7 +160,9 @@ def test_E11_a_session_without_sid_is_ended_by_no_sid(ada: Browser) -> None:
 
 def test_entra_is_told_where_to_come_back_and_who_leaves(ada: Browser) -> None:
     """K54: the application, without which strict providers do not come back; the way back; and the hint."""
-    url = ada.auth.relying_party.sign_out.entra_url(session_of(ada), post_logout_redirect_uri=BACK)
+    url = ada.auth.relying_party.sign_out.entra_url(
+        session_of(ada).logout_hint, post_logout_redirect_uri=BACK
+    )
     assert url is not None
     assert url.startswith(f"{LOGIN}/{TENANT}/oauth2/v2.0/logout?")
     assert parse_qs(urlsplit(url).query) == {

@@ -13,7 +13,8 @@ from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator
 from entrada.gateway.app import create_gateway
 from entrada.gateway.hops import parse_trusted_hops
-from entrada.gateway.tables import read_tables
+from entrada.gateway.tables import read_rule_book
+from entrada.settings.tables import SettingsFile
 from house import tools
 from walks.conftest import emulator, http  # noqa: F401  # fixtures
 from walks.site import Site, served, wait_until
@@ -51,7 +52,7 @@ def behind_nginx(
     port = tools.free_port()
     (toml,), (configuration,) = ([b.text for b in blocks(NGINX_PAGE, name)] for name in ("toml", "nginx"))
     entries = tomllib.loads(toml)
-    book = read_tables(entries, file="entrada.toml", text=toml)
+    book = read_rule_book(SettingsFile(name="entrada.toml", entries=entries, text=toml))
     hops = parse_trusted_hops(entries["trusted_proxies"])
     with served(
         emulator,

@@ -21,7 +21,8 @@ from entrada.gateway.forward_auth import (
     refused_status,
 )
 from entrada.gateway.rules import Decision, RuleBook
-from entrada.gateway.tables import read_tables
+from entrada.gateway.tables import read_rule_book
+from entrada.settings.tables import SettingsFile
 from entrada.web.messages import WebResponse
 
 from .callers import EDITORS, ada
@@ -57,7 +58,7 @@ NOBODY_S_WORD = [
 
 
 def book(text: str = RULES) -> RuleBook:
-    return read_tables(tomllib.loads(text), file="entrada.toml", text=text)
+    return read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text))
 
 
 def received(

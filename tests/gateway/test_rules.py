@@ -11,7 +11,8 @@ from entrada.errors import AmbiguousRequest, ConfigurationError
 from entrada.gateway.explain import explain
 from entrada.gateway.patterns import PathPattern, parse_host_pattern, parse_path_pattern, read_host
 from entrada.gateway.rules import OTHERWISE, Decision, Rule, RuleBook
-from entrada.gateway.tables import parse_upstream, read_tables
+from entrada.gateway.tables import parse_upstream, read_rule_book
+from entrada.settings.tables import SettingsFile
 
 from .callers import EDITORS, ada
 
@@ -52,7 +53,7 @@ identity = ["x-forwarded", "remote"]
 
 
 def book(text: str) -> RuleBook:
-    return read_tables(tomllib.loads(text), file="entrada.toml", text=text)
+    return read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text))
 
 
 def rule_for(

@@ -8,6 +8,7 @@ from entrada.clock import Clock
 from entrada.entra.application import EntraApplication
 from entrada.entra.authority import Authority
 from entrada.entra.transport import HttpTransport
+from entrada.errors import ConfigurationError
 from entrada.flows.groups import GroupFinder
 from entrada.flows.identification import Identification, SpentSignIns
 from entrada.settings import Settings
@@ -28,6 +29,12 @@ def build_identification(
     """
     registration = settings.registration
     authority = registration.authority
+    if authority.is_broker and roles.group_names:
+        raise ConfigurationError(
+            "$[roles_mapping] names a group by its name, but a broker hands over object ids alone.",
+            hint="Name the group by its object id.",
+            setting="roles_mapping",
+        )
     scopes = _graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names))
     application = EntraApplication(
         authority=authority,
@@ -56,7 +63,12 @@ def admission_of(settings: Settings, roles: RoleMapping) -> AdmissionPolicy:
 
 
 def _graph_scopes(authority: Authority, *, ids: bool, names: bool) -> list[str]:
-    """What Graph must allow so that groups can be found: nothing where no groups are mapped."""
+    """What Graph must allow so that groups can be found: nothing where no groups are mapped.
+
+    Nothing either at a broker, which finds them itself.
+    """
+    if authority.is_broker:
+        return []
     if names:
         return [f"{authority.graph_url}/GroupMember.Read.All"]
     return [f"{authority.graph_url}/User.Read"] if ids else []

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrada.accounts.store import AccountStore
 from entrada.errors import ConfigurationError
@@ -16,6 +17,9 @@ from entrada.flows.key_file import kept_key
 from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.sessions.store import SessionStore
 from entrada.settings import Settings
+
+if TYPE_CHECKING:
+    from entrada.storage.sql import Database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class Stores:
     accounts: AccountStore
     sessions: SessionStore
     close: Callable[[], None]
+    database: Database | None = None
+    """What both are kept in, for further tables beside theirs; None: this process's memory."""
 
 
 def open_stores(database_url: str) -> Stores:
@@ -54,7 +60,10 @@ def open_stores(database_url: str) -> Stores:
     database = connect(database_url)
     database.migrate()
     return Stores(
-        accounts=SqlAccountStore(database), sessions=SqlSessionStore(database), close=database.close
+        accounts=SqlAccountStore(database),
+        sessions=SqlSessionStore(database),
+        close=database.close,
+        database=database,
     )
 
 

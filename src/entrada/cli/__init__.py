@@ -21,6 +21,7 @@ from entrada.errors import EntradaError
 COMMANDS = {
     "demo": "the whole sign-in on this machine: emulator, server and a sample app",
     "serve": "the sign-in server",
+    "broker": "one registration for many installations: an OpenID Provider in front of Entra",
     "emulator": "an Entra ID of your own, to develop and test against",
     "settings": "every setting: value, where it came from, what it means",
     "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",

@@ -70,24 +70,26 @@ def run(args: argparse.Namespace) -> int:
     with found.names.in_errors():
         hops, book = _hops(settings), _rules(file, args.upstream)
     log_at(settings.log_level)
-    settings = _with_public_url(settings, found, args.host, args.port)
+    settings = public_url_of(settings, found, args.host, args.port)
     with listen(args.host, args.port) as listener:
         auth = build_auth_routes(settings, found)
         log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
         for url in auth.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
-        # uvicorn finishes what is under way and then sends itself the signal again. Unhandled, that would end
-        # the process before the database is closed, with a status that looks like a failure.
-        signal.signal(signal.SIGTERM, _end)
         try:
-            uvicorn.Server(
-                server_config(
-                    create_gateway(auth, hops=hops, book=book), fast_checks(auth, hops=hops, book=book)
-                )
-            ).run(sockets=[listener])
+            app = create_gateway(auth, hops=hops, book=book)
+            run_server(app, listener, fast_checks(auth, hops=hops, book=book))
         finally:
             auth.relying_party.close()
     return 0
+
+
+def run_server(app: object, listener: socket.socket, checks: FastChecks | None = None) -> None:
+    """Serves until a signal ends it, and finishes what is under way. `checks` are for the fast path."""
+    # uvicorn sends itself the signal again when it is done. Unhandled, that would end the process before the
+    # database is closed, with a status that looks like a failure.
+    signal.signal(signal.SIGTERM, _end)
+    uvicorn.Server(server_config(app, checks)).run(sockets=[listener])
 
 
 def _rules(file: Path | None, upstream: str | None) -> RuleBook:
@@ -174,6 +176,6 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _with_public_url(settings: Settings, found: FoundValues, host: str, port: int) -> Settings:
+def public_url_of(settings: Settings, found: FoundValues, host: str, port: int) -> Settings:
     """On loopback the public URL may be left out; for anybody else's browsers it must be said."""
     return with_loopback_url(settings, found.names, port=port) if host in LOOPBACK_HOSTS else settings

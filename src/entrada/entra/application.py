@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import msal
 
-from entrada.entra.authority import Authority, Metadata, read_metadata
+from entrada.entra.authority import Authority, Metadata, TenantId, read_metadata
 from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
 from entrada.entra.key_ring import KeyRing
@@ -91,6 +91,17 @@ class EntraApplication:
         self._lock = threading.Lock()
         self._discovered: _Discovered | None = None
         self._discovery_failed: tuple[datetime, EntradaError] | None = None
+
+    def at_tenant(self, tenant_id: TenantId) -> EntraApplication:
+        """The same registration, asked for the people of one tenant alone."""
+        return EntraApplication(
+            authority=replace(self.authority, tenant=tenant_id),
+            client_id=self.client_id,
+            credentials=self._credentials,
+            transport=self._transport,
+            clock=self._clock,
+            scopes=self._scopes[len(SIGN_IN_SCOPES) :],
+        )
 
     def metadata(self) -> Metadata:
         """The checked metadata, fetched at first use and once a day.

@@ -29,6 +29,7 @@ from entrada.errors import EntraUnavailable, Fixer
 from entrada.strict_json import JsonRefused, read_json_object
 
 IDS_PER_CALL = 20
+PAGE_SIZE = 999
 NAME_LIMIT_CHARS = 256
 
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
@@ -66,6 +67,37 @@ def resolve_groups(
         )
         # Only what was asked for counts, whatever else an answer may hold.
         found |= _read_ids(_read_values(answer)) & set(batch)
+    return frozenset(found)
+
+
+def resolve_all_groups(
+    transport: HttpTransport, *, graph_url: str, access_token: RawAccessToken, at_most: int
+) -> frozenset[ObjectId]:
+    """Every group that the person whose `access_token` it is belongs to, directly or through others.
+
+    Raises:
+        EntraUnavailable: any failure, and more groups than `at_most`: some of them would be a lie.
+    Source: Microsoft Graph v1.0, "List a user's memberships (direct and transitive)".
+    """
+    found: set[ObjectId] = set()
+    own = f"{graph_url}/v1.0/"
+    url: object = f"{own}me/transitiveMemberOf/microsoft.graph.group?$select=id&$top={PAGE_SIZE}"
+    while url is not None:
+        # The next page stands at an address of the answer's choosing: the token goes to Graph alone.
+        if not isinstance(url, str) or not url.startswith(own):
+            raise _refused("the next page of groups is not at Graph")
+        document = _read_document(transport.send("GET", url, headers=_headers(access_token)))
+        groups = _values_of(document)
+        if not all(isinstance(group, dict) for group in groups):
+            raise _refused("the answer is not a list of groups")
+        found |= _read_ids([group.get("id") for group in groups])
+        if len(found) > at_most:
+            raise _refused(
+                f"more than {at_most} groups",
+                hint="Administrator: name the groups that matter, so that only those are asked about.",
+                fixer=Fixer.ADMINISTRATOR,
+            )
+        url = document.get("@odata.nextLink") if groups else None
     return frozenset(found)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from entrada.entra.authority import Authority
-from entrada.entra.credential import ClientCredential
+from entrada.entra.authority import Authority, parse_guid
+from entrada.entra.credential import ClientCredential, ClientSecret, NoCredential
+from entrada.entra.hosts import required
+from entrada.errors import ConfigurationError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,3 +18,27 @@ class Registration:
     authority: Authority
     client_id: str
     credentials: Sequence[ClientCredential]
+
+
+def registration_at_broker(
+    *, broker_url: str, tenant: str | None, public_url: str | None, client_id: str | None, secret: str | None
+) -> Registration:
+    """The registration that a broker shares with this application, whose public URL is its client id.
+
+    PKCE and its listed address are its proof; `client_id` and `secret` are for an operator who gave it others.
+
+    Raises:
+        ConfigurationError: the tenant is not named by its GUID, or the public URL is missing.
+    """
+    named = parse_guid(required(tenant, "tenant_id", "the Directory (tenant) ID"))
+    if named is None:
+        raise ConfigurationError(
+            "$[broker_url] is set, and then $[tenant_id] is the GUID of the one tenant that signs in.",
+            hint="Copy the Directory (tenant) ID from the overview page in the Entra admin center.",
+            setting="tenant_id",
+        )
+    return Registration(
+        authority=Authority(login_url=broker_url, graph_url="", tenant=named, is_broker=True),
+        client_id=client_id or required(public_url, "public_url", "the address people use"),
+        credentials=[NoCredential() if secret is None else ClientSecret(value=secret)],
+    )

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from entrada.accounts.roles import RoleMapping
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
-from entrada.entra.graph import resolve_group_names, resolve_groups
+from entrada.entra.graph import resolve_all_groups, resolve_group_names, resolve_groups
 from entrada.entra.id_token import IdToken
 from entrada.entra.jws import RawAccessToken
 from entrada.entra.transport import HttpTransport
@@ -111,6 +111,32 @@ class GroupFinder:
                     tenant_id,
                 )
         return names
+
+
+@dataclass(kw_only=True)
+class AllGroups(GroupFinder):
+    """Finds every group, for whoever hands them on without knowing which will matter."""
+
+    at_most: int = 1_000
+
+    def of_person(
+        self, id_token: IdToken, *, mapping: RoleMapping, access_token: RawAccessToken | None, now: datetime
+    ) -> Groups:
+        """Every group that this person is in.
+
+        Raises:
+            EntraUnavailable: Graph had to be asked and did not answer, or there are more than `at_most`.
+        """
+        del mapping, now
+        if not id_token.has_group_overage and _has_ids_alone(id_token):
+            return Groups(ids=frozenset(ObjectId(group) for group in id_token.groups or ()))
+        held = resolve_all_groups(
+            self.transport,
+            graph_url=self.graph_url,
+            access_token=_needed(access_token),
+            at_most=self.at_most,
+        )
+        return Groups(ids=held)
 
 
 def _needed(access_token: RawAccessToken | None) -> RawAccessToken:

@@ -44,7 +44,7 @@ from entrada.errors import (
     TokenRefused,
 )
 from entrada.flows.authorization_response import AuthorizationResponse
-from entrada.flows.groups import GroupFinder
+from entrada.flows.groups import GroupFinder, Groups
 from entrada.flows.pending import SIGN_IN_LIFE, PendingSignIn
 from entrada.sessions.session import SessionId
 
@@ -88,6 +88,8 @@ class Identified:
     newcomer: Newcomer
     id_token: IdToken
     refresh_token: RawRefreshToken | None = field(repr=False)
+    groups: Groups = field(default_factory=Groups)
+    """Those that were looked for: see `GroupFinder`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +280,9 @@ class Identification:
             home_tenant=id_token.home_tenant,
             grants=grants,
         )
-        return Identified(newcomer=newcomer, id_token=id_token, refresh_token=tokens.refresh_token)
+        return Identified(
+            newcomer=newcomer, id_token=id_token, refresh_token=tokens.refresh_token, groups=groups
+        )
 
     def _profile(self, id_token: IdToken) -> Profile:
         vouched = id_token.email_is_verified

@@ -46,12 +46,14 @@ class SignOut:
             self.session_check.distrust()
         return ended
 
-    def entra_url(self, session: Session | None, *, post_logout_redirect_uri: str) -> str | None:
-        """Where Entra ends its own session; None while Entra cannot be asked where that is."""
+    def entra_url(self, logout_hint: str | None, *, post_logout_redirect_uri: str) -> str | None:
+        """Where Entra ends its own session; None while Entra cannot be asked where that is.
+
+        `logout_hint` is the session's, and saves the person the question which account.
+        """
         try:
             return self.application.sign_out_url(
-                post_logout_redirect_uri=post_logout_redirect_uri,
-                logout_hint=None if session is None else session.logout_hint,
+                post_logout_redirect_uri=post_logout_redirect_uri, logout_hint=logout_hint
             )
         except (Unavailable, ConfigurationError):
             return None

@@ -6,28 +6,23 @@ fix.
     path = "/grafana/**"                  path = "/admin/**"
     upstream = "http://127.0.0.1:3000"    methods = ["POST", "DELETE"]
     identity = ["x-forwarded"]            roles = ["Admin"]
-
-tomllib tells no lines, so they are looked for in the text: good enough to point at, never to decide by.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from entrada.compatibility import tomllib
 from entrada.entra.authority import parse_guid
-from entrada.errors import ConfigurationError
 from entrada.gateway.identity import STYLES
 from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
 from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
+from entrada.settings.tables import SettingsFile, SettingsTable, read_tables_of, wrong
 
 P = TypeVar("P", bound=Place)
-T = TypeVar("T")
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _PLACE = ("host", "path", "methods")
@@ -36,110 +31,30 @@ _OF_ROUTES = ("host", "path", "upstream", "paths", "identity", "audience", "pass
 
 
 def read_file(file: Path | None) -> RuleBook:
-    """The rules and routes of a settings file that has been read as TOML before; none without a file.
+    """The rules and routes of a settings file; none without a file.
 
     Raises:
         ConfigurationError: the first thing that is wrong, with its line.
     """
-    if file is None:
-        return RuleBook()
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        entries = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(
-            str(file), None, f"The file cannot be read ({type(error).__name__}).", "Check the path."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise _wrong(
-            str(file), None, f"The file is not TOML: {error}.", 'Each line is name = "value".'
-        ) from None
-    return read_tables(entries, file=str(file), text=text)
+    return read_rule_book(read_tables_of(file))
 
 
-def read_tables(entries: Mapping[str, Any], *, file: str, text: str) -> RuleBook:
-    """The rules and routes in `entries`, which tomllib read from `text`, the content of `file`.
+def read_rule_book(settings: SettingsFile) -> RuleBook:
+    """The rules and routes of a settings file that was read.
 
     Raises:
         ConfigurationError: the first thing that is wrong, with its line.
     """
-    rules = [_read_rule(table) for table in _tables(entries, "rules", file, text)]
-    routes = [_read_route(table) for table in _tables(entries, "routes", file, text)]
+    file = settings.name
+    rules = [_read_rule(table) for table in settings.tables("rules")]
+    routes = [_read_route(table) for table in settings.tables("routes")]
     _check_order(rules, file, "rule")
     _check_order(routes, file, "route")
     _check_opaque(routes, rules, file)
     return RuleBook(rules=rules, routes=routes)
 
 
-class _Table:
-    """One table, where it stands, and its values read one by one."""
-
-    def __init__(
-        self, values: Mapping[str, Any], *, file: str, lines: Sequence[str], line: int | None
-    ) -> None:
-        self.values, self.file, self.line, self._lines = values, file, line, lines
-
-    def refuse(self, sentence: str, hint: str, key: str | None = None) -> NoReturn:
-        raise _wrong(self.file, self._line_of(key), sentence, hint)
-
-    def text(self, key: str) -> str | None:
-        value = self.values.get(key)
-        if value is not None and (not isinstance(value, str) or not value):
-            self.refuse(f"{key} is no text.", f'Write {key} = "…".', key)
-        return value
-
-    def texts(self, key: str) -> frozenset[str]:
-        """A list of texts; empty only if the key is absent: an empty list could mean nothing or all."""
-        if key not in self.values:
-            return frozenset()
-        value = self.values[key]
-        if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
-            self.refuse(f"{key} is no list of texts.", f'Write {key} = ["…"], or leave it out.', key)
-        return frozenset(value)
-
-    def parsed(self, key: str, parse: Callable[[str], T]) -> T | None:
-        text = self.text(key)
-        try:
-            return None if text is None else parse(text)
-        except ValueError as error:
-            self.refuse(
-                f"{key} = {text!r} cannot be used.", f"{str(error)[:1].upper()}{str(error)[1:]}.", key
-            )
-
-    def only(self, known: Sequence[str]) -> None:
-        for key in self.values:
-            if key not in known:
-                close = difflib.get_close_matches(key, known, 1, 0.5)
-                fix = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
-                self.refuse(f"{key} means nothing here.", fix, key)
-
-    def _line_of(self, key: str | None) -> int | None:
-        if self.line is None or key is None:
-            return self.line
-        written = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
-        for number, line in enumerate(self._lines[self.line :], self.line + 1):
-            if line.lstrip().startswith("["):
-                break
-            if written.match(line):
-                return number
-        return self.line
-
-
-def _tables(entries: Mapping[str, Any], name: str, file: str, text: str) -> list[_Table]:
-    found = entries.get(name, [])
-    lines = text.splitlines()
-    header = re.compile(rf"\s*\[\[\s*[\"']?{name}[\"']?\s*\]\]\s*(?:#.*)?")
-    where: list[int | None] = [number for number, line in enumerate(lines, 1) if header.fullmatch(line)]
-    if not isinstance(found, list) or not all(isinstance(values, dict) for values in found):
-        raise _wrong(file, None, f"{name} is no list of tables.", f"Begin each with a line [[{name}]].")
-    if len(where) != len(found):
-        where = [None] * len(found)
-    return [
-        _Table(values, file=file, lines=lines, line=line) for values, line in zip(found, where, strict=True)
-    ]
-
-
-def _read_rule(table: _Table) -> Rule:
+def _read_rule(table: SettingsTable) -> Rule:
     table.only(_OF_RULES)
     methods, roles, groups = table.texts("methods"), table.texts("roles"), table.texts("groups")
     for method in methods:
@@ -182,7 +97,7 @@ def _parse_access(text: str) -> Access:
         raise ValueError("access is public, signed-in or deny") from None
 
 
-def _read_route(table: _Table) -> Route:
+def _read_route(table: SettingsTable) -> Route:
     table.only(_OF_ROUTES)
     upstream = table.parsed("upstream", parse_upstream)
     if upstream is None:
@@ -231,7 +146,7 @@ def parse_upstream(text: str) -> str:
 
 def _check_order(places: Sequence[P], file: str, what: str) -> None:
     for place, before in unreachable(places):
-        raise _wrong(
+        raise wrong(
             file,
             place.line,
             f"The {what} for {place} is never reached: {_at(before)} covers it, and the first decides.",
@@ -246,7 +161,7 @@ def _check_opaque(routes: Sequence[Route], rules: Sequence[Rule], file: str) -> 
             continue
         for place in [place for place in (route, *routes, *rules) if not place.path.is_everything]:
             if route.host is None or place.host is None or route.host.meets(place.host):
-                raise _wrong(
+                raise wrong(
                     file,
                     place.line,
                     f"path = {str(place.path)!r} cannot be told apart where paths are opaque ({_at(route)}).",
@@ -256,7 +171,3 @@ def _check_opaque(routes: Sequence[Route], rules: Sequence[Rule], file: str) -> 
 
 def _at(place: Place) -> str:
     return "another one" if place.line is None else f"the one on line {place.line}"
-
-
-def _wrong(file: str, line: int | None, sentence: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(f"{file}{'' if line is None else f', line {line}'}: {sentence}", hint=hint)

@@ -22,7 +22,7 @@ from entrada.entra.authority import Authority, TenantId
 from entrada.entra.clouds import Cloud
 from entrada.entra.credential import ClientCredential, credentials_for
 from entrada.entra.hosts import authority_for, required
-from entrada.entra.registration import Registration
+from entrada.entra.registration import Registration, registration_at_broker
 from entrada.settings.values import (
     read_client_id,
     read_cloud,
@@ -188,6 +188,10 @@ class Settings(BaseModel):
     trusted_proxies: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [], "Addresses, networks or unix: the hops in front whose word about a request is believed."
     )
+    broker_url: Origin | None = _declare(
+        None,
+        "Sign in through the registration of this broker; then only $[tenant_id] is needed besides.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _declare(
         "info", "How much `entrada serve` logs: debug, info, warning or error."
     )
@@ -232,6 +236,14 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: a part of it is missing, or cannot be used.
         """
+        if self.broker_url is not None:
+            return registration_at_broker(
+                broker_url=self.broker_url,
+                tenant=self.tenant_id,
+                public_url=self.public_url,
+                client_id=self.client_id,
+                secret=self.client_secret.get_secret_value() if self.client_secret else None,
+            )
         return Registration(
             authority=self.authority,
             client_id=required(self.client_id, "client_id", "the Application (client) ID"),

@@ -174,10 +174,18 @@ def _refusal(sentence: str, *, hint: str, setting: str, called: str) -> Configur
 
 
 def _entries(file: Path | None) -> Mapping[str, Any]:
-    if file is None:
-        return {}
+    return {} if file is None else read_settings_file(file)[0]
+
+
+def read_settings_file(file: Path) -> tuple[Mapping[str, Any], str]:
+    """The entries of a settings file, and its text.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is not TOML.
+    """
     try:
-        entries: Mapping[str, Any] = tomllib.loads(_text_of(file))
+        text = _text_of(file)
+        entries: Mapping[str, Any] = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The settings file {str(file)!r} cannot be read ({_why(error)}).",
@@ -188,7 +196,7 @@ def _entries(file: Path | None) -> Mapping[str, Any]:
             f"The settings file {str(file)!r} is not TOML: {error}.",
             hint='Each line is name = "value".',
         ) from None
-    return entries
+    return entries, text
 
 
 def _text_of(path: Path) -> str:

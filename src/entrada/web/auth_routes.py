@@ -6,6 +6,7 @@
     GET  /auth/logout           asks first; POST signs out here, then at Entra
     GET  /auth/signed-out       stays signed out
     GET  /auth/entra/logout     Entra's front channel, `sid` only
+    POST /auth/broker/backchannel-logout    a broker's back channel, where the sign-in goes through one
     GET  /auth/me               who is signed in, as JSON; /auth/account the same as a page
 
 No response here is a 500, whatever a visitor sends.
@@ -19,6 +20,7 @@ from functools import cached_property
 from entrada.errors import EntradaError, PageNotFound
 from entrada.web import account_routes, sign_in_routes, sign_out_routes
 from entrada.web.auth import Auth
+from entrada.web.backchannel_routes import backchannel_logout
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
 
 Route = Callable[[Auth, WebRequest], WebResponse]
@@ -65,6 +67,10 @@ class AuthRoutes(Auth):
             return WebResponse(status=405, headers=[("allow", allowed), *SAFE_HEADERS])
         return route(self, request)
 
+    @property
+    def _at_broker(self) -> bool:
+        return self.relying_party.sign_in.application.authority.is_broker
+
     @cached_property
     def _routes(self) -> Mapping[str, Mapping[str, Route]]:
         callback = {"GET": sign_in_routes.callback, "POST": sign_in_routes.callback}
@@ -78,6 +84,17 @@ class AuthRoutes(Auth):
             },
             self.site.signed_out_path: {"GET": sign_out_routes.signed_out},
             self.site.front_channel_path: {"GET": sign_out_routes.front_channel},
+            **({self.site.backchannel_path: {"POST": _backchannel}} if self._at_broker else {}),
             self.site.me_path: {"GET": account_routes.me},
             self.site.account_path: {"GET": account_routes.account},
         }
+
+
+def _backchannel(auth: Auth, request: WebRequest) -> WebResponse:
+    party = auth.relying_party
+    return backchannel_logout(
+        request,
+        application=party.sign_in.application,
+        end=party.sign_out.end_by_entra,
+        now=party.clock.now(),
+    )

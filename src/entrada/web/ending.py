@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from entrada.accounts.identity import UserId
+from entrada.errors import EntradaError
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
@@ -49,6 +50,12 @@ class Ending(Protocol):
         Raises:
             AdmissionRefused: a genuine person whom this application does not let in.
             Unavailable: the database did not answer.
+        """
+
+    def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
+        """Where a refusal goes that is not the person's to read, or to answer; None: the walk's own.
+
+        The walk tries a silent sign-in once more with the person, and shows a page for everything else.
         """
 
     def nothing_pending(self, response: AuthorizationResponse, request: WebRequest) -> WebResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from entrada.errors import StateMissing
+from entrada.errors import EntradaError, StateMissing
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
@@ -42,6 +42,10 @@ class SessionEnding:
             user_id=signed_in.user.id,
             response=redirect(self.site.next_path(pending.next_path), cookies=[cookie]),
         )
+
+    def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
+        del error, pending
+        return None
 
     def nothing_pending(self, response: AuthorizationResponse, request: WebRequest) -> WebResponse:
         """For somebody who is signed in, most likely the Back button: there is nothing to start again."""

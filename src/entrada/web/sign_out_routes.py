@@ -37,7 +37,7 @@ def sign_out(auth: Auth, request: WebRequest) -> WebResponse:
     for session in ended:
         record(Event.SIGNED_OUT, user_id=session.user_id, session_id=session.id)
     back = auth.site.url_of(request) + auth.site.signed_out_path
-    entra_url = walk.entra_url(ended[0], post_logout_redirect_uri=back) if ended else None
+    entra_url = walk.entra_url(ended[0].logout_hint, post_logout_redirect_uri=back) if ended else None
     return redirect(entra_url or auth.site.signed_out_path, cookies=[rules.delete(SESSION_COOKIE)])
 
 

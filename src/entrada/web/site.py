@@ -68,6 +68,10 @@ class Site:
         return self._own("/entra/logout")
 
     @cached_property
+    def backchannel_path(self) -> str:
+        return self._own("/broker/backchannel-logout")
+
+    @cached_property
     def me_path(self) -> str:
         return self._own("/me")
 

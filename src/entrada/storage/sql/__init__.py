@@ -7,9 +7,10 @@
 Needs the `server` extra (SQLAlchemy, Alembic).
 """
 
+from entrada.storage.sql import broker_tables  # the migrations make these tables, too
 from entrada.storage.sql.accounts import SqlAccountStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.engine import connect
 from entrada.storage.sql.sessions import SqlSessionStore
 
-__all__ = ["Database", "SqlAccountStore", "SqlSessionStore", "connect"]
+__all__ = ["Database", "SqlAccountStore", "SqlSessionStore", "broker_tables", "connect"]

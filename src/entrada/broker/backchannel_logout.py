@@ -1,0 +1,79 @@
+"""Tells installations that a sign-in ended: a signed logout token to each, tried again until it is taken.
+
+What ended is written down together with the ending itself, so that neither a crash nor a sleeping
+installation loses it. An installation that is down hears of it when it is back; one that refuses for a day is
+given up, and said in the log.
+
+Source: OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Protocol
+from urllib.parse import urlencode
+
+from entrada.broker.provider import Provider
+from entrada.broker.store import Delivery
+from entrada.broker.tokens import LOGOUT_TYPE, logout_token_claims
+from entrada.errors import Unavailable
+
+CLAIM = timedelta(seconds=30)
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+GIVEN_UP_AFTER = timedelta(days=1)
+AT_ONCE = 20
+
+
+class Post(Protocol):
+    """Sends a form; the HTTP status it was answered with.
+
+    Raises:
+        Unavailable: no answer.
+    """
+
+    def __call__(self, url: str, form: str) -> int: ...
+
+
+def deliver_due(provider: Provider, post: Post, *, note: Callable[[str, Mapping[str, object]], None]) -> int:
+    """Deliver what is due; how many were tried. `note` hears of each, by outcome."""
+    now = provider.now()
+    due = provider.store.due_deliveries(now=now, claim_until=now + CLAIM, limit=AT_ONCE)
+    for delivery in due:
+        outcome = _deliver(provider, delivery, post)
+        note(outcome, {"client_id": delivery.client_id, "tries": delivery.tries + 1})
+    return len(due)
+
+
+def _deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
+    installation = provider.installation(delivery.client_id)
+    if installation is None or installation.backchannel_logout_uri is None:
+        provider.store.delivered(delivery.id)
+        return "not_wanted"
+    now = provider.now()
+    claims = logout_token_claims(
+        issuer=provider.issuer,
+        client_id=delivery.client_id,
+        subject=delivery.subject,
+        session_id=delivery.grant_id,
+        now=now,
+    )
+    form = urlencode({"logout_token": provider.signed(claims, typ=LOGOUT_TYPE)})
+    try:
+        status = post(installation.backchannel_logout_uri, form)
+    except Unavailable:
+        status = 0
+    if 200 <= status < 300:
+        provider.store.delivered(delivery.id)
+        return "delivered"
+    if now >= delivery.ended_at + GIVEN_UP_AFTER:
+        provider.store.delivered(delivery.id)
+        return "given_up"
+    provider.store.postpone_delivery(delivery.id, due_at=now + _pause(delivery.tries))
+    return "postponed"
+
+
+def _pause(tries: int) -> timedelta:
+    """One second, two, four, … up to five minutes."""
+    return min(FIRST_PAUSE * (1 << min(tries, 16)), LONGEST_PAUSE)

@@ -1,0 +1,140 @@
+"""`[[installations]]` of entrada.toml: the operator's own list, or one sentence with the line and the fix.
+
+    [[installations]]
+    url = "https://mage.example.com"
+    tenant = "11111111-1111-4111-8111-111111111111"
+
+    [[installations]]
+    client_id = "previews"
+    tenant = "11111111-1111-4111-8111-111111111111"
+    origin_pattern = "https://*.previews.example.com"
+    groups = ["dddddddd-0000-4000-8000-000000000001"]
+    claims = ["name", "email", "roles", "groups"]
+
+With `url` the addresses of Entrada, Mage and dstack below it are listed; `redirect_uris` names others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from entrada.broker.installations import (
+    DEFAULT_CLAIMS,
+    ClientId,
+    Installation,
+    Proof,
+    installation_at,
+    read_origin_pattern,
+    read_public_url,
+)
+from entrada.entra.authority import TenantId, parse_guid
+from entrada.settings.tables import SettingsTable, read_tables_of
+
+_KEYS = (
+    "url",
+    "client_id",
+    "tenant",
+    "redirect_uris",
+    "origin_pattern",
+    "post_logout_redirect_uris",
+    "backchannel_logout_uri",
+    "secret_sha256",
+    "claims",
+    "groups",
+)
+_SHA256_HEX_CHARACTERS = 64
+
+
+def read_listed(file: Path | None) -> Sequence[Installation]:
+    """The installations that the settings file lists; none without a file.
+
+    Raises:
+        ConfigurationError: the first thing that is wrong, with its line.
+    """
+    listed: list[Installation] = []
+    for table in read_tables_of(file).tables("installations"):
+        installation = _read(table)
+        if any(one.client_id == installation.client_id for one in listed):
+            table.refuse(
+                f"There is a second installation {installation.client_id!r}.", "Keep one of the two."
+            )
+        listed.append(installation)
+    return listed
+
+
+def _read(table: SettingsTable) -> Installation:
+    table.only(_KEYS)
+    tenant = table.parsed("tenant", _tenant)
+    if tenant is None:
+        table.refuse("The installation has no tenant.", 'Add tenant = "…", the Directory (tenant) ID.')
+    url = table.parsed("url", read_public_url)
+    client_id = table.text("client_id") or url
+    if client_id is None:
+        table.refuse("The installation has no url.", 'Add url = "https://…", its public URL.')
+    made = Installation(client_id=ClientId(client_id), tenant_id=tenant)
+    if url is not None:
+        made = replace(installation_at(url, tenant_id=tenant), client_id=ClientId(client_id))
+    pattern = table.parsed("origin_pattern", read_origin_pattern)
+    redirect_uris = table.texts("redirect_uris")
+    for address in redirect_uris:
+        if not address.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+            table.refuse(
+                f"redirect_uris names {address!r}.", "A code travels there: write https://…", "redirect_uris"
+            )
+    if url is None and pattern is None and not redirect_uris:
+        table.refuse("The installation has no address.", "Add url, redirect_uris or origin_pattern.")
+    secrets = table.texts("secret_sha256")
+    return replace(
+        made,
+        redirect_uris=tuple(sorted(redirect_uris)) or made.redirect_uris,
+        origin_pattern=pattern,
+        post_logout_redirect_uris=tuple(sorted(table.texts("post_logout_redirect_uris")))
+        or made.post_logout_redirect_uris,
+        backchannel_logout_uri=table.text("backchannel_logout_uri") or made.backchannel_logout_uri,
+        proof=Proof.SECRET if secrets else Proof.PKCE,
+        secret_hashes=tuple(_secret_hash(table, secret) for secret in sorted(secrets)),
+        claims=_claims(table),
+        groups=_groups(table),
+    )
+
+
+def _tenant(text: str) -> TenantId:
+    tenant = parse_guid(text)
+    if tenant is None:
+        raise ValueError("a tenant is named by its GUID, the Directory (tenant) ID")
+    return TenantId(tenant)
+
+
+def _secret_hash(table: SettingsTable, text: str) -> bytes:
+    try:
+        digest = bytes.fromhex(text) if len(text) == _SHA256_HEX_CHARACTERS else b""
+    except ValueError:
+        digest = b""
+    if not digest:
+        table.refuse(
+            "secret_sha256 is no SHA-256.",
+            "Write the 64 hexadecimal digits that `entrada broker installations add --secret` prints.",
+            "secret_sha256",
+        )
+    return digest
+
+
+def _claims(table: SettingsTable) -> frozenset[str]:
+    claims = table.texts("claims") or DEFAULT_CLAIMS
+    for claim in claims - DEFAULT_CLAIMS:
+        table.refuse(f"claims names {claim!r}.", f"There are {', '.join(sorted(DEFAULT_CLAIMS))}.", "claims")
+    return claims
+
+
+def _groups(table: SettingsTable) -> frozenset[str] | None:
+    groups = table.texts("groups")
+    for group in groups:
+        if parse_guid(group) is None:
+            table.refuse(
+                f"groups names {group!r}, which is no object id.",
+                "Names change hands: write the group's object id, as Entra's admin centre shows it.",
+                "groups",
+            )
+    return frozenset(parse_guid(group) or group for group in groups) or None

@@ -1,0 +1,120 @@
+"""A sign-in that an installation asked for: its request → the one walk at that tenant → `BrokerEnding`.
+
+Source: OpenID Connect Core 1.0, section 3.1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from entrada.broker.authorization_request import (
+    read_authorization_request,
+    read_client_id,
+    read_return_address,
+)
+from entrada.broker.authorization_response import error_response
+from entrada.broker.context import BrokerContext, context_of, read_context
+from entrada.broker.ending import BrokerEnding
+from entrada.broker.installations import Installation
+from entrada.broker.oauth_errors import ClientRefused, OAuthError
+from entrada.broker.provider import Provider
+from entrada.flows.identification import Identification
+from entrada.sealing import Sealer
+from entrada.web.messages import WebRequest, WebResponse, not_early
+from entrada.web.sign_in import SignInRequest, WebSignIn
+from entrada.web.site import Site
+
+
+class AuthorizeSite(Site):
+    """The broker's addresses as a page of such a sign-in names them: again means the whole request again."""
+
+    def start_at(self, next_path: str | None, *, prompt: str | None = None) -> str:
+        again = next_path or self.front_page
+        if prompt is None or "prompt=" in again:
+            return again
+        return f"{again}&prompt={prompt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerSignIn:
+    """`web` is the broker's own sign-in, whose cookies and pages these share.
+
+    `identification_for` is the walk to Entra at one installation's tenant, for nobody else's people.
+    """
+
+    provider: Provider
+    web: WebSignIn
+    identification_for: Callable[[Installation], Identification]
+    sealer: Sealer
+
+    def authorize(self, request: WebRequest) -> WebResponse:
+        """The authorization endpoint: 303 to Entra, or an error, to the installation where it may go there.
+
+        Raises:
+            ClientRefused: the client or its address is not known.
+            Unavailable: Entra's metadata was never read so far.
+        """
+        if request.is_early:
+            return not_early()
+        pairs = request.form_pairs() if request.method == "POST" else request.query_pairs()
+        installation = self.provider.installation(read_client_id(pairs))
+        address = read_return_address(pairs, installation)
+        if installation is None:
+            raise ClientRefused
+        try:
+            asked = read_authorization_request(pairs, installation=installation, return_address=address)
+        except OAuthError as error:
+            return error_response(address, error, issuer=self.provider.issuer)
+        wish = SignInRequest(
+            next_path=_again(request, pairs),
+            redirect_uri=self.web.site.urls[0] + self.web.site.callback_paths[0],
+            prompt=asked.prompt,
+            login_hint=asked.login_hint,
+            domain_hint=asked.domain_hint,
+            max_age=None if asked.max_age_seconds is None else timedelta(seconds=asked.max_age_seconds),
+            tenant_id=installation.tenant_id,
+            context=context_of(asked).written(),
+        )
+        return self._walk_for(installation).begin(wish, request).response()
+
+    def callback(self, request: WebRequest) -> WebResponse | None:
+        """Entra's response, if the sign-in was begun here; None: it is the broker's own, or nobody's.
+
+        Raises:
+            EntradaError: as `WebSignIn.callback`.
+        """
+        context = self._context_of(request)
+        if context is None:
+            return None
+        installation = self.provider.installation(context.client_id)
+        if installation is None:
+            raise ClientRefused
+        return self._walk_for(installation).callback(request)
+
+    def _context_of(self, request: WebRequest) -> BrokerContext | None:
+        pairs = request.form_pairs() if request.method == "POST" else request.query_pairs()
+        states = [value for name, value in pairs if name == "state"]
+        if len(states) != 1:
+            return None
+        rules = self.web.site.cookie_rules(request)
+        pending = self.web.pending.find(states[0], request, rules)
+        return None if pending is None else read_context(pending.context)
+
+    def _walk_for(self, installation: Installation) -> WebSignIn:
+        site = self.web.site
+        again = AuthorizeSite(**{one.name: getattr(site, one.name) for one in fields(Site)})
+        return replace(
+            self.web,
+            site=again,
+            identification=self.identification_for(installation),
+            refusals=replace(self.web.refusals, site=again),
+            ending=BrokerEnding(provider=self.provider, sealer=self.sealer),
+        )
+
+
+def _again(request: WebRequest, pairs: Sequence[tuple[str, str]]) -> str:
+    """The same request as an address, for the button that tries again."""
+    return f"{request.path}?{urlencode(pairs)}"

@@ -1,0 +1,337 @@
+"""The broker's store in the database that holds accounts and sessions. Several brokers may share it.
+
+A private key is sealed with the server's secret keys: brokers that share a database share those, too.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from entrada.accounts.identity import EntraIdentity
+from entrada.broker.documents import (
+    installation_document,
+    person_document,
+    read_installation,
+    read_person,
+)
+from entrada.broker.grants import AuthorizationCode, Grant, GrantId
+from entrada.broker.installations import Installation
+from entrada.broker.signing_keys import SigningKey, signing_key_from_der
+from entrada.broker.store import BrokerStore, Delivery
+from entrada.broker.tokens import subject_of
+from entrada.errors import ConfigurationError
+from entrada.sealing import Sealer
+from entrada.storage.sql.broker_tables import codes, deliveries, grants, installations, keys, spent
+from entrada.storage.sql.database import Database
+
+SEALED_KEYS = "broker signing key"
+"""The purpose of the sealer for private keys."""
+
+
+class SqlBrokerStore(BrokerStore):
+    """The store in a database whose tables are up to date (`database.migrate()`)."""
+
+    def __init__(self, database: Database, *, sealer: Sealer) -> None:
+        self._database = database
+        self._sealer = sealer
+
+    # --- installations ---
+
+    def installations(self) -> Sequence[Installation]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(installations.c.document).order_by(installations.c.client_id)
+            ).all()
+        return [read_installation(row.document) for row in rows]
+
+    def find_installation(self, client_id: str) -> Installation | None:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(installations.c.document).where(installations.c.client_id == client_id)
+            ).one_or_none()
+        return None if row is None else read_installation(row.document)
+
+    def save_installation(self, installation: Installation) -> None:
+        with self._database.writing() as connection:
+            connection.execute(
+                delete(installations).where(installations.c.client_id == installation.client_id)
+            )
+            connection.execute(
+                insert(installations),
+                {
+                    "client_id": installation.client_id,
+                    "document": installation_document(installation),
+                },
+            )
+
+    def remove_installation(self, client_id: str, *, now: datetime) -> bool:
+        with self._database.writing() as connection:
+            _end(connection, grants.c.client_id == client_id, now=now, tell_all_but=None)
+            removed = connection.execute(delete(installations).where(installations.c.client_id == client_id))
+            return removed.rowcount == 1
+
+    # --- keys ---
+
+    def signing_keys(self) -> Sequence[SigningKey]:
+        with self._database.reading() as connection:
+            rows = connection.execute(select(keys)).all()
+        return [self._key_of(row) for row in rows]
+
+    def add_signing_key(self, key: SigningKey, *, retires_others: bool) -> bool:
+        sealed = self._sealer.seal(key.to_der(), context=key.kid)
+        row = {"kid": key.kid, "sealed": sealed, "made_at": key.made_at, "retired_at": None, "signs": 1}
+        try:
+            with self._database.writing() as connection:
+                if retires_others:
+                    signing = update(keys).where(keys.c.signs == 1)
+                    connection.execute(signing.values(retired_at=key.made_at, signs=None))
+                connection.execute(insert(keys), row)
+        except IntegrityError:
+            return False  # another broker was faster: its key signs
+        return True
+
+    def _key_of(self, row: Row[Any]) -> SigningKey:
+        der = self._sealer.unseal(row.sealed, context=row.kid)
+        if der is None:
+            raise ConfigurationError(
+                "The broker's signing key was sealed with another key than those of $[secret_keys].",
+                hint="Give every broker on this database the same keys, and keep the old one in the list "
+                "while you change it.",
+                setting="secret_keys",
+            )
+        return signing_key_from_der(der, made_at=row.made_at, retired_at=row.retired_at)
+
+    # --- grants ---
+
+    def open_grant(self, grant: Grant, code: AuthorizationCode) -> None:
+        with self._database.writing() as connection:
+            connection.execute(insert(grants), _grant_row(grant))
+            connection.execute(insert(codes), vars(code))
+
+    def spend_code(self, code_hash: bytes, *, now: datetime) -> tuple[AuthorizationCode, bool] | None:
+        with self._database.writing() as connection:
+            first_use = connection.execute(
+                update(codes)
+                .where(codes.c.hash == code_hash, codes.c.spent_at.is_(None))
+                .values(spent_at=now)
+            )
+            row = connection.execute(select(codes).where(codes.c.hash == code_hash)).one_or_none()
+        return None if row is None else (_code_of(row), first_use.rowcount == 1)
+
+    def find_grant(self, grant_id: GrantId) -> Grant | None:
+        with self._database.reading() as connection:
+            row = connection.execute(select(grants).where(grants.c.id == grant_id)).one_or_none()
+        return None if row is None else _grant_of(row)
+
+    def rotate_refresh_token(
+        self, grant_id: GrantId, *, expected: bytes | None, new: bytes, now: datetime, expires_at: datetime
+    ) -> bool:
+        newest = grants.c.refresh_hash
+        unchanged = newest.is_(None) if expected is None else newest == expected
+        with self._database.writing() as connection:
+            rotated = connection.execute(
+                update(grants)
+                .where(grants.c.id == grant_id, unchanged)
+                .values(
+                    refresh_hash=new,
+                    previous_refresh_hash=expected,
+                    refreshed_at=now,
+                    expires_at=expires_at,
+                )
+            )
+            return rotated.rowcount == 1
+
+    def renew_grant(self, grant: Grant) -> bool:
+        with self._database.writing() as connection:
+            renewed = connection.execute(
+                update(grants)
+                .where(grants.c.id == grant.id)
+                .values(person=person_document(grant.person), sealed_sign_in=grant.sealed_sign_in)
+            )
+            return renewed.rowcount == 1
+
+    def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]:
+        with self._database.reading() as connection:
+            rows = connection.execute(select(grants).where(_is(identity))).all()
+        return [_grant_of(row) for row in rows]
+
+    def end_grants(
+        self,
+        *,
+        now: datetime,
+        grant_id: GrantId | None = None,
+        entra_session_id: str | None = None,
+        identity: EntraIdentity | None = None,
+        tell_all_but: str | None = None,
+    ) -> Sequence[Grant]:
+        named = [
+            condition
+            for condition in (
+                None if grant_id is None else grants.c.id == grant_id,
+                None if entra_session_id is None else grants.c.entra_session_id == entra_session_id,
+                None if identity is None else _is(identity),
+            )
+            if condition is not None
+        ]
+        if len(named) != 1:
+            raise ValueError("name the grants in exactly one way")
+        with self._database.reading() as connection:
+            # A stranger's made-up session id costs a read, not a lock.
+            if connection.execute(select(grants.c.id).where(named[0]).limit(1)).first() is None:
+                return []
+        with self._database.writing() as connection:
+            return _end(connection, named[0], now=now, tell_all_but=tell_all_but)
+
+    # --- logout tokens to deliver ---
+
+    def due_deliveries(self, *, now: datetime, claim_until: datetime, limit: int) -> Sequence[Delivery]:
+        is_due = deliveries.c.due_at <= now
+        with self._database.reading() as connection:
+            if connection.execute(select(deliveries.c.id).where(is_due).limit(1)).first() is None:
+                return []
+        claimed = []
+        with self._database.writing() as connection:
+            rows = connection.execute(
+                select(deliveries).where(is_due).order_by(deliveries.c.due_at).limit(limit)
+            ).all()
+            for row in rows:
+                won = connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.id == row.id, deliveries.c.due_at == row.due_at)
+                    .values(due_at=claim_until)
+                )
+                if won.rowcount == 1:
+                    claimed.append(_delivery_of(row))
+        return claimed
+
+    def delivered(self, delivery_id: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(delete(deliveries).where(deliveries.c.id == delivery_id))
+
+    def postpone_delivery(self, delivery_id: str, *, due_at: datetime) -> None:
+        with self._database.writing() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery_id)
+                .values(due_at=due_at, tries=deliveries.c.tries + 1)
+            )
+
+    # --- used once ---
+
+    def spend(self, identifier: str, *, expires_at: datetime) -> bool:
+        try:
+            with self._database.writing() as connection:
+                connection.execute(insert(spent), {"id": identifier, "expires_at": expires_at})
+        except IntegrityError:
+            return False
+        return True
+
+    def prune(self, *, now: datetime) -> int:
+        living = select(grants.c.id)
+        with self._database.writing() as connection:
+            pruned = connection.execute(delete(grants).where(grants.c.expires_at <= now)).rowcount
+            for statement in (
+                delete(codes).where(codes.c.expires_at <= now, codes.c.grant_id.not_in(living)),
+                delete(spent).where(spent.c.expires_at <= now),
+            ):
+                pruned += connection.execute(statement).rowcount
+            return pruned
+
+
+def _end(
+    connection: Connection, condition: Any, *, now: datetime, tell_all_but: str | None
+) -> Sequence[Grant]:
+    """End them, and note whom to tell, in the caller's transaction."""
+    ended = [_grant_of(row) for row in connection.execute(select(grants).where(condition)).all()]
+    gone = [
+        grant
+        for grant in ended
+        if connection.execute(delete(grants).where(grants.c.id == grant.id)).rowcount == 1
+    ]
+    rows = [
+        {
+            "id": secrets.token_hex(16),
+            "client_id": grant.client_id,
+            "grant_id": grant.id,
+            "subject": subject_of(grant.person.identity),
+            "ended_at": now,
+            "due_at": now,
+            "tries": 0,
+        }
+        for grant in gone
+        if grant.client_id != tell_all_but
+    ]
+    if rows:
+        connection.execute(insert(deliveries), rows)
+    return gone
+
+
+def _is(identity: EntraIdentity) -> Any:
+    return (grants.c.tenant_id == identity.tenant_id) & (grants.c.object_id == identity.object_id)
+
+
+def _grant_row(grant: Grant) -> dict[str, Any]:
+    return {
+        "id": grant.id,
+        "client_id": grant.client_id,
+        "tenant_id": grant.person.identity.tenant_id,
+        "object_id": grant.person.identity.object_id,
+        "person": person_document(grant.person),
+        "scopes": " ".join(sorted(grant.scopes)),
+        "begun_at": grant.begun_at,
+        "expires_at": grant.expires_at,
+        "entra_session_id": grant.entra_session_id,
+        "logout_hint": grant.logout_hint,
+        "sealed_sign_in": grant.sealed_sign_in,
+        "refresh_hash": grant.refresh_hash,
+        "previous_refresh_hash": grant.previous_refresh_hash,
+        "refreshed_at": grant.refreshed_at,
+    }
+
+
+def _grant_of(row: Row[Any]) -> Grant:
+    return Grant(
+        id=GrantId(row.id),
+        client_id=row.client_id,
+        person=read_person(row.person),
+        scopes=frozenset(row.scopes.split()),
+        begun_at=row.begun_at,
+        expires_at=row.expires_at,
+        entra_session_id=row.entra_session_id,
+        logout_hint=row.logout_hint,
+        sealed_sign_in=row.sealed_sign_in,
+        refresh_hash=row.refresh_hash,
+        previous_refresh_hash=row.previous_refresh_hash,
+        refreshed_at=row.refreshed_at,
+    )
+
+
+def _code_of(row: Row[Any]) -> AuthorizationCode:
+    return AuthorizationCode(
+        hash=row.hash,
+        grant_id=GrantId(row.grant_id),
+        client_id=row.client_id,
+        redirect_uri=row.redirect_uri,
+        code_challenge=row.code_challenge,
+        nonce=row.nonce,
+        expires_at=row.expires_at,
+        spent_at=row.spent_at,
+    )
+
+
+def _delivery_of(row: Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        client_id=row.client_id,
+        grant_id=GrantId(row.grant_id),
+        subject=row.subject,
+        ended_at=row.ended_at,
+        due_at=row.due_at,
+        tries=row.tries,
+    )

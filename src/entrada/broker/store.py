@@ -1,0 +1,113 @@
+"""The seam where the broker keeps installations, keys, grants, and logout tokens still to be delivered.
+
+Each method is one transaction, and several brokers may share one store. `tests/conformance` runs one suite
+against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from entrada.accounts.identity import EntraIdentity
+from entrada.broker.grants import AuthorizationCode, Grant, GrantId
+from entrada.broker.installations import Installation
+from entrada.broker.signing_keys import SigningKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One installation still to be told that a sign-in ended. `tries` counts those that failed."""
+
+    id: str
+    client_id: str
+    grant_id: GrantId
+    subject: str
+    ended_at: datetime
+    due_at: datetime
+    tries: int = 0
+
+
+class BrokerStore(Protocol):
+    """Keeps what the broker must not forget.
+
+    Raises:
+        StoreUnavailable: from any method, when the database does not answer in time.
+    """
+
+    # --- installations ---
+
+    def installations(self) -> Sequence[Installation]:
+        """Every one added, asked for or approved here, by client id."""
+
+    def find_installation(self, client_id: str) -> Installation | None: ...
+
+    def save_installation(self, installation: Installation) -> None:
+        """Add it, or replace the one of that client id."""
+
+    def remove_installation(self, client_id: str, *, now: datetime) -> bool:
+        """Forget it and end every grant of it; True if it was there."""
+
+    # --- keys ---
+
+    def signing_keys(self) -> Sequence[SigningKey]: ...
+
+    def add_signing_key(self, key: SigningKey, *, retires_others: bool) -> bool:
+        """Add a key. With `retires_others` those that sign now stop signing at the new key's `made_at`.
+
+        Without, it is added only where no key signs yet; False if another broker was faster.
+        """
+
+    # --- grants ---
+
+    def open_grant(self, grant: Grant, code: AuthorizationCode) -> None:
+        """Remember both together."""
+
+    def spend_code(self, code_hash: bytes, *, now: datetime) -> tuple[AuthorizationCode, bool] | None:
+        """The code and whether this was its first use; None if there is no such code."""
+
+    def find_grant(self, grant_id: GrantId) -> Grant | None: ...
+
+    def rotate_refresh_token(
+        self, grant_id: GrantId, *, expected: bytes | None, new: bytes, now: datetime, expires_at: datetime
+    ) -> bool:
+        """Replace the newest refresh token if its hash is still `expected`; False if it is not."""
+
+    def renew_grant(self, grant: Grant) -> bool:
+        """Write what Entra said newly about the person; False if the grant ended meanwhile."""
+
+    def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]: ...
+
+    def end_grants(
+        self,
+        *,
+        now: datetime,
+        grant_id: GrantId | None = None,
+        entra_session_id: str | None = None,
+        identity: EntraIdentity | None = None,
+        tell_all_but: str | None = None,
+    ) -> Sequence[Grant]:
+        """End the grants named by exactly one of the three, and note a delivery for each installation.
+
+        The installation whose client id is `tell_all_but` knows already.
+        """
+
+    # --- logout tokens to deliver ---
+
+    def due_deliveries(self, *, now: datetime, claim_until: datetime, limit: int) -> Sequence[Delivery]:
+        """Those that are due, claimed by this caller until `claim_until`."""
+
+    def delivered(self, delivery_id: str) -> None: ...
+
+    def postpone_delivery(self, delivery_id: str, *, due_at: datetime) -> None:
+        """Try again at `due_at`."""
+
+    # --- used once ---
+
+    def spend(self, identifier: str, *, expires_at: datetime) -> bool:
+        """True for the first caller with this identifier, False for every later one."""
+
+    def prune(self, *, now: datetime) -> int:
+        """Forget codes, grants and identifiers past their limits; how many rows."""

@@ -1,0 +1,99 @@
+"""Installations hear that a sign-in ended: signed, tried again until taken, and given up only after a day."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import parse_qs
+
+import jwt
+
+from broker.world import ADA, APP, ISSUER, OTHER, World
+from entrada.broker.backchannel_logout import deliver_due
+from entrada.broker.tokens import subject_of
+from entrada.errors import EntraUnavailable
+
+
+class Inbox:
+    """An installation's logout address: answers with `status`, or not at all."""
+
+    def __init__(self, status: int | None = 200) -> None:
+        self.status = status
+        self.got: list[tuple[str, str]] = []
+
+    def __call__(self, url: str, form: str) -> int:
+        self.got.append((url, parse_qs(form)["logout_token"][0]))
+        if self.status is None:
+            raise EntraUnavailable(reason="connection refused")
+        return self.status
+
+
+def run(world: World, inbox: Inbox) -> list[str]:
+    outcomes: list[str] = []
+    deliver_due(world.provider, inbox, note=lambda outcome, _: outcomes.append(outcome))
+    return outcomes
+
+
+def ended(world: World) -> None:
+    world.code()
+    world.store.end_grants(now=world.clock.now(), identity=ADA)
+
+
+def test_a_logout_token_says_who_and_which_sign_in() -> None:
+    """Its type, audience, subject, session and event are the specification's; it has no nonce."""
+    world, inbox = World(), Inbox()
+    ended(world)
+    assert run(world, inbox) == ["delivered"]
+    ((url, token),) = inbox.got
+    assert url == "https://app.example.test/auth/broker/backchannel-logout"
+    claims = world.claims_of(token)
+    assert jwt.get_unverified_header(token)["typ"] == "logout+jwt"
+    assert (claims["iss"], claims["aud"]) == (ISSUER, APP.client_id)
+    assert claims["sub"] == subject_of(ADA)
+    assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
+    assert {"sid", "jti", "iat", "exp"} <= claims.keys()
+    assert "nonce" not in claims
+    assert run(world, inbox) == []
+
+
+def test_an_installation_that_is_down_for_a_minute_hears_of_it() -> None:
+    """Refusals and silence alike are tried again, at growing intervals."""
+    world, inbox = World(), Inbox(None)
+    ended(world)
+    tries = 0
+    for second in range(60):
+        inbox.status = None if second % 2 else 503
+        tries += len(run(world, inbox))
+        world.clock.move(timedelta(seconds=1))
+    assert 4 <= tries <= 8
+    inbox.status = 204
+    world.clock.move(timedelta(minutes=5))
+    assert run(world, inbox) == ["delivered"]
+
+
+def test_a_redirect_is_not_a_taken_token() -> None:
+    """Only 2xx is; a redirect is not followed."""
+    world, inbox = World(), Inbox(302)
+    ended(world)
+    assert run(world, inbox) == ["postponed"]
+
+
+def test_after_a_day_it_is_given_up() -> None:
+    """And said, rather than tried for ever."""
+    world, inbox = World(), Inbox(500)
+    ended(world)
+    world.clock.move(timedelta(days=1))
+    assert run(world, inbox) == ["given_up"]
+    world.clock.move(timedelta(days=1))
+    assert run(world, inbox) == []
+
+
+def test_one_sign_in_ends_at_every_installation() -> None:
+    """By Entra's session: both hear of it, each with a token for itself."""
+    world, inbox = World(), Inbox()
+    world.code()
+    world.code(installation=OTHER)
+    world.store.end_grants(now=world.clock.now(), entra_session_id="entra-1")
+    assert run(world, inbox) == ["delivered", "delivered"]
+    assert sorted(world.claims_of(token)["aud"] for _, token in inbox.got) == sorted(
+        [APP.client_id, OTHER.client_id]
+    )

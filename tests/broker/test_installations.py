@@ -1,0 +1,147 @@
+"""Where answers may go: listed addresses letter for letter, or one star under the operator's own domain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from broker.world import APP, CONTOSO
+from entrada.broker.installations import (
+    ClientId,
+    Installation,
+    installation_at,
+    read_origin_pattern,
+    read_public_url,
+)
+
+PREVIEWS = Installation(
+    client_id=ClientId("previews"), tenant_id=CONTOSO, origin_pattern="https://*.apps.example.test"
+)
+
+
+def test_an_installation_is_known_by_its_public_url() -> None:
+    """Its client id is its public URL, and every product's callback below that URL is listed."""
+    assert APP.client_id == "https://app.example.test"
+    assert APP.takes_answers_at("https://app.example.test/auth/entra/callback")
+    assert APP.takes_answers_at("https://app.example.test/oauth")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://app.example.test/auth/entra/callback/",
+        "https://app.example.test/auth/entra/callback?x=1",
+        "https://app.example.test/auth/entra/callback#x",
+        "https://app.example.test/auth/entra/../entra/callback",
+        "https://app.example.test/auth/entra/callbac%6b",
+        "https://APP.example.test/auth/entra/callback",
+        "https://app.example.test:443/auth/entra/callback",
+        "http://app.example.test/auth/entra/callback",
+        "https://app.example.test.evil.test/auth/entra/callback",
+        "https://app.example.test@evil.test/auth/entra/callback",
+        "https://evil.test/https://app.example.test/auth/entra/callback",
+        "https://app.example.test/auth/entra/callback\n",
+        "//app.example.test/auth/entra/callback",
+        "javascript:alert(1)",
+        "",
+    ],
+    ids=lambda address: f"E2-I4-{address!r}",
+)
+def test_an_address_is_compared_letter_for_letter(address: str) -> None:
+    """Whatever a reader of URLs would take for the same place is another address."""
+    assert not APP.takes_answers_at(address)
+
+
+@pytest.mark.parametrize("label", ["pr-1", "a", "x9"])
+def test_a_star_stands_for_one_label(label: str) -> None:
+    """Any single label under the domain, at the paths that installations answer at."""
+    assert PREVIEWS.takes_answers_at(f"https://{label}.apps.example.test/auth/entra/callback")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://a.b.apps.example.test/auth/entra/callback",
+        "https://apps.example.test/auth/entra/callback",
+        "https://.apps.example.test/auth/entra/callback",
+        "https://evil.test/.apps.example.test/auth/entra/callback",
+        "https://evil.test#.apps.example.test/auth/entra/callback",
+        "https://evil.test?.apps.example.test/auth/entra/callback",
+        "https://evil.test\\.apps.example.test/auth/entra/callback",
+        "https://a@evil.apps.example.test.evil.test/auth/entra/callback",
+        "https://user:x@pr.apps.example.test/auth/entra/callback",
+        "https://pr.apps.example.test:8443/auth/entra/callback",
+        "http://pr.apps.example.test/auth/entra/callback",
+        "https://PR.apps.example.test/auth/entra/callback",
+        "https://-pr.apps.example.test/auth/entra/callback",
+        "https://pr.apps.example.test/anything",
+        "https://pr.apps.example.test/auth/entra/callback?x=1",
+        "https://pr.apps.example.test",
+    ],
+    ids=lambda address: f"E2-I4-{address!r}",
+)
+def test_a_star_stands_for_nothing_else(address: str) -> None:
+    """No further label, user, port, scheme, path or query fits the pattern."""
+    assert not PREVIEWS.takes_answers_at(address)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "https://*",
+        "https://*.test",
+        "http://*.apps.example.test",
+        "https://*.*.example.test",
+        "https://a.*.example.test",
+        "https://*apps.example.test",
+        "https://*.apps.example.test/path",
+        "*.apps.example.test",
+        "https://*.apps.EXAMPLE.test",
+    ],
+)
+def test_a_wider_pattern_is_refused(pattern: str) -> None:
+    """A star is the first label of an https host under two fixed labels or more."""
+    with pytest.raises(ValueError, match="star"):
+        read_origin_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://App.Example.test/", "https://app.example.test"),
+        ("https://app.example.test:443", "https://app.example.test"),
+        ("https://app.example.test:8443", "https://app.example.test:8443"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_a_public_url_is_read_one_way(written: str, read: str) -> None:
+    """Case, a usual port and a trailing slash do not make another installation."""
+    assert read_public_url(written) == read
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "app.example.test",
+        "http://app.example.test",
+        "https://app.example.test/path",
+        "https://a_b",
+        "ftp://x",
+        "https://u@h.test",
+        "https://h.test?x",
+        "https://h.test:99999",
+    ],
+)
+def test_what_is_no_public_url_is_refused(written: str) -> None:
+    """Plain http elsewhere than on this machine, paths, users and queries are refused."""
+    with pytest.raises(ValueError):
+        installation_at(written, tenant_id=CONTOSO)
+
+
+def test_sign_out_leads_back_to_listed_addresses_only() -> None:
+    """The same rule holds for the address after signing out."""
+    assert APP.takes_people_back_at("https://app.example.test/auth/signed-out")
+    assert not APP.takes_people_back_at("https://app.example.test/auth/signed-out?x")
+    assert not replace(APP, post_logout_redirect_uris=()).takes_people_back_at("https://app.example.test/")

@@ -1,0 +1,93 @@
+"""Whole sign-ins through a broker: installations that know a tenant id and the broker's address alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from broker.conftest import BehindBroker
+from clients.plain_browser import PlainBrowser
+from entrada.emulator.seed import FABRIKAM_ID
+from walks.site import wait_until
+
+NewBrowser = Callable[[], PlainBrowser]
+
+
+def me(browser: PlainBrowser, url: str) -> tuple[int, str]:
+    page = browser.open(f"{url}/auth/me")
+    return page.status, page.text
+
+
+def test_an_installation_signs_a_person_in_with_nothing_but_tenant_and_broker(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """The whole walk: the page they wanted, their account, their roles by the installation's own mapping."""
+    app = behind_broker.installation(ENTRADA_ROLES_MAPPING='{"Admin": "Boss"}')
+    browser = new_browser()
+    page = behind_broker.sign_in(browser, app, "ada@contoso.test", "/private")
+    assert page.url == f"{app.url}/private", page.text
+    status, text = me(browser, app.url)
+    assert status == 200
+    assert '"Boss"' in text
+    assert "ada@contoso.test" in text
+
+
+def test_two_installations_of_two_tenants_at_once(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """Each gets people of its own tenant and nobody else's (A7, mix-up)."""
+    contoso, fabrikam = behind_broker.installation(), behind_broker.installation(tenant=FABRIKAM_ID)
+    ada, mallory = new_browser(), new_browser()
+    behind_broker.sign_in(ada, contoso, "ada@contoso.test")
+    behind_broker.sign_in(mallory, fabrikam, "mallory@fabrikam.test")
+    assert me(ada, contoso.url)[0] == me(mallory, fabrikam.url)[0] == 200
+    assert me(mallory, contoso.url)[0] == me(ada, fabrikam.url)[0] == 401
+
+
+def test_somebody_of_another_tenant_gets_a_page(behind_broker: BehindBroker, new_browser: NewBrowser) -> None:
+    """Entra itself is asked for the installation's tenant alone, and says no (AADSTS50020)."""
+    contoso = behind_broker.installation()
+    browser = new_browser()
+    page = behind_broker.sign_in(browser, contoso, "mallory@fabrikam.test")
+    assert "50020" in page.text
+    assert me(browser, contoso.url)[0] == 401
+
+
+def test_an_installation_that_is_not_listed_gets_a_page_at_the_broker(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """Consent phishing by an unlisted address ends here, before Entra is asked."""
+    stranger = behind_broker.installation(listed=False)
+    page = new_browser().open(f"{stranger.url}/auth/entra/start")
+    assert page.url.startswith(behind_broker.url)
+    assert page.status == 403
+    assert "not known here" in page.text
+
+
+def test_signing_out_at_one_ends_the_other(behind_broker: BehindBroker, new_browser: NewBrowser) -> None:
+    """Installation → broker → Entra, and the broker tells the other installation within a second."""
+    one, two = behind_broker.installation(), behind_broker.installation()
+    browser = new_browser()
+    behind_broker.sign_in(browser, one, "ada@contoso.test")
+    browser.open(f"{two.url}/auth/entra/start")
+    if me(browser, two.url)[0] != 200:
+        browser.open(f"{two.url}/auth/entra/start")
+        browser.press("Next", name="ada@contoso.test")
+    assert me(browser, two.url)[0] == 200
+    browser.open(f"{one.url}/auth/logout")
+    page = browser.press("Sign out")
+    assert me(browser, one.url)[0] == 401
+    wait_until(lambda: me(browser, two.url)[0] == 401)
+    assert page.status == 200
+
+
+def test_a_group_overage_is_resolved_by_the_broker(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """Olga is in 250 groups: one of them gives her a role at an installation that asks no Graph."""
+    olga = behind_broker.entra.person("olga@contoso.test")
+    group = olga.groups[-1]
+    app = behind_broker.installation(ENTRADA_ROLES_MAPPING=json.dumps({group: "Crowd"}))
+    browser = new_browser()
+    behind_broker.sign_in(browser, app, "olga@contoso.test")
+    assert '"Crowd"' in me(browser, app.url)[1]

@@ -1,0 +1,280 @@
+"""What every BrokerStore promises, in memory, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.world import ADA, APP, CHALLENGE, OTHER, START, person
+from conformance.stores import ALL, MAKERS, Server
+from entrada.accounts.identity import EntraIdentity
+from entrada.broker.grants import AuthorizationCode, Grant, new_grant_id, new_token
+from entrada.broker.installations import Proof, Standing
+from entrada.broker.memory_store import MemoryBrokerStore
+from entrada.broker.signing_keys import make_signing_key
+from entrada.broker.sql_store import SEALED_KEYS, SqlBrokerStore
+from entrada.broker.store import BrokerStore
+from entrada.entra.authority import ObjectId
+from entrada.errors import ConfigurationError
+from entrada.sealing import Sealer
+from entrada.storage.sql import connect
+
+SEALER = Sealer([b"k" * 32], purpose=SEALED_KEYS)
+GRACE = EntraIdentity(tenant_id=ADA.tenant_id, object_id=ObjectId("aaaaaaaa-0000-4000-8000-000000000002"))
+
+Reopen = Callable[[], BrokerStore]
+
+
+@pytest.fixture(params=ALL)
+def reopen(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -> Iterator[Reopen]:
+    """How this broker, and another one on the same data, open the store."""
+    with MAKERS[request.param](tmp_path, postgresql) as made:
+        if made.database_url is None:
+            only = MemoryBrokerStore()
+            yield lambda: only
+            return
+        opened = []
+
+        def another() -> BrokerStore:
+            opened.append(connect(made.database_url or ""))
+            return SqlBrokerStore(opened[-1], sealer=SEALER)
+
+        yield another
+        for database in opened:
+            database.close()
+
+
+@pytest.fixture
+def store(reopen: Reopen) -> BrokerStore:
+    return reopen()
+
+
+def a_grant(**changes: object) -> Grant:
+    grant = Grant(
+        id=new_grant_id(),
+        client_id=APP.client_id,
+        person=person(),
+        scopes=frozenset({"openid", "offline_access"}),
+        begun_at=START,
+        expires_at=START + timedelta(days=30),
+        entra_session_id="entra-1",
+        logout_hint="hint",
+        sealed_sign_in="sealed",
+    )
+    return replace(grant, **changes)  # type: ignore[arg-type]
+
+
+def code_for(grant: Grant) -> AuthorizationCode:
+    return AuthorizationCode(
+        hash=new_token(grant.id).hash,
+        grant_id=grant.id,
+        client_id=grant.client_id,
+        redirect_uri=APP.redirect_uris[0],
+        code_challenge=CHALLENGE,
+        nonce="n",
+        expires_at=START + timedelta(minutes=1),
+    )
+
+
+def opened(store: BrokerStore, **changes: object) -> Grant:
+    grant = a_grant(**changes)
+    store.open_grant(grant, code_for(grant))
+    return grant
+
+
+def due(store: BrokerStore, *, minutes: int = 0) -> list[str]:
+    now = START + timedelta(minutes=minutes)
+    found = store.due_deliveries(now=now, claim_until=now + timedelta(seconds=30), limit=20)
+    return sorted(one.client_id for one in found)
+
+
+def test_an_installation_is_kept_whole(store: BrokerStore, reopen: Reopen) -> None:
+    """Every field comes back as it was written, also to another broker."""
+    kept = replace(
+        APP,
+        proof=Proof.SECRET,
+        secret_hashes=(b"\x00" * 32, b"\xff" * 32),
+        jwks=({"kty": "EC", "kid": "ü"},),
+        claims=frozenset({"name"}),
+        groups=frozenset({"g1"}),
+        standing=Standing.WAITING,
+        asked_at=START,
+        asked_from="192.0.2.1",
+    )
+    store.save_installation(kept)
+    store.save_installation(OTHER)
+    assert reopen().find_installation(APP.client_id) == kept
+    assert reopen().installations() == [kept, OTHER]
+
+
+def test_an_installation_is_replaced(store: BrokerStore) -> None:
+    """Saving again changes it; there is one of each client id."""
+    store.save_installation(APP)
+    store.save_installation(replace(APP, groups=frozenset()))
+    assert [one.groups for one in store.installations()] == [frozenset()]
+
+
+def test_removing_an_installation_ends_its_grants(store: BrokerStore) -> None:
+    """And only its own; a second removal finds nothing."""
+    store.save_installation(APP)
+    mine, others = opened(store), opened(store, client_id=OTHER.client_id)
+    assert store.remove_installation(APP.client_id, now=START)
+    assert store.find_grant(mine.id) is None
+    assert store.find_grant(others.id) == others
+    assert not store.remove_installation(APP.client_id, now=START)
+    assert store.find_installation(APP.client_id) is None
+
+
+def test_two_brokers_make_one_first_key(store: BrokerStore, reopen: Reopen) -> None:
+    """Whoever is slower uses the key of the faster."""
+    keys = [make_signing_key(START) for _ in range(4)]
+    brokers = [store, *(reopen() for _ in range(3))]
+    with ThreadPoolExecutor(4) as pool:
+        won = list(
+            pool.map(
+                lambda pair: pair[0].add_signing_key(pair[1], retires_others=False),
+                zip(brokers, keys, strict=True),
+            )
+        )
+    assert won.count(True) == 1
+    assert [key.kid for key in store.signing_keys()] == [keys[won.index(True)].kid]
+
+
+def test_a_rolled_key_stays_and_signs_no_more(store: BrokerStore, reopen: Reopen) -> None:
+    """The old private key is there to be published; the new one signs, at every broker."""
+    first = make_signing_key(START)
+    second = make_signing_key(START + timedelta(hours=1))
+    assert store.add_signing_key(first, retires_others=False)
+    assert store.add_signing_key(second, retires_others=True)
+    found = {key.kid: key for key in reopen().signing_keys()}
+    assert found[first.kid].retired_at == second.made_at
+    assert found[second.kid].retired_at is None
+    assert found[second.kid].to_der() == second.to_der()
+
+
+def test_a_key_opens_only_with_its_own_seal(store: BrokerStore, tmp_path: Path) -> None:
+    """A read of the database signs nothing: without the secret keys the private key stays shut."""
+    if isinstance(store, MemoryBrokerStore):
+        return
+    store.add_signing_key(make_signing_key(START), retires_others=False)
+    store._sealer = Sealer([b"x" * 32], purpose=SEALED_KEYS)  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="sealed"):
+        store.signing_keys()
+
+
+def test_a_code_is_spent_once(store: BrokerStore, reopen: Reopen) -> None:
+    """By the first of many at once, at any broker; later ones are told."""
+    grant = a_grant()
+    code = code_for(grant)
+    store.open_grant(grant, code)
+    brokers = [store, *(reopen() for _ in range(5))]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda broker: broker.spend_code(code.hash, now=START), brokers))
+    assert [first for one in found if one for first in [one[1]]].count(True) == 1
+    assert all(one and one[0].grant_id == grant.id for one in found)
+    assert store.spend_code(b"\x00" * 32, now=START) is None
+
+
+def test_a_grant_is_kept_whole(store: BrokerStore, reopen: Reopen) -> None:
+    """The person included, with every claim."""
+    grant = opened(store, person=person(amr=("pwd", "mfa"), acrs=("c1",), email=None, home_tenant="t"))
+    assert reopen().find_grant(grant.id) == grant
+
+
+def test_a_refresh_token_rotates_once(store: BrokerStore) -> None:
+    """Only from the one that is newest; the limit moves with it."""
+    grant = opened(store)
+    later = START + timedelta(days=31)
+    rotate = store.rotate_refresh_token
+    assert rotate(grant.id, expected=None, new=b"1" * 32, now=START, expires_at=later)
+    assert not rotate(grant.id, expected=None, new=b"2" * 32, now=START, expires_at=later)
+    assert rotate(grant.id, expected=b"1" * 32, new=b"2" * 32, now=START, expires_at=later)
+    found = store.find_grant(grant.id)
+    assert found is not None
+    assert (found.refresh_hash, found.previous_refresh_hash) == (b"2" * 32, b"1" * 32)
+    assert found.expires_at == later
+
+
+def test_an_ended_grant_is_not_renewed(store: BrokerStore) -> None:
+    """What Entra said meanwhile brings nobody back."""
+    grant = opened(store)
+    changed = replace(grant, person=person(roles=("Viewer",)), sealed_sign_in="newer")
+    assert store.renew_grant(changed)
+    assert store.find_grant(grant.id) == changed
+    store.end_grants(now=START, grant_id=grant.id)
+    assert not store.renew_grant(changed)
+    assert store.find_grant(grant.id) is None
+
+
+def test_grants_end_by_session_by_person_and_alone(store: BrokerStore) -> None:
+    """Exactly those that are named; each installation but the one that asked is to be told."""
+    one = opened(store)
+    two = opened(store, client_id=OTHER.client_id)
+    grace = opened(store, person=person(identity=GRACE), entra_session_id="entra-2")
+    ended = store.end_grants(now=START, entra_session_id="entra-1", tell_all_but=APP.client_id)
+    assert {grant.id for grant in ended} == {one.id, two.id}
+    assert due(store) == [OTHER.client_id]
+    assert store.grants_of_person(GRACE) == [grace]
+    assert [grant.id for grant in store.end_grants(now=START, identity=GRACE)] == [grace.id]
+    assert store.end_grants(now=START, identity=GRACE) == []
+
+
+def test_what_is_ended_is_named_one_way(store: BrokerStore) -> None:
+    """Naming nothing must never mean everything."""
+    opened(store, entra_session_id=None)
+    with pytest.raises(ValueError):
+        store.end_grants(now=START)
+    with pytest.raises(ValueError):
+        store.end_grants(now=START, grant_id=new_grant_id(), identity=ADA)
+    assert store.end_grants(now=START, entra_session_id="") == []
+
+
+def test_a_delivery_is_claimed_by_one(store: BrokerStore, reopen: Reopen) -> None:
+    """Two brokers do not tell one installation twice at once; a broker that died gives it back."""
+    grant = opened(store)
+    store.end_grants(now=START, grant_id=grant.id)
+    assert due(store) == [APP.client_id]
+    assert due(reopen()) == []
+    assert due(reopen(), minutes=1) == [APP.client_id]
+
+
+def test_a_delivery_waits_and_goes(store: BrokerStore) -> None:
+    """Postponed it counts its tries; delivered it is gone."""
+    grant = opened(store)
+    store.end_grants(now=START, grant_id=grant.id)
+    (delivery,) = store.due_deliveries(now=START, claim_until=START, limit=20)
+    assert (delivery.grant_id, delivery.tries) == (grant.id, 0)
+    store.postpone_delivery(delivery.id, due_at=START + timedelta(minutes=5))
+    assert due(store, minutes=4) == []
+    (delivery,) = store.due_deliveries(
+        now=START + timedelta(minutes=5), claim_until=START + timedelta(minutes=5), limit=20
+    )
+    assert delivery.tries == 1
+    store.delivered(delivery.id)
+    assert due(store, minutes=60) == []
+
+
+def test_an_identifier_counts_once(store: BrokerStore, reopen: Reopen) -> None:
+    """At every broker."""
+    assert store.spend("a 1", expires_at=START + timedelta(minutes=1))
+    assert not reopen().spend("a 1", expires_at=START + timedelta(minutes=1))
+    assert store.spend("a 2", expires_at=START + timedelta(minutes=1))
+
+
+def test_pruning_forgets_what_is_over(store: BrokerStore) -> None:
+    """A spent code stays as long as its grant lives, so that its second use is noticed."""
+    old, living = a_grant(expires_at=START), a_grant()
+    old_code, living_code = code_for(old), code_for(living)
+    store.open_grant(old, old_code)
+    store.open_grant(living, living_code)
+    store.spend("a 1", expires_at=START)
+    assert store.prune(now=START + timedelta(hours=1)) == 3
+    assert store.find_grant(old.id) is None
+    assert store.spend_code(old_code.hash, now=START) is None
+    assert store.spend_code(living_code.hash, now=START) is not None
+    assert store.spend("a 1", expires_at=START + timedelta(days=1))
