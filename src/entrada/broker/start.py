@@ -19,8 +19,8 @@ from entrada.broker.sql_store import SEALED_KEYS, SqlBrokerStore
 from entrada.broker.store import BrokerStore
 from entrada.build import Stores, build_auth_routes, open_stores, secret_keys_of
 from entrada.clock import Clock
-from entrada.entra.aadsts import admin_consent_url
 from entrada.entra.authority import TenantId
+from entrada.entra.entra_errors import admin_consent_url
 from entrada.errors import ConfigurationError
 from entrada.flows.groups import AllGroups
 from entrada.flows.identification import Identification

@@ -27,6 +27,7 @@ from entrada.broker.installations import Installation, Proof, Standing, installa
 from entrada.broker.listed import read_listed
 from entrada.broker.routes import BrokerRoutes
 from entrada.broker.start import admin_consent_link, build_broker
+from entrada.cli.logs import log_at
 from entrada.cli.serve import listen, public_url_of, run_server
 from entrada.entra.authority import TenantId, parse_guid
 from entrada.entra.pooled_transport import PooledTransport
@@ -102,7 +103,7 @@ def _broker(args: argparse.Namespace) -> BrokerRoutes:
     settings, found = load_settings(os.environ, file=file)
     with found.names.in_errors():
         listed = read_listed(file)
-    logging.getLogger().setLevel(settings.log_level.upper())
+    log_at(settings.log_level)
     settings = public_url_of(
         settings, found, getattr(args, "host", _DEFAULT_HOST), getattr(args, "port", _DEFAULT_PORT)
     )

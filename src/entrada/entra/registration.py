@@ -25,7 +25,7 @@ def registration_at_broker(
 ) -> Registration:
     """The registration that a broker shares with this application, whose public URL is its client id.
 
-    PKCE and its listed address are its proof; `client_id` and `secret` are for an operator who gave it others.
+    PKCE and its listed address are its proof; `client_id` and `secret` are for one that was given others.
 
     Raises:
         ConfigurationError: the tenant is not named by its GUID, or the public URL is missing.
