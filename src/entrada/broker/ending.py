@@ -50,6 +50,9 @@ class BrokerEnding:
         del request
         return None
 
+    def new_state(self) -> str | None:
+        return None
+
     def complete(self, identified: Identified, pending: PendingSignIn, request: WebRequest) -> Ended:
         del request
         context = _context_of(pending)

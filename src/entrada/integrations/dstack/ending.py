@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from entrada.accounts.admission import admit
 from entrada.accounts.identity import User
 from entrada.build import ProductParts
-from entrada.errors import StateMissing
+from entrada.errors import EntradaError, StateMissing
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
@@ -49,6 +49,10 @@ class OutcomeEnding:
         rules = self.parts.site.cookie_rules(request)
         done = self.outcomes.cookie(user.id, pending.state, rules)
         return Ended(user_id=user.id, response=responses.ui_page(self.ui_page).with_cookies([done]))
+
+    def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
+        del error, pending
+        return None
 
     def nothing_pending(self, response: AuthorizationResponse, request: WebRequest) -> WebResponse:
         """dstack's page once more, where it is loaded again before the outcome was fetched."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from entrada.errors import StateMissing
+from entrada.errors import EntradaError, StateMissing
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
@@ -52,6 +52,10 @@ class MageEnding:
             cookies=[self._mage_cookie(request, token), self.session_cookie(request, token.text)],
         )
         return Ended(user_id=signed_in.user.id, response=response)
+
+    def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
+        del error, pending
+        return None
 
     def nothing_pending(self, response: AuthorizationResponse, request: WebRequest) -> WebResponse:
         del response, request
