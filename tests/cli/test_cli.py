@@ -14,7 +14,7 @@ import pytest
 
 from entrada import __version__
 from entrada.cli import COMMANDS, main, serve
-from entrada.cli.serve import _with_public_url, listen, server_config
+from entrada.cli.serve import listen, public_url_of, server_config
 from entrada.errors import ConfigurationError
 from entrada.settings import Settings, aliases_of, load_settings, native_name
 
@@ -167,26 +167,26 @@ def test_J1_the_server_logs_no_accesses_and_believes_no_proxy() -> None:
 def test_on_loopback_the_public_url_may_be_left_out(host: str) -> None:
     """For trying things out, http://localhost:PORT is used."""
     settings, found = load_settings({})
-    assert _with_public_url(settings, found, host, 8123).public_url == "http://localhost:8123"
+    assert public_url_of(settings, found, host, 8123).public_url == "http://localhost:8123"
 
 
 def test_for_other_peoples_browsers_the_public_url_must_be_said() -> None:
     """Listening on every address says nothing about the address people use."""
     settings, found = load_settings({})
-    assert _with_public_url(settings, found, "0.0.0.0", 8123).public_url is None
+    assert public_url_of(settings, found, "0.0.0.0", 8123).public_url is None
 
 
 def test_a_public_url_that_is_set_is_used() -> None:
     """The setting wins over what is listened on."""
     settings, found = load_settings({"ENTRADA_PUBLIC_URL": "https://app.contoso.test"})
-    assert _with_public_url(settings, found, "127.0.0.1", 8123).public_url == "https://app.contoso.test"
+    assert public_url_of(settings, found, "127.0.0.1", 8123).public_url == "https://app.contoso.test"
 
 
 def test_form_post_on_plain_loopback_is_refused() -> None:
     """The assumed http address cannot carry form_post, whose cookie needs https."""
     settings, found = load_settings({"ENTRADA_RESPONSE_MODE": "form_post"})
     with pytest.raises(ConfigurationError) as refusal:
-        _with_public_url(settings, found, "127.0.0.1", 8123)
+        public_url_of(settings, found, "127.0.0.1", 8123)
     assert refusal.value.setting == "ENTRADA_PUBLIC_URL"
 
 
