@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entrada.integrations.dstack.walk import CALLBACK_PATH
+from entrada.integrations.dstack.addresses import CALLBACK_PATH
 
 from clients.dstack import CONFIGURATION, VERSIONS, WITH_PLUGIN
 from docs.pages import blocks
