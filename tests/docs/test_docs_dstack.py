@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from entrada.integrations.dstack.addresses import CALLBACK_PATH
-
 from clients.dstack import CONFIGURATION, VERSIONS, WITH_PLUGIN
 from docs.pages import blocks
 from docs.test_docs_run import exported
+from entrada.integrations.dstack.addresses import CALLBACK_PATH
 from entrada.integrations.dstack.roles import roles_of
 from entrada.settings import load_settings
 from house.tools import ROOT
