@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +26,7 @@ from entrada.broker.installations import Installation, installation_at
 from entrada.broker.memory_store import MemoryBrokerStore
 from entrada.broker.provider import Addresses, Provider
 from entrada.broker.token import token
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.sealing import Sealer
 from entrada.web.messages import WebRequest, WebResponse
