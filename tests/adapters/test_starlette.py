@@ -382,8 +382,8 @@ K4_TOO_LARGE = {
     "K4-repeated-short-headers": (scope_with([(b"a", b"b")] * 200_000), 431),
     "K4-one-long-header": (scope_with([(b"a", b"b" * 70_000)]), 431),
     "K4-many-cookies": (scope_with([(b"cookie", b"a=b")] * 80_000), 431),
-    "K4-long-path": (scope_with([], path="/" + "a" * 40_000), 414),
-    "K4-long-query": (scope_with([], query_string=b"a" * 40_000), 414),
+    "K4-long-path": (scope_with([], path="/" + "a" * 62_000), 414),
+    "K4-long-query": (scope_with([], query_string=b"a" * 62_000), 414),
     "K4-of-our-own-pages": (scope_with([(b"a", b"b")] * 200_000, path="/auth/login"), 431),
     "K4-a-socket": (scope_with([(b"a", b"b")] * 200_000, type="websocket", path="/live"), None),
 }

@@ -12,7 +12,7 @@ from entrada.web.messages import SAFE_HEADERS, WebResponse
 LARGEST_HEAD_BYTES = 64 * 1024
 """Request line and headers together."""
 
-LARGEST_TARGET_BYTES = 32 * 1024
+LARGEST_TARGET_BYTES = 60 * 1024
 """Path and query alone."""
 
 REFUSALS = {

@@ -24,7 +24,7 @@ async def _dstack(scope: Any, receive: Any, send: Any) -> None:
     [
         ([(b"a", b"b")] * 200_000, b"", 431),
         ([(b"a", b"b" * 70_000)], b"", 431),
-        ([], b"q" * 40_000, 414),
+        ([], b"q" * 62_000, 414),
         ([(b"a", b"b")] * 1000, b"", 204),
     ],
     ids=["K4-repeated", "K4-long", "K4-target", "K4-just-many"],
