@@ -20,8 +20,8 @@ from conformance.stores import Server
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.store import AdmissionStore
 from entrada.flows.recheck import RecheckStore
-from entrada.integrations import links
-from entrada.integrations.links import Link
+from entrada.integrations.kit import links
+from entrada.integrations.kit.links import Link
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import key_of
 from integrations.mage import unit_world

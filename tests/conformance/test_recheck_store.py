@@ -11,7 +11,7 @@ from conformance.samples import LATER, NOW, from_entra, identity
 from conformance.test_admission_store import created, profile, signed_in
 from entrada.accounts.admission import Newcomer
 from entrada.flows.recheck import RecheckStore
-from entrada.integrations.links import Link
+from entrada.integrations.kit.links import Link
 
 pytestmark = pytest.mark.parametrize("people", PRODUCTS, indirect=True)
 

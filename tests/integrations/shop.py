@@ -36,8 +36,8 @@ from entrada.emulator import RunningEmulator
 from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.identification import Identified
 from entrada.flows.recheck import seal_sign_in
-from entrada.integrations import links
-from entrada.integrations.links import Link
+from entrada.integrations.kit import links
+from entrada.integrations.kit.links import Link
 from entrada.integrations.recheck import recheck_of
 from entrada.settings import load_settings
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from entrada.errors import ConfigurationError, EntradaError
 from entrada.integrations.dstack import hooks
-from entrada.integrations.inside import Finding
+from entrada.integrations.kit.hooks import Finding
 from entrada.settings import default_file, load_settings
 
 _TICK, _CROSS = "ok      ", "MISSING "

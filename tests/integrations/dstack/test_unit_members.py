@@ -15,8 +15,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from entrada.accounts.identity import GrantSource, RoleGrant, UserId
 from entrada.compatibility import UTC
-from entrada.integrations import links
 from entrada.integrations.dstack.members import give_roles, memberships_of
+from entrada.integrations.kit import links
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

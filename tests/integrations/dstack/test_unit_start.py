@@ -15,7 +15,7 @@ from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.responses import failure_json, json_body
 from entrada.integrations.dstack.start import ON_DSTACKS_PAGE, check_settings
 from entrada.integrations.dstack.stop import stop
-from entrada.integrations.inside import Finding, Hook, look_at
+from entrada.integrations.kit.hooks import Finding, Hook, look_at
 from entrada.settings import load_settings
 from entrada.web.messages import WebRequest
 

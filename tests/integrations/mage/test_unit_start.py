@@ -14,7 +14,7 @@ import pytest
 
 from entrada.cli import main
 from entrada.errors import ConfigurationError
-from entrada.integrations.inside import Finding, Hook, look_at
+from entrada.integrations.kit.hooks import Finding, Hook, look_at
 from entrada.integrations.mage import configuration, hooks
 from entrada.integrations.mage.addresses import base_path_of
 from entrada.integrations.mage.routes import token_in

@@ -37,7 +37,7 @@ from entrada.build import ProductParts, build_parts
 from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
-from entrada.integrations import links
+from entrada.integrations.kit import links
 from entrada.integrations.mage.addresses import Addresses
 from entrada.integrations.mage.ending import MageEnding
 from entrada.integrations.mage.routes import MageRoutes

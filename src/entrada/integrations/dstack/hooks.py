@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any
 
 from entrada.errors import ConfigurationError
-from entrada.integrations.inside import Finding, Hook, Inside, look_at, version_of
+from entrada.integrations.kit.hooks import Finding, Hook, Hooked, look_at, version_of
 
 OLDEST_VERSION = (0, 21, 0)
 _INSIDE = "dstack._internal"
@@ -63,7 +63,7 @@ HOOKS = (
 )
 
 
-class Hooks(Inside):
+class Hooks(Hooked):
     """dstack's own parts by name, such as `hooks.create_user`. Made by `find_hooks`."""
 
 

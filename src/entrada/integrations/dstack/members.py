@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from entrada.accounts.identity import RoleGrant, UserId
 from entrada.errors import named
-from entrada.integrations import links
 from entrada.integrations.dstack.hooks import Hooks
 from entrada.integrations.dstack.roles import ADMIN, project_role, projects_in
+from entrada.integrations.kit import links
 
 log = logging.getLogger("entrada")
 

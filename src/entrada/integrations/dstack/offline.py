@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from entrada.errors import StoreUnavailable
-from entrada.integrations import links
 from entrada.integrations.dstack import users
 from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
+from entrada.integrations.kit import links
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from anyio import CapacityLimiter, to_thread
 
 from entrada.errors import StoreUnavailable
 from entrada.flows.recheck import Recheck
-from entrada.integrations.links import Link
+from entrada.integrations.kit.links import Link
 
 log = logging.getLogger("entrada")
 

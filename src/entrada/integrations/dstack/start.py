@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from entrada.build import build_parts
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError, EntradaError
-from entrada.integrations import links
 from entrada.integrations.dstack import hooks as dstack_hooks
 from entrada.integrations.dstack import outcome, state
 from entrada.integrations.dstack.access_log import keep_codes_out
@@ -33,6 +32,7 @@ from entrada.integrations.dstack.roles import roles_of
 from entrada.integrations.dstack.routes import DstackRoutes
 from entrada.integrations.dstack.stop import StartRefused, stop
 from entrada.integrations.dstack.store import DstackStore
+from entrada.integrations.kit import links
 from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer
 from entrada.settings import Settings, default_file, load_settings

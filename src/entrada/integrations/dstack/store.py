@@ -18,11 +18,11 @@ from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
 from entrada.clock import Clock
 from entrada.errors import AccountDisabled
-from entrada.integrations import links
 from entrada.integrations.dstack import users
 from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.members import give_roles
-from entrada.integrations.links import Link
+from entrada.integrations.kit import links
+from entrada.integrations.kit.links import Link
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,12 @@ from sqlalchemy.orm import Session
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.errors import IdentityAlreadyLinked
-from entrada.integrations import links
 from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.hooks import Hooks
 from entrada.integrations.dstack.members import memberships_of
 from entrada.integrations.dstack.names import names_for
 from entrada.integrations.dstack.roles import ADMIN, project_role
+from entrada.integrations.kit import links
 
 DstackUser: TypeAlias = Any
 """A row of dstack's `users`, as its `UserModel`."""

@@ -26,7 +26,7 @@ from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
-from entrada.integrations import links
+from entrada.integrations.kit import links
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.tables import MageTables, key_of, shown_as
 

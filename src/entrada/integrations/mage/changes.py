@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from entrada.integrations.inside import Finding
+from entrada.integrations.kit.hooks import Finding
 from entrada.integrations.mage.guard import Asks
 from entrada.integrations.mage.hooks import SERVER, Mage, does_not_fit
 

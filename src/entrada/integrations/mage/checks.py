@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from entrada.integrations.inside import Finding
+from entrada.integrations.kit.hooks import Finding
 from entrada.integrations.mage import changes, guard, hooks
 from entrada.integrations.mage.hooks import Mage
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from entrada.errors import ConfigurationError
-from entrada.integrations.inside import Finding, Hook, Inside, look_at, version_of
+from entrada.integrations.kit.hooks import Finding, Hook, Hooked, look_at, version_of
 from entrada.integrations.mage.tables import MageTables
 
 TRIED_VERSIONS = ("0.9.80",)
@@ -139,7 +139,7 @@ PAGES_SPEAK_OF = (b'"oauth_token"', b'"current_user"', b"updateAsyncServer")
 """What Mage's own script holds, as far as our answers count on it."""
 
 
-class Mage(Inside):
+class Mage(Hooked):
     """Mage's own parts by name, such as `mage.make_app`. Made by `find_mage`."""
 
     @property

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from entrada.accounts.identity import EntraIdentity
 from entrada.errors import RequestRefused
-from entrada.integrations import links
-from entrada.integrations.links import Link
+from entrada.integrations.kit import links
+from entrada.integrations.kit.links import Link
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.tables import (
     MageTables,

@@ -20,8 +20,8 @@ from entrada.accounts.identity import EntraIdentity, RoleGrant, User
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.identification import Identified
-from entrada.integrations import links
-from entrada.integrations.links import Link
+from entrada.integrations.kit import links
+from entrada.integrations.kit.links import Link
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.sessions import EndedSession, MageToken, OpenSession
 from entrada.integrations.mage.tables import (

@@ -24,7 +24,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from entrada.accounts.identity import UserId
 from entrada.compatibility import UTC
 from entrada.errors import StoreUnavailable
-from entrada.integrations import links
+from entrada.integrations.kit import links
 from entrada.storage.sql.tables import AnyText, UtcTime
 
 metadata = MetaData()

@@ -32,7 +32,7 @@ from entrada.accounts.identity import (
 )
 from entrada.compatibility import UTC
 from entrada.errors import IdentityAlreadyLinked
-from entrada.integrations import links
+from entrada.integrations.kit import links
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.tables import MageTables, find_user, find_users_by_email, is_named, key_of
 from entrada.storage.storable import storable_profile, storable_text

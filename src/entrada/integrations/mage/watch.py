@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from entrada.errors import Unavailable
 from entrada.flows.recheck import Recheck
-from entrada.integrations.links import Link
+from entrada.integrations.kit.links import Link
 from entrada.integrations.mage.store import MageStore
 
 log = logging.getLogger("entrada.mage")

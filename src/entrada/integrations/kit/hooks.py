@@ -32,7 +32,7 @@ class Finding:
     problem: str | None
 
 
-class Inside:
+class Hooked:
     """A product's own parts by the names in its table of hooks."""
 
     def __init__(self, parts: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""What the plug-ins for products share: hooks into a product, and links between its users and Entra."""
