@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from entrada.adapters.assertion import AssertionVerifier
 from entrada.cli import main
+from entrada.clock import SystemClock
 from entrada.emulator import RunningEmulator
+from entrada.errors import TokenRefused
 from entrada.gateway.app import create_gateway
+from entrada.gateway.assertion import Assertions
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.rules import Route, RuleBook
 from walks.site import Site, served
@@ -24,11 +32,17 @@ from .upstream import Upstream
 def site(
     emulator: RunningEmulator, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    book = RuleBook(routes=[Route(upstream=f"http://127.0.0.1:{upstream.port}")])
+    book = RuleBook(routes=[Route(upstream=f"http://127.0.0.1:{upstream.port}", audience="tool")])
+    folder = tmp_path_factory.mktemp("gateway")
     with served(
         emulator,
-        database=tmp_path_factory.mktemp("gateway") / "entrada.db",
-        app_of=lambda auth: create_gateway(auth, hops=TrustedHops(), book=book),
+        database=folder / "entrada.db",
+        app_of=lambda auth: create_gateway(
+            auth,
+            hops=TrustedHops(),
+            book=book,
+            assertions=Assertions(path=folder / "keys", issuer=auth.site.urls[0], clock=SystemClock()),
+        ),
     ) as site:
         yield site
 
@@ -60,6 +74,43 @@ def test_a_person_signs_in_and_the_application_is_told_who_it_is(
     assert visitor.fetch("/healthz").json() == {"status": "up"}
     visitor.sign_out()
     assert visitor.fetch("/reports").status_code == 401
+
+
+def test_d16_the_application_verifies_who_it_is_by_the_published_keys(
+    site: Site, http: httpx.Client, upstream: Upstream
+) -> None:
+    """What reached the upstream is good for its audience, by keys read from the gateway itself."""
+    visitor = Visitor(site, http)
+    visitor.sign_in_as("ada@contoso.test")
+    fields = {name.lower(): value for name, value in visitor.open("/x").json()["fields"]}
+    raw = fields["x-entrada-assertion"]
+    claims = AssertionVerifier(issuer=site.public_url, audience="tool").verify(raw)
+    assert (claims["email"], claims["roles"]) == ("ada@contoso.test", ["Admin"])
+    assert claims["sub"] == fields["x-forwarded-user"]
+    with pytest.raises(TokenRefused):
+        AssertionVerifier(issuer=site.public_url, audience="wiki").verify(raw)
+
+
+def test_d12_a_socket_closes_within_a_second_of_signing_out(
+    site: Site, http: httpx.Client, upstream: Upstream
+) -> None:
+    """Bytes both ways while the session stands; after signing out the connection ends."""
+    visitor = Visitor(site, http)
+    visitor.sign_in_as("ada@contoso.test")
+    cookie = visitor.jar.header("localhost", secure=False, from_another_site=False)
+    parts = urlsplit(site.address)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as link:
+        host = urlsplit(site.public_url).netloc
+        head = f"GET /socket HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        link.sendall(f"{head}Origin: {site.public_url}\r\nCookie: {cookie}\r\n\r\n".encode())
+        assert link.recv(65_536).startswith(b"HTTP/1.1 101")
+        link.sendall(b"hello")
+        assert link.recv(65_536) == b"hello"
+        visitor.sign_out()
+        started = time.monotonic()
+        with suppress(ConnectionResetError):
+            assert link.recv(65_536) == b""
+        assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,10 @@ import uvicorn
 
 from entrada.build import build_auth_routes
 from entrada.cli.logs import log_at
+from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_gateway, fast_checks
+from entrada.gateway.assertion import Assertions
 from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
 from entrada.gateway.explain import explain
 from entrada.gateway.fast_path import FastChecks, fast_protocol, is_tested
@@ -71,13 +73,15 @@ def run(args: argparse.Namespace) -> int:
         hops, book = _hops(settings), _rules(file, args.upstream)
     log_at(settings.log_level)
     settings = public_url_of(settings, found, args.host, args.port)
+    with found.names.in_errors():
+        assertions = _assertions(settings, book)
     with listen(args.host, args.port) as listener:
         auth = build_auth_routes(settings, found)
         log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
         for url in auth.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
         try:
-            app = create_gateway(auth, hops=hops, book=book)
+            app = create_gateway(auth, hops=hops, book=book, assertions=assertions)
             run_server(app, listener, fast_checks(auth, hops=hops, book=book))
         finally:
             auth.relying_party.close()
@@ -108,6 +112,24 @@ def _rules(file: Path | None, upstream: str | None) -> RuleBook:
             hint="Map the group to a role with $[roles_mapping], and let the rule ask for the role.",
         )
     return book
+
+
+def _assertions(settings: Settings, book: RuleBook) -> Assertions | None:
+    """What signs for the routes that have an audience; its keys stand beside the SQLite database."""
+    if not any(route.audience for route in book.routes):
+        return None
+    if not settings.database_url.startswith("sqlite:///"):
+        raise ConfigurationError(
+            "A route has an audience, and the keys of signed assertions are kept beside an SQLite database.",
+            hint="Drop audience from the routes, or use an SQLite database for $[database_url].",
+            setting="database_url",
+        )
+    path = Path(settings.database_url.removeprefix("sqlite:///").partition("?")[0])
+    made = Assertions(
+        path=path.with_suffix(".assertion-keys"), issuer=settings.public_url or "", clock=SystemClock()
+    )
+    made.keys()
+    return made
 
 
 def _hops(settings: Settings) -> TrustedHops:

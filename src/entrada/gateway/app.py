@@ -21,28 +21,42 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
+from entrada.gateway.assertion import Assertions, key_document
 from entrada.gateway.clients import ClientOfTrustedProxies
 from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
 from entrada.gateway.hops import TrustedHops
-from entrada.gateway.reverse_proxy import ReverseProxy, Watch
+from entrada.gateway.reverse_proxy import ReverseProxy
 from entrada.gateway.rules import RuleBook
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest
 from entrada.web.session_cookie import SESSION_COOKIE
 
+KEYS_PATH = "/.well-known/jwks.json"
 OWN_PATHS = ("/healthz", "/readyz", "/metrics")
 """Ours even where an upstream has them too."""
 
 
-def create_gateway(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> ASGIApp:
+def create_gateway(
+    auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook, assertions: Assertions | None = None
+) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
     app: ASGIApp = ClientOfTrustedProxies(create_app(auth), hops=hops)
     if book.routes:
         watching = auth.relying_party.session_watch.session
-        app = _Upstreams(
-            auth, app, hops=hops, book=book, watch=lambda session, end: watching(session, on_end=end)
+        proxy = ReverseProxy(
+            book=book,
+            hops=hops,
+            peek=auth.session_in_memory,
+            find=auth.session_of,
+            challenge=auth.challenge,
+            failure=auth.failure,
+            is_ours=_is_our_cookie,
+            scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
+            watch=lambda session, end: watching(session, on_end=end),
+            assertion=None if assertions is None else assertions.about,
         )
+        app = _Upstreams(auth, app, proxy, assertions)
     return ForwardAuthEndpoint(
         app=app, peek=auth.session_in_memory, find=auth.session_of, hops=hops, book=book
     )
@@ -65,22 +79,16 @@ class _Upstreams:
     """What is ours is answered by us, the rest by upstreams."""
 
     def __init__(
-        self, auth: AuthRoutes, app: ASGIApp, *, hops: TrustedHops, book: RuleBook, watch: Watch
+        self, auth: AuthRoutes, app: ASGIApp, proxy: ReverseProxy, assertions: Assertions | None
     ) -> None:
-        self._auth, self._app = auth, app
-        self._proxy = ReverseProxy(
-            book=book,
-            hops=hops,
-            peek=auth.session_in_memory,
-            find=auth.session_of,
-            challenge=auth.challenge,
-            failure=auth.failure,
-            is_ours=_is_our_cookie,
-            scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
-            watch=watch,
-        )
+        self._auth, self._app, self._proxy, self._assertions = auth, app, proxy, assertions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == KEYS_PATH and self._assertions is not None:
+            keys = await to_thread.run_sync(self._assertions.keys)
+            document = JSONResponse(key_document(keys), headers={"cache-control": "max-age=300"})
+            await document(scope, receive, send)
+            return
         is_ours = scope["type"] != "http" or self._auth.owns(scope["path"]) or scope["path"] in OWN_PATHS
         await (self._app if is_ours else self._proxy)(scope, receive, send)
 

@@ -72,6 +72,8 @@ class ReverseProxy:
     is_ours: Callable[[str], bool]
     scheme_of: Callable[[WebRequest], str]
     watch: Watch | None = None
+    assertion: Callable[[Caller, str], str] | None = None
+    """The signed assertion about a caller for an audience; routes with an audience need it."""
     _pools: dict[str, Pool] = field(default_factory=dict, repr=False)
     _limiter: CapacityLimiter | None = None
 
@@ -241,6 +243,8 @@ class ReverseProxy:
             for name, value in identity_fields(route.identity or DEFAULT_STYLES, caller)
             if value is not None
         ]
+        if caller is not None and route.audience is not None and self.assertion is not None:
+            own.append((b"x-entrada-assertion", self.assertion(caller, route.audience).encode()))
         if exchange.is_chunked:
             own.append((b"transfer-encoding", b"chunked"))
         if exchange.upgrade:
