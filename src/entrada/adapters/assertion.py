@@ -32,6 +32,7 @@ from entrada.strict_json import JsonRefused, read_json_object
 
 FIELD = "X-Entrada-Assertion"
 TYPE = "entrada-assertion+jwt"
+_WSGI_FIELD = "HTTP_" + FIELD.upper().replace("-", "_")
 ALGORITHM = "ES256"
 KEY = "entrada.assertion"
 SKEW_SECONDS = 30
@@ -180,7 +181,7 @@ class WsgiAssertionMiddleware:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
-            claims = self._verifier.verify(environ.get("HTTP_X_ENTRADA_ASSERTION", ""))
+            claims = self._verifier.verify(environ.get(_WSGI_FIELD, ""))
         except TokenRefused:
             fields = [("Content-Type", "application/json"), ("Content-Length", str(len(_BODY)))]
             start_response("401 Unauthorized", fields)
