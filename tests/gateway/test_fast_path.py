@@ -23,7 +23,8 @@ from entrada.gateway import fast_path
 from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.fast_path import FastChecks, FastHttpProtocol
 from entrada.gateway.hops import parse_trusted_hops
-from entrada.gateway.tables import read_tables
+from entrada.gateway.tables import read_rule_book
+from entrada.settings.tables import SettingsFile
 from walks.site import Site, served, wait_until
 from walks.visitor import Visitor
 
@@ -64,7 +65,7 @@ class Both:
 def both(
     emulator: RunningEmulator, http: httpx.Client, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Both]:
-    book = read_tables(tomllib.loads(RULES), file="entrada.toml", text=RULES)
+    book = read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(RULES), text=RULES))
     database = tmp_path_factory.mktemp("fast") / "entrada.db"
     with served(emulator, database=database) as site:
         emulator.reset()

@@ -25,8 +25,9 @@ from entrada.gateway.connection_limits import ConnectionLimits
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.http_protocol import limited_protocol
 from entrada.gateway.reverse_proxy import ReverseProxy
-from entrada.gateway.tables import read_tables
+from entrada.gateway.tables import read_rule_book
 from entrada.gateway.tunnels import TunnelHttpProtocol, tunnels_for
+from entrada.settings.tables import SettingsFile
 from entrada.web.messages import WebRequest, WebResponse, json_response
 from entrada.web.refusals import status_of
 from walks.site import wait_until
@@ -100,7 +101,7 @@ def proxied(
     """A gateway in front of `upstream`; its port."""
     text = f'{rules}\n[[routes]]\nupstream = "{upstream}"\nidentity = ["x-forwarded", "remote"]\n'
     proxy = ReverseProxy(
-        book=read_tables(tomllib.loads(text), file="entrada.toml", text=text),
+        book=read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text)),
         hops=parts.pop("hops", TrustedHops()),
         peek=session_of,
         find=session_of,
