@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, delete, insert, select
 
-from conformance.samples import NOW
+from conformance.samples import NOW, session
 from conformance.stores import MAKERS as ACCOUNT_MAKERS
-from conformance.stores import Server
+from conformance.stores import Server, Stores
 from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.accounts.kept_sign_ins import SealedSignIn
 from entrada.accounts.store import AdmissionStore
 from entrada.flows.recheck import RecheckStore
 from entrada.integrations.kit import links
@@ -33,19 +34,33 @@ class People:
     """A store of people for admission, and what the product's own administrators do beside it."""
 
     admission: AdmissionStore
-    recheck: RecheckStore[Link] | None
-    """None: our own accounts, which have no links of a product."""
+    recheck: RecheckStore[Any]
     give_by_hand: Callable[[UserId, str], object]
     delete_user: Callable[[UserId], object] | None
     """None where users are never deleted."""
     transaction: Callable[[], Any] | None = None
+    """Of the product's database."""
+    ours: Stores | None = None
+    """Where the accounts are our own, with sessions of our own."""
 
-    def link_of(self, identity: EntraIdentity) -> Link | None:
+    def link_of(self, identity: EntraIdentity) -> Link | SealedSignIn | None:
+        if self.ours is not None:
+            user = self.ours.accounts.find_by_identity(identity)
+            kept = self.ours.kept.kept_of(user.id) if user is not None else ()
+            return next((each for each in kept if each.identity == identity), None)
         assert self.transaction is not None
         with self.transaction() as connection:
             return links.find_link(connection, identity)
 
     def keep_sign_in(self, identity: EntraIdentity, sealed: str, next_check_at: Any) -> None:
+        if self.ours is not None:
+            user = self.ours.accounts.find_by_identity(identity)
+            assert user is not None
+            self.ours.kept.keep(
+                identity, user_id=user.id, sealed_sign_in=sealed, now=NOW, next_check_at=next_check_at
+            )
+            self.ours.sessions.open(session(user.id, identity=identity))
+            return
         assert self.transaction is not None
         with self.transaction() as connection:
             links.keep_sign_in(connection, identity, sealed_sign_in=sealed, next_check_at=next_check_at)
@@ -71,7 +86,8 @@ def ours(name: str) -> Callable[[Path, Server], Any]:
         with ACCOUNT_MAKERS[name](folder, server) as stores:
             yield People(
                 admission=stores.accounts,
-                recheck=None,
+                recheck=stores.kept,
+                ours=stores,
                 give_by_hand=lambda user, role: stores.accounts.grant_role(
                     user, role=role, granted_by="root", now=NOW
                 ),
@@ -151,8 +167,11 @@ IMPLEMENTERS = {
     "entrada.accounts.store.AdmissionStore": "a Protocol itself",
     "entrada.sessions.store.SessionStore": "a Protocol itself",
     "entrada.flows.recheck.RecheckStore": "a Protocol itself",
+    "entrada.accounts.kept_sign_ins.KeptSignIns": "a Protocol itself",
     "entrada.storage.memory.MemoryAccountStore": "memory",
     "entrada.storage.memory.MemorySessionStore": "memory",
+    "entrada.storage.memory_kept_sign_ins.MemoryKeptSignIns": "memory",
+    "entrada.storage.sql.kept_sign_ins.SqlKeptSignIns": "sqlite, postgresql",
     "entrada.storage.sql.accounts.SqlAccountStore": "sqlite, postgresql",
     "entrada.storage.sql.sessions.SqlSessionStore": "sqlite, postgresql",
     "entrada.integrations.mage.store.MageStore": "mage",

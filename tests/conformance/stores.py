@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
+from entrada.accounts.kept_sign_ins import KeptSignIns
 from entrada.accounts.store import AccountStore
 from entrada.sessions.store import SessionStore
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
-from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
+from entrada.storage.memory_kept_sign_ins import MemoryKeptSignIns
+from entrada.storage.sql import SqlAccountStore, SqlKeptSignIns, SqlSessionStore, connect
 from storage.prepared import prepared_copy
 
 
@@ -27,6 +29,7 @@ class Stores:
 
     accounts: AccountStore
     sessions: SessionStore
+    kept: KeptSignIns
     another: Callable[[], Stores] = field(repr=False)
     database_url: str | None = None
     """Where another process finds the same data; None if none can."""
@@ -39,7 +42,8 @@ Server = Callable[[], str]
 @contextmanager
 def in_memory(_: Path, __: Server) -> Iterator[Stores]:
     sessions = MemorySessionStore()
-    stores = Stores(MemoryAccountStore(sessions=sessions), sessions, lambda: stores)
+    accounts = MemoryAccountStore(sessions=sessions)
+    stores = Stores(accounts, sessions, MemoryKeptSignIns(accounts, sessions), lambda: stores)
     yield stores
 
 
@@ -68,8 +72,10 @@ def in_sql(url: str) -> Iterator[Stores]:
     opened = []
 
     def another() -> Stores:
-        opened.append(connect(url))
-        return Stores(SqlAccountStore(opened[-1]), SqlSessionStore(opened[-1]), another, url)
+        database = connect(url)
+        opened.append(database)
+        kept = SqlKeptSignIns(database)
+        return Stores(SqlAccountStore(database), SqlSessionStore(database), kept, another, url)
 
     stores = another()
     opened[0].migrate()

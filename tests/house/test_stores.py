@@ -28,6 +28,7 @@ def stores_in(folder: Path, package: str) -> Iterator[str]:
                     "AdmissionStore",
                     "SessionStore",
                     "RecheckStore",
+                    "KeptSignIns",
                 }:
                     module = ".".join([package, *file.relative_to(folder).with_suffix("").parts])
                     yield f"{module}.{node.name}"

@@ -38,6 +38,7 @@ from entrada.errors import ConfigurationError, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_kept_sign_ins import MemoryKeptSignIns
 from entrada.web.auth_routes import AuthRoutes
 from flows.world import FakeEntra, application
 
@@ -78,7 +79,9 @@ def refused_authority(**environ: str) -> ConfigurationError:
 
 def memory_stores() -> Stores:
     sessions = MemorySessionStore()
-    return Stores(accounts=MemoryAccountStore(sessions=sessions), sessions=sessions, close=lambda: None)
+    accounts = MemoryAccountStore(sessions=sessions)
+    kept = MemoryKeptSignIns(accounts, sessions)
+    return Stores(accounts=accounts, sessions=sessions, kept=kept, close=lambda: None)
 
 
 def party(**environ: str) -> RelyingParty:

@@ -62,7 +62,7 @@ def _build(
     warn_of(settings, found.names)
     site = Site(urls=settings.urls, callback_paths=callback_paths_of(settings, found))
     keys = secret_keys_of(settings)
-    relying_party = build_relying_party(settings, stores=stores, clock=clock)
+    relying_party = build_relying_party(settings, stores=stores, clock=clock, keys=keys)
     pending = PendingCookies(
         sealer=Sealer(keys, purpose="pending sign-in"),
         cross_site=settings.response_mode == "form_post",

@@ -15,7 +15,7 @@ from entrada.accounts.admission import AdmissionPolicy
 from entrada.accounts.roles import RoleMapping
 from entrada.build.auth_routes import warn_of
 from entrada.build.identification import admission_of, build_identification
-from entrada.build.stores import secret_keys_of, shared_key_missing
+from entrada.build.stores import KEPT_SIGN_IN, secret_keys_of, shared_key_missing
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.identification import Identification, SpentSignIns
@@ -27,9 +27,6 @@ from entrada.web.pending_cookies import PendingCookies
 from entrada.web.refusals import RefusalPages
 from entrada.web.sign_in import WebSignIn
 from entrada.web.site import Site
-
-KEPT_SIGN_IN = "kept sign-in"
-"""The purpose of the sealer for what is kept of a sign-in."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from entrada.build.identification import admission_of, build_identification
-from entrada.build.stores import Stores, open_stores
+from entrada.build.stores import KEPT_SIGN_IN, Stores, open_stores, secret_keys_of
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
+from entrada.flows.background_recheck import BackgroundRecheck
+from entrada.flows.recheck import Recheck
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
+from entrada.sealing import Sealer
 from entrada.sessions.session import SessionPolicy
 from entrada.settings import Names, Settings
 
@@ -20,8 +25,10 @@ def build_relying_party(
     names: Names | None = None,
     stores: Stores | None = None,
     clock: Clock | None = None,
+    keys: Sequence[bytes] | None = None,
 ) -> RelyingParty:
-    """The relying party these settings describe. `stores` replaces the configured database.
+    """The relying party these settings describe. `stores` replaces the configured database, `keys` the
+    configured keys.
 
     `names` are those that errors call settings by.
 
@@ -29,10 +36,11 @@ def build_relying_party(
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
     """
     with (names or Names()).in_errors():
-        return _build(settings, stores or open_stores(settings.database_url), clock or SystemClock())
+        stores = stores or open_stores(settings.database_url)
+        return _build(settings, stores, clock or SystemClock(), keys or secret_keys_of(settings))
 
 
-def _build(settings: Settings, stores: Stores, clock: Clock) -> RelyingParty:
+def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[bytes]) -> RelyingParty:
     roles = settings.roles
     policy, admission = session_policy_of(settings), admission_of(settings, roles)
     transport = PooledTransport(ca_bundle=settings.ca_bundle)
@@ -41,6 +49,18 @@ def _build(settings: Settings, stores: Stores, clock: Clock) -> RelyingParty:
     )
     session_check = SessionCheck(
         accounts=stores.accounts, sessions=stores.sessions, policy=policy, clock=clock
+    )
+    recheck = BackgroundRecheck(
+        recheck=Recheck(
+            identification=identification,
+            admission=admission,
+            store=stores.kept,
+            sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
+            every=settings.recheck_every,
+            longest_unconfirmed=settings.session_absolute,
+        ),
+        kept=stores.kept,
+        session_check=session_check,
     )
 
     def close() -> None:
@@ -54,6 +74,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock) -> RelyingParty:
             sessions=stores.sessions,
             admission=admission,
             session_policy=policy,
+            keep=recheck.keep,
         ),
         session_check=session_check,
         sign_out=SignOut(
@@ -62,6 +83,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock) -> RelyingParty:
         accounts=stores.accounts,
         sessions=stores.sessions,
         clock=clock,
+        recheck=recheck,
         close=close,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from entrada.accounts.kept_sign_ins import KeptSignIns
 from entrada.accounts.store import AccountStore
 from entrada.errors import ConfigurationError
 from entrada.flows.key_file import kept_key
@@ -21,13 +22,17 @@ from entrada.settings import Settings
 if TYPE_CHECKING:
     from entrada.storage.sql import Database
 
+KEPT_SIGN_IN = "kept sign-in"
+"""The purpose of the sealer for what is kept of a sign-in."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where accounts and sessions are kept, and how to let go of it."""
+    """Where accounts, sessions and sealed sign-ins are kept, and how to let go of it."""
 
     accounts: AccountStore
     sessions: SessionStore
+    kept: KeptSignIns
     close: Callable[[], None]
     database: Database | None = None
     """What both are kept in, for further tables beside theirs; None: this process's memory."""
@@ -42,15 +47,18 @@ def open_stores(database_url: str) -> Stores:
     """
     if database_url == "memory:":
         from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+        from entrada.storage.memory_kept_sign_ins import MemoryKeptSignIns
 
         memory_sessions = MemorySessionStore()
+        memory_accounts = MemoryAccountStore(sessions=memory_sessions)
         return Stores(
-            accounts=MemoryAccountStore(sessions=memory_sessions),
+            accounts=memory_accounts,
             sessions=memory_sessions,
+            kept=MemoryKeptSignIns(memory_accounts, memory_sessions),
             close=lambda: None,
         )
     try:
-        from entrada.storage.sql import SqlAccountStore, SqlSessionStore, connect
+        from entrada.storage.sql import SqlAccountStore, SqlKeptSignIns, SqlSessionStore, connect
     except ModuleNotFoundError as missing:
         raise ConfigurationError(
             f"Keeping accounts in a database needs {missing.name}, which is not installed.",
@@ -62,6 +70,7 @@ def open_stores(database_url: str) -> Stores:
     return Stores(
         accounts=SqlAccountStore(database),
         sessions=SqlSessionStore(database),
+        kept=SqlKeptSignIns(database),
         close=database.close,
         database=database,
     )

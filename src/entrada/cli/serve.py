@@ -1,6 +1,7 @@
 """`entrada serve`: the sign-in server.
 
-Somebody who is disabled in Entra stays signed in here until they sign out or the limits of the session pass.
+Asks Entra again about whoever is signed in: somebody who is disabled there is out within
+ENTRADA_RECHECK_EVERY (15 minutes).
 
 Stops at once, with one sentence, when a setting is missing or wrong.
 Starts without Entra: /readyz says when it can sign people in.
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
         for url in auth.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
+        auth.relying_party.start_recheck()
         try:
             app = create_gateway(auth, hops=hops, book=book, assertions=assertions)
             run_server(app, listener, fast_checks(auth, hops=hops, book=book))

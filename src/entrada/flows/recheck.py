@@ -50,9 +50,9 @@ MOST_PER_SECOND = 20.0
 LONGEST_UNCONFIRMED = timedelta(days=1)
 SILENT_IN_A_ROW = 4
 """So many people in a row about whom nothing answers, and nobody else is asked about."""
-EARLIEST = 0.9
-"""Of the interval: each is asked again somewhere between this part of it and the whole, so that people who
-signed in together spread out."""
+EARLIEST, LATEST = 0.9, 0.98
+"""Of the interval: each is asked again somewhere between these parts of it, so that people who signed in
+together spread out, and the pause between two runs still ends within the interval."""
 
 _log = logging.getLogger("entrada")
 
@@ -187,10 +187,10 @@ class Recheck(Generic[Due]):
     pace: Pace = field(default_factory=Pace)
     chance: Callable[[], float] = random.random
 
-    def run(self) -> int:
+    def run(self, *, is_over: Callable[[], bool] = lambda: False) -> int:
         """Looks at everyone who is due; how many that were.
 
-        Ends early where nothing answers, or where Entra or Graph asks for a pause.
+        Ends early where nothing answers, where Entra or Graph asks for a pause, and once `is_over`.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -200,7 +200,7 @@ class Recheck(Generic[Due]):
         first = self._claim()
         if first is None:
             return 0
-        run = _Run()
+        run = _Run(is_over)
         with ThreadPoolExecutor(self.at_a_time, thread_name_prefix="entrada-recheck") as threads:
             workers = [
                 threads.submit(self._look_at_all, run, first if number == 0 else None)
@@ -314,7 +314,7 @@ class Recheck(Generic[Due]):
         )
 
     def _next_check_at(self) -> datetime:
-        return self._now() + self.every * (EARLIEST + (1 - EARLIEST) * self.chance())
+        return next_check(self._now(), every=self.every, chance=self.chance())
 
     def _now(self) -> datetime:
         return self.identification.clock.now()
@@ -323,11 +323,16 @@ class Recheck(Generic[Due]):
 class _Run:
     """What the threads of one run know of one another."""
 
-    def __init__(self) -> None:
+    def __init__(self, was_ended: Callable[[], bool]) -> None:
         self._lock = threading.Lock()
+        self._was_ended = was_ended
         self._silent_in_a_row = 0
+        self._is_over = False
         self.looked_at = 0
-        self.is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_over or self._was_ended()
 
     def note_look(self) -> None:
         with self._lock:
@@ -340,10 +345,15 @@ class _Run:
     def note_silence(self) -> None:
         with self._lock:
             self._silent_in_a_row += 1
-            self.is_over = self.is_over or self._silent_in_a_row >= SILENT_IN_A_ROW
+            self._is_over = self._is_over or self._silent_in_a_row >= SILENT_IN_A_ROW
 
     def end(self) -> None:
-        self.is_over = True
+        self._is_over = True
+
+
+def next_check(now: datetime, *, every: timedelta, chance: float) -> datetime:
+    """When to ask again; `chance` is from 0 to 1."""
+    return now + every * (EARLIEST + (LATEST - EARLIEST) * chance)
 
 
 def _because(error: EntradaError) -> str:

@@ -19,6 +19,7 @@ from entrada.accounts.store import AccountStore
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
+from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import CheckedSession, SessionCheck
@@ -41,6 +42,8 @@ class RelyingParty:
     accounts: AccountStore
     sessions: SessionStore
     clock: Clock
+    recheck: BackgroundRecheck | None = None
+    """Asks Entra again about whoever is signed in; None: nobody asks."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None
@@ -52,6 +55,8 @@ class RelyingParty:
         close = self.close
 
         def close_all() -> None:
+            if self.recheck is not None:
+                self.recheck.close()
             self.session_watch.close()
             close()
 
@@ -92,6 +97,7 @@ class RelyingParty:
     ) -> SignedIn:
         """See `SignIn.open`."""
         signed_in = self.sign_in.open(identified, pending, replaces=replaces)
+        self.start_recheck()
         if replaces or pending.replaces is not None:
             # The log names the session that was replaced, but memory may be trusted for a moment longer.
             self.session_check.distrust()
@@ -99,7 +105,13 @@ class RelyingParty:
 
     def check_session(self, cookie_value: str) -> CheckedSession | None:
         """See `SessionCheck.check`."""
+        self.start_recheck()
         return self.session_check.check(cookie_value)
+
+    def start_recheck(self) -> None:
+        """From here on Entra is asked again about whoever is signed in; doing so twice is once."""
+        if self.recheck is not None:
+            self.recheck.start()
 
     def set_disabled(self, user_id: UserId, *, disabled: bool) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.

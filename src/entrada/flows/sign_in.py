@@ -1,17 +1,18 @@
 """The walk of a sign-in, out and back.
 
 Out: a pending sign-in and the address of Entra.
-Back, one straight line: identify the person → admit them → open a session. Whatever fails on the way ends
+Back, one straight line: identify the person → admit them → keep what asking Entra again takes → open a
+session: there is none about which nobody can ask. Whatever fails on the way ends
 it: nothing half-made stays behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from entrada.accounts.admission import AdmissionPolicy, admit
-from entrada.accounts.identity import User
+from entrada.accounts.identity import User, UserId
 from entrada.accounts.store import AccountStore
 from entrada.entra.application import EntraApplication
 from entrada.flows.authorization_response import AuthorizationResponse
@@ -42,6 +43,8 @@ class SignIn:
     sessions: SessionStore
     admission: AdmissionPolicy
     session_policy: SessionPolicy
+    keep: Callable[[UserId, Identified], None] = lambda _user, _identified: None
+    """See `BackgroundRecheck.keep`."""
 
     @property
     def application(self) -> EntraApplication:
@@ -69,6 +72,7 @@ class SignIn:
             StoreUnavailable: the database did not answer.
         """
         user = self._admit(identified)
+        self.keep(user.id, identified)
         return self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
 
     def _admit(self, identified: Identified) -> User:

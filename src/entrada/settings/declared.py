@@ -165,7 +165,8 @@ class Settings(BaseModel):
     )
     recheck_every: Duration = _declare(
         timedelta(minutes=15),
-        "How often Entra is asked again about people who signed in to Mage or dstack; not below 1m.",
+        "How often Entra is asked again about whoever is signed in, which is how long a leaver stays; "
+        "not below 1m.",
         unit="duration (30m, 8h, 7d)",
     )
     entra_only: bool = _declare(

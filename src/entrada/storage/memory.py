@@ -39,6 +39,7 @@ from entrada.storage.storable import (
     is_linked,
     manual_grant,
     new_user,
+    user_after_recheck,
     user_after_sign_in,
     verified_email_key,
     with_grant,
@@ -99,6 +100,16 @@ class MemorySessionStore(SessionStore):
             if theirs:
                 self._add(RevocationKind.USER, user_id)
             return len(theirs)
+
+    def has_session(self, user_id: UserId, *, now: datetime) -> bool:
+        """Whether the user has a session within its limits."""
+        with self._lock:
+            return any(
+                session.user_id == user_id
+                and now < session.idle_expires_at
+                and now < session.absolute_expires_at
+                for session in self._sessions.values()
+            )
 
     def end_all(self, *, since: LogPosition | None = None) -> int:
         with self._lock:
@@ -219,6 +230,21 @@ class MemoryAccountStore(AccountStore):
             before = self._existing(user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
             return self._replace(after, note=after.profile != before.profile or after.roles != before.roles)
+
+    def record_recheck(
+        self,
+        user_id: UserId,
+        *,
+        identity: EntraIdentity,
+        profile: Profile,
+        entra_grants: Sequence[RoleGrant] | None,
+    ) -> None:
+        """What Entra says between two sign-ins. See `KeptSignIns.renew`."""
+        with self._lock:
+            before = self._users.get(user_id)
+            if before is not None:
+                after = user_after_recheck(before, identity, profile, entra_grants)
+                self._keep(after, note=after.profile != before.profile or after.roles != before.roles)
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         with self._lock:

@@ -4,6 +4,7 @@
     email_key               how e-mail addresses are compared
     new_user                the user that a first sign-in makes
     user_after_sign_in      the user that a later one leaves
+    user_after_recheck      the user as Entra sees them between two sign-ins
     with_…, without_…       the user with one identity or grant more, or less
 
 Values in, values out: no I/O, no clock, no lock. What a text means is not judged, only if it can be stored.
@@ -125,6 +126,22 @@ def user_after_sign_in(
             for linked in user.identities
         ),
         grants=grants_after_sign_in(user.grants, entra_grants),
+    )
+
+
+def user_after_recheck(
+    user: User, identity: EntraIdentity, profile: Profile, entra_grants: Sequence[RoleGrant] | None
+) -> User:
+    """The user with a new profile and new grants from Entra.
+
+    Unchanged unless this identity is the one that signed in last: two of them would take turns.
+    """
+    signed_in = [linked for linked in user.identities if linked.last_sign_in_at is not None]
+    newest = max(signed_in, key=lambda linked: linked.last_sign_in_at or linked.linked_at, default=None)
+    if newest is None or newest.identity != identity:
+        return user
+    return replace(
+        user, profile=kept_profile(profile), grants=grants_after_sign_in(user.grants, entra_grants)
     )
 
 

@@ -3,6 +3,7 @@
     database = connect("sqlite:///entrada.db")
     database.migrate()
     accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
+    kept = SqlKeptSignIns(database)
 
 Needs the `server` extra (SQLAlchemy, Alembic).
 """
@@ -11,6 +12,14 @@ from entrada.storage.sql import broker_tables  # the migrations make these table
 from entrada.storage.sql.accounts import SqlAccountStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.engine import connect
+from entrada.storage.sql.kept_sign_ins import SqlKeptSignIns
 from entrada.storage.sql.sessions import SqlSessionStore
 
-__all__ = ["Database", "SqlAccountStore", "SqlSessionStore", "broker_tables", "connect"]
+__all__ = [
+    "Database",
+    "SqlAccountStore",
+    "SqlKeptSignIns",
+    "SqlSessionStore",
+    "broker_tables",
+    "connect",
+]

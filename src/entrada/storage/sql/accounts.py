@@ -187,17 +187,7 @@ class SqlAccountStore(AccountStore):
             before = self._held(connection, user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
             connection.execute(SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
-            if after.profile != before.profile:
-                connection.execute(SET_PROFILE, {"user_id": user_id, **row_of(after.profile)})
-            if after.grants != before.grants:
-                drop_grants(
-                    connection, user_id, [grant for grant in before.grants if grant not in after.grants]
-                )
-                add_grants(
-                    connection, user_id, [grant for grant in after.grants if grant not in before.grants]
-                )
-            if after.profile != before.profile or after.roles != before.roles:
-                add_revocation(connection, RevocationKind.RIGHTS, user_id)
+            change_user(connection, before, after)
         return after
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
@@ -247,6 +237,18 @@ class SqlAccountStore(AccountStore):
     def _held_or_none(self, connection: Connection, user_id: UserId) -> User | None:
         self._database.hold_user(connection, user_id)
         return only_user(connection, GET, {"user_id": user_id})
+
+
+def change_user(connection: Connection, before: User, after: User) -> None:
+    """Profile and grants as they are now, and the entry by which live sessions learn of it."""
+    profile_changed = row_of(after.profile) != row_of(before.profile)
+    if profile_changed:
+        connection.execute(SET_PROFILE, {"user_id": after.id, **row_of(after.profile)})
+    if after.grants != before.grants:
+        drop_grants(connection, after.id, [grant for grant in before.grants if grant not in after.grants])
+        add_grants(connection, after.id, [grant for grant in after.grants if grant not in before.grants])
+    if profile_changed or after.roles != before.roles:
+        add_revocation(connection, RevocationKind.RIGHTS, after.id)
 
 
 def only_user(connection: Connection, statement: Select[Any], names: dict[str, str]) -> User | None:

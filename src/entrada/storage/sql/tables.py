@@ -7,6 +7,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_identity        the Entra identities that sign in as a user
     entrada_role_grant      who gave a user which role
     entrada_session         one signed-in browser; only the hash of its secret
+    entrada_kept_sign_in    the newest sign-in of an identity, sealed, and when to ask Entra again
     entrada_spent_sign_in   sign-ins that were answered already
     entrada_revocation      one row: the number of the last entry of the log of what ended
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
@@ -138,6 +139,19 @@ sessions = Table(
     Column("absolute_expires_at", UtcTime, nullable=False, index=True),
     Column("entra_session_id", AnyText, index=True),
     Column("logout_hint", AnyText),
+)
+
+kept_sign_ins = Table(
+    "entrada_kept_sign_in",
+    metadata,
+    Column("tenant_id", AnyText, primary_key=True),
+    Column("object_id", AnyText, primary_key=True),
+    Column("user_id", ForeignKey(users.c.id), nullable=False, index=True),
+    Column("sealed_sign_in", Text),
+    Column("last_sign_in_at", UtcTime, nullable=False),
+    Column("next_check_at", UtcTime, index=True),
+    Column("ended_at", UtcTime),
+    Column("ended_because", AnyText),
 )
 
 spent_sign_ins = Table(

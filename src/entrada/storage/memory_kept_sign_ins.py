@@ -1,0 +1,99 @@
+"""Sealed sign-ins in memory, beside the stores of `entrada.storage.memory`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from threading import Lock
+
+from entrada.accounts.admission import Newcomer
+from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
+from entrada.accounts.kept_sign_ins import KeptSignIns, SealedSignIn
+from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+
+
+class MemoryKeptSignIns(KeptSignIns):
+    def __init__(self, accounts: MemoryAccountStore, sessions: MemorySessionStore) -> None:
+        self._lock = Lock()
+        self._accounts, self._sessions = accounts, sessions
+        self._kept: dict[EntraIdentity, SealedSignIn] = {}
+
+    def keep(
+        self,
+        identity: EntraIdentity,
+        *,
+        user_id: UserId,
+        sealed_sign_in: str | None,
+        now: datetime,
+        next_check_at: datetime,
+    ) -> None:
+        if self._accounts.get(user_id) is None:
+            raise LookupError("there is no user with this id")
+        with self._lock:
+            self._kept[identity] = SealedSignIn(
+                identity=identity,
+                user_id=user_id,
+                sealed_sign_in=sealed_sign_in,
+                last_sign_in_at=now,
+                next_check_at=None if sealed_sign_in is None else next_check_at,
+            )
+
+    def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        with self._lock:
+            theirs = [kept for kept in self._kept.values() if kept.user_id == user_id]
+        return sorted(theirs, key=lambda kept: (kept.identity.tenant_id, kept.identity.object_id))
+
+    def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
+        with self._lock:
+            while True:
+                waiting = [
+                    (kept.next_check_at, kept)
+                    for kept in self._kept.values()
+                    if kept.next_check_at is not None and kept.next_check_at <= now
+                ]
+                if not waiting:
+                    return None
+                _, kept = min(waiting, key=lambda due: due[0])
+                if self._sessions.has_session(kept.user_id, now=now):
+                    claimed = self._kept[kept.identity] = replace(kept, next_check_at=next_check_at)
+                    return claimed
+                del self._kept[kept.identity]
+
+    def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        return self._accounts.find_by_identity(identity)
+
+    def renew(
+        self,
+        link: SealedSignIn,
+        *,
+        newcomer: Newcomer,
+        entra_grants: Sequence[RoleGrant] | None,
+        sealed_sign_in: str,
+        next_check_at: datetime,
+    ) -> None:
+        with self._lock:
+            kept = self._newest(link)
+            if kept is None:
+                return
+            self._kept[link.identity] = replace(
+                kept, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at
+            )
+            self._accounts.record_recheck(
+                link.user_id, identity=link.identity, profile=newcomer.profile, entra_grants=entra_grants
+            )
+
+    def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+        with self._lock:
+            kept = self._newest(link)
+            if kept is None:
+                return False
+            self._kept[link.identity] = replace(
+                kept, sealed_sign_in=None, next_check_at=None, ended_at=now, ended_because=because
+            )
+            self._sessions.end_of_user(link.user_id)
+            return True
+
+    def _newest(self, link: SealedSignIn) -> SealedSignIn | None:
+        kept = self._kept.get(link.identity)
+        return kept if kept is not None and kept.sealed_sign_in == link.sealed_sign_in is not None else None

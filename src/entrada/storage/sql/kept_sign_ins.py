@@ -1,0 +1,171 @@
+"""Sealed sign-ins in SQL, beside accounts and sessions.
+
+Looking whether anybody is due reads and locks nothing. Ending access, the sessions that end by it and the
+entry in the log of what ended are one transaction; so are new roles and the entry that tells live sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from entrada.accounts.admission import Newcomer
+from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
+from entrada.accounts.kept_sign_ins import KeptSignIns, SealedSignIn
+from entrada.entra.authority import ObjectId, TenantId
+from entrada.storage.keeping import user_after_recheck
+from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
+from entrada.storage.sql.database import Database
+from entrada.storage.sql.sessions import end_of_user
+from entrada.storage.sql.tables import kept_sign_ins, sessions
+
+THIS = (kept_sign_ins.c.tenant_id == bindparam("tid")) & (kept_sign_ins.c.object_id == bindparam("oid"))
+STILL_THE_NEWEST = THIS & (kept_sign_ins.c.sealed_sign_in == bindparam("claimed"))
+
+DROP = delete(kept_sign_ins).where(THIS)
+ADD = insert(kept_sign_ins)
+OF_USER = (
+    select(kept_sign_ins)
+    .where(kept_sign_ins.c.user_id == bindparam("user_id"))
+    .order_by(kept_sign_ins.c.tenant_id, kept_sign_ins.c.object_id)
+)
+DUE = (
+    select(kept_sign_ins)
+    .where(kept_sign_ins.c.next_check_at <= bindparam("now"))
+    .order_by(kept_sign_ins.c.next_check_at)
+    .limit(1)
+)
+CLAIM = (
+    update(kept_sign_ins)
+    .where(THIS, kept_sign_ins.c.next_check_at == bindparam("was_due_at"))
+    .values(next_check_at=bindparam("next_check_at"))
+)
+HAS_SESSION = (
+    select(sessions.c.id)
+    .where(
+        sessions.c.user_id == bindparam("user_id"),
+        sessions.c.idle_expires_at > bindparam("now"),
+        sessions.c.absolute_expires_at > bindparam("now"),
+    )
+    .limit(1)
+)
+RENEW = (
+    update(kept_sign_ins)
+    .where(STILL_THE_NEWEST)
+    .values(sealed_sign_in=bindparam("sealed"), next_check_at=bindparam("next_check_at"))
+)
+END = (
+    update(kept_sign_ins)
+    .where(STILL_THE_NEWEST)
+    .values(
+        sealed_sign_in=None, next_check_at=None, ended_at=bindparam("now"), ended_because=bindparam("because")
+    )
+)
+
+
+class SqlKeptSignIns(KeptSignIns):
+    """Sealed sign-ins in a database whose tables are up to date (`database.migrate()`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(
+        self,
+        identity: EntraIdentity,
+        *,
+        user_id: UserId,
+        sealed_sign_in: str | None,
+        now: datetime,
+        next_check_at: datetime,
+    ) -> None:
+        with self._database.writing() as connection:
+            self._database.hold_user(connection, user_id)
+            if only_user(connection, GET, {"user_id": user_id}) is None:
+                raise LookupError("there is no user with this id")
+            connection.execute(DROP, names_of(identity))
+            connection.execute(
+                ADD,
+                {
+                    "tenant_id": identity.tenant_id,
+                    "object_id": identity.object_id,
+                    "user_id": user_id,
+                    "sealed_sign_in": sealed_sign_in,
+                    "last_sign_in_at": now,
+                    "next_check_at": None if sealed_sign_in is None else next_check_at,
+                },
+            )
+
+    def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        with self._database.reading() as connection:
+            return [kept_of_row(row) for row in connection.execute(OF_USER, {"user_id": user_id})]
+
+    def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
+        while True:
+            with self._database.reading() as connection:
+                row = connection.execute(DUE, {"now": now}).first()
+            if row is None:
+                return None
+            claimed = kept_of_row(row)
+            with self._database.writing() as connection:
+                names = names_of(claimed.identity)
+                times = {"was_due_at": claimed.next_check_at, "next_check_at": next_check_at}
+                if connection.execute(CLAIM, {**names, **times}).rowcount != 1:
+                    continue  # another server was faster
+                if has_session(connection, claimed.user_id, now):
+                    return claimed
+                connection.execute(DROP, names)
+
+    def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        with self._database.reading() as connection:
+            return only_user(connection, FIND_BY_IDENTITY, names_of(identity))
+
+    def renew(
+        self,
+        link: SealedSignIn,
+        *,
+        newcomer: Newcomer,
+        entra_grants: Sequence[RoleGrant] | None,
+        sealed_sign_in: str,
+        next_check_at: datetime,
+    ) -> None:
+        with self._database.writing() as connection:
+            self._database.hold_user(connection, link.user_id)
+            values = {"sealed": sealed_sign_in, "next_check_at": next_check_at}
+            if connection.execute(RENEW, {**claimed_names(link), **values}).rowcount != 1:
+                return
+            before = only_user(connection, GET, {"user_id": link.user_id})
+            if before is not None:
+                after = user_after_recheck(before, link.identity, newcomer.profile, entra_grants)
+                change_user(connection, before, after)
+
+    def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+        with self._database.writing() as connection:
+            self._database.hold_user(connection, link.user_id)
+            values = {"now": now, "because": because}
+            if connection.execute(END, {**claimed_names(link), **values}).rowcount != 1:
+                return False
+            end_of_user(connection, link.user_id)
+            return True
+
+
+def has_session(connection: Connection, user_id: UserId, now: datetime) -> bool:
+    return connection.execute(HAS_SESSION, {"user_id": user_id, "now": now}).first() is not None
+
+
+def claimed_names(link: SealedSignIn) -> dict[str, object]:
+    return {**names_of(link.identity), "claimed": link.sealed_sign_in}
+
+
+def kept_of_row(row: Row[Any]) -> SealedSignIn:
+    return SealedSignIn(
+        identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
+        user_id=UserId(row.user_id),
+        sealed_sign_in=row.sealed_sign_in,
+        last_sign_in_at=row.last_sign_in_at,
+        next_check_at=row.next_check_at,
+        ended_at=row.ended_at,
+        ended_because=row.ended_because,
+    )

@@ -1,0 +1,174 @@
+"""What `KeptSignIns` promises beyond `RecheckStore`, of every store of our own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from conformance.samples import (
+    ADA,
+    ED,
+    LATER,
+    NOW,
+    at_once,
+    counted,
+    from_entra,
+    identity,
+    log_length,
+    session,
+    user_id,
+)
+from conformance.stores import Stores
+from entrada.accounts.admission import Newcomer
+from entrada.accounts.identity import UserId
+from entrada.accounts.kept_sign_ins import SealedSignIn
+from entrada.sessions.revocation import RevocationKind
+
+NEXT = LATER + timedelta(minutes=15)
+
+
+def signed_in(
+    stores: Stores, number: int = 1, *, sealed: str | None = "sealed", opens: bool = True
+) -> UserId:
+    """Somebody with an account, something kept, and a session."""
+    who, user = identity(number), user_id(number)
+    stores.accounts.create(
+        user_id=user, identity=who, profile=ADA, entra_grants=[from_entra("Editor")], now=NOW
+    )
+    stores.kept.keep(who, user_id=user, sealed_sign_in=sealed, now=NOW, next_check_at=NOW)
+    if opens:
+        stores.sessions.open(session(user, identity=who))
+    return user
+
+
+def claim(stores: Stores) -> SealedSignIn | None:
+    return stores.kept.claim_due(now=LATER, next_check_at=NEXT)
+
+
+def renew(stores: Stores, link: SealedSignIn, *roles: str, profile=ADA) -> None:  # type: ignore[no-untyped-def]
+    stores.kept.renew(
+        link,
+        newcomer=Newcomer(identity=link.identity, profile=profile, home_tenant=None, grants=()),
+        entra_grants=[from_entra(role) for role in roles],
+        sealed_sign_in="sealed anew",
+        next_check_at=NEXT,
+    )
+
+
+def test_k12_end_access_ends_every_session_of_the_user(stores: Stores) -> None:
+    """All of theirs and nobody else's, with one entry in the log by which every process learns of it."""
+    user, other = signed_in(stores), signed_in(stores, 2)
+    second = session(user)
+    stores.sessions.open(second)
+    since = stores.sessions.revocations(None).position
+    link = claim(stores)
+    assert link is not None
+    assert stores.kept.end_access(link, because="AADSTS50057", now=LATER)
+    assert stores.sessions.find(second.id) is None
+    learnt = stores.sessions.revocations(since)
+    assert [(entry.kind, entry.subject) for entry in learnt.entries] == [(RevocationKind.USER, link.user_id)]
+    assert stores.sessions.end_of_user(other if link.user_id == user else user) >= 1
+    (kept,) = stores.kept.kept_of(link.user_id)
+    assert (kept.ended_at, kept.ended_because, kept.sealed_sign_in) == (LATER, "AADSTS50057", None)
+
+
+def test_k12_the_next_sign_in_is_a_new_beginning(stores: Stores) -> None:
+    """What was kept and ended makes room for what the sign-in brings."""
+    user = signed_in(stores)
+    link = claim(stores)
+    assert link is not None
+    stores.kept.end_access(link, because="AADSTS50057", now=LATER)
+    stores.kept.keep(identity(), user_id=user, sealed_sign_in="newer", now=LATER, next_check_at=NEXT)
+    (kept,) = stores.kept.kept_of(user)
+    assert (kept.sealed_sign_in, kept.ended_at, kept.last_sign_in_at) == ("newer", None, LATER)
+
+
+def test_a_claim_of_an_older_sign_in_ends_no_newer_session(stores: Stores) -> None:
+    """Signed in again between claim and ending: nothing ends."""
+    user = signed_in(stores)
+    link = claim(stores)
+    assert link is not None
+    stores.kept.keep(identity(), user_id=user, sealed_sign_in="newer", now=LATER, next_check_at=NEXT)
+    newer = session(user)
+    stores.sessions.open(newer)
+    assert not stores.kept.end_access(link, because="AADSTS50057", now=LATER)
+    assert stores.sessions.find(newer.id) == newer
+
+
+def test_whoever_has_no_session_is_not_asked_about(stores: Stores) -> None:
+    """And what was kept of them is forgotten: no token of theirs lies about."""
+    user = signed_in(stores, opens=False)
+    assert claim(stores) is None
+    assert stores.kept.kept_of(user) == []
+
+
+def test_a_session_past_its_limits_is_none(stores: Stores) -> None:
+    """It opens nothing, pruned or not, so nobody is asked."""
+    user = signed_in(stores, opens=False)
+    stores.sessions.open(session(user, idle_expires_at=LATER))
+    assert claim(stores) is None
+
+
+def test_nothing_kept_is_never_due(stores: Stores) -> None:
+    """Entra gave no refresh token: there is nothing to ask with."""
+    signed_in(stores, sealed=None)
+    assert claim(stores) is None
+
+
+def test_keeping_for_nobody_is_an_error(stores: Stores) -> None:
+    """LookupError: no such user."""
+    with pytest.raises(LookupError):
+        stores.kept.keep(identity(), user_id=user_id(7), sealed_sign_in="x", now=NOW, next_check_at=NOW)
+
+
+def test_new_roles_are_told_to_live_sessions(stores: Stores) -> None:
+    """An entry about changed rights, where they changed; what was given by hand stays."""
+    user = signed_in(stores)
+    stores.accounts.grant_role(user, role="Admin", granted_by="root", now=NOW)
+    since = stores.sessions.revocations(None).position
+    link = claim(stores)
+    assert link is not None
+    renew(stores, link, "Viewer")
+    found = stores.accounts.get(user)
+    assert found is not None
+    assert found.roles == {"Admin", "Viewer"}
+    assert found.identities[0].last_sign_in_at == NOW
+    entries = stores.sessions.revocations(since).entries
+    assert [(entry.kind, entry.subject) for entry in entries] == [(RevocationKind.RIGHTS, user)]
+
+
+def test_an_unchanged_person_costs_nobody_a_reading(stores: Stores) -> None:
+    """The log does not grow: a re-check of everybody makes no process read anything."""
+    signed_in(stores)
+    before = log_length(stores.sessions)
+    link = claim(stores)
+    assert link is not None
+    renew(stores, link, "Editor")
+    assert log_length(stores.sessions) == before
+
+
+def test_of_two_identities_the_last_to_sign_in_decides(stores: Stores) -> None:
+    """The other's look changes neither roles nor name: they would take turns."""
+    user = signed_in(stores)
+    stores.accounts.link(user_id=user, identity=identity(2), now=NOW)
+    stores.accounts.record_sign_in(
+        user_id=user, identity=identity(2), profile=ADA, entra_grants=[from_entra("Viewer")], now=LATER
+    )
+    link = claim(stores)
+    assert link is not None
+    assert link.identity == identity()
+    renew(stores, link, "Editor", profile=ED)
+    found = stores.accounts.get(user)
+    assert found is not None
+    assert (found.roles, found.profile) == ({"Viewer"}, ADA)
+
+
+def test_many_servers_share_the_people(stores: Stores) -> None:
+    """Whoever is due is claimed by exactly one of all who ask at the same time."""
+    for number in range(1, 9):
+        signed_in(stores, number)
+    servers = [stores, stores.another()]
+    claimed = at_once(16, lambda caller: claim(servers[caller % 2]))
+    assert counted(claimed) == {"SealedSignIn": 8, "NoneType": 8}
+    assert len({link.identity for link in claimed if isinstance(link, SealedSignIn)}) == 8
