@@ -44,6 +44,10 @@ class BackgroundRecheck:
     def pause(self) -> timedelta:
         return max(SHORTEST_PAUSE, min(self.recheck.every / PAUSES_IN_AN_INTERVAL, LONGEST_PAUSE))
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def keep(self, user_id: UserId, identified: Identified) -> None:
         """Keep what asking Entra again takes. Whatever was found out before about this person is over.
 
@@ -61,10 +65,10 @@ class BackgroundRecheck:
 
     def start(self) -> None:
         """Does nothing where it runs already; cheap enough for every request."""
-        if self._thread is not None and self._thread.is_alive():
+        if self.is_running:
             return
         with self._starting:
-            if self._closing.is_set() or (self._thread is not None and self._thread.is_alive()):
+            if self._closing.is_set() or self.is_running:
                 return
             self._thread = Thread(target=self._run, name="entrada-recheck", daemon=True)
             self._thread.start()

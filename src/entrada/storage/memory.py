@@ -244,7 +244,7 @@ class MemoryAccountStore(AccountStore):
             before = self._users.get(user_id)
             if before is not None:
                 after = user_after_recheck(before, identity, profile, entra_grants)
-                self._keep(after, note=after.profile != before.profile or after.roles != before.roles)
+                self._replace(after, note=after.profile != before.profile or after.roles != before.roles)
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         with self._lock:

@@ -141,7 +141,7 @@ def user_after_recheck(
     if newest is None or newest.identity != identity:
         return user
     return replace(
-        user, profile=kept_profile(profile), grants=grants_after_sign_in(user.grants, entra_grants)
+        user, profile=storable_profile(profile), grants=grants_after_sign_in(user.grants, entra_grants)
     )
 
 

@@ -16,11 +16,11 @@ from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.kept_sign_ins import KeptSignIns, SealedSignIn
 from entrada.entra.authority import ObjectId, TenantId
-from entrada.storage.keeping import user_after_recheck
 from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.sessions import end_of_user
 from entrada.storage.sql.tables import kept_sign_ins, sessions
+from entrada.storage.storable import user_after_recheck
 
 THIS = (kept_sign_ins.c.tenant_id == bindparam("tid")) & (kept_sign_ins.c.object_id == bindparam("oid"))
 STILL_THE_NEWEST = THIS & (kept_sign_ins.c.sealed_sign_in == bindparam("claimed"))
