@@ -1,10 +1,12 @@
 """Every implementation of `AdmissionStore` and `RecheckStore`, each over empty tables; the products' too.
 
-Mage's tables are made without Mage (`integrations/mage/unit_world.py`); the shop is the tests' own product.
+Mage's and dstack's tables are made without them (`unit_world.py` in `integrations/mage` and
+`integrations/dstack`); the shop is the tests' own product. dstack's real tables are behind the heavy marker.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, delete, insert, select
+from sqlalchemy import create_engine, delete, insert, select, update
+from sqlalchemy.orm import Session
 
 from conformance.samples import NOW, session
 from conformance.stores import MAKERS as ACCOUNT_MAKERS
@@ -21,10 +24,13 @@ from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.kept_sign_ins import SealedSignIn
 from entrada.accounts.store import AdmissionStore
 from entrada.flows.recheck import RecheckStore
+from entrada.integrations.dstack.roles import ADMIN
+from entrada.integrations.dstack.store import DstackStore
 from entrada.integrations.kit import links
 from entrada.integrations.kit.links import Link
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import key_of
+from integrations.dstack import unit_world as dstack_world
 from integrations.mage import unit_world
 from integrations.shop import MovableClock, ShopStore, users_table
 
@@ -42,6 +48,10 @@ class People:
     """Of the product's database."""
     ours: Stores | None = None
     """Where the accounts are our own, with sessions of our own."""
+    role_by_hand: str = "Admin"
+    """One that the product's administrators can give."""
+    let_in_anew: Callable[[EntraIdentity], object] | None = None
+    """Where a deleted user stays out: what an administrator does for somebody to get another."""
 
     def link_of(self, identity: EntraIdentity) -> Link | SealedSignIn | None:
         if self.ours is not None:
@@ -134,6 +144,34 @@ def of_mage(folder: Path, _: Server) -> Iterator[People]:
 
 
 @contextmanager
+def of_dstack(folder: Path, _: Server) -> Iterator[People]:
+    engine = dstack_world.dstacks_engine(f"sqlite:///{folder / 'dstack.db'}")
+    hooks = dstack_world.hooks_on(engine)
+
+    def changed(user: UserId, **values: Any) -> None:
+        with Session(engine) as session, session.begin():
+            model = hooks.UserModel
+            session.execute(update(model).where(model.id == uuid.UUID(user)).values(**values))
+
+    def forget(identity: EntraIdentity) -> None:
+        with engine.begin() as connection:
+            links.remove_link(connection, identity)
+
+    with dstack_world.attached_bridge(hooks) as bridge:
+        store = DstackStore(bridge=bridge, clock=MovableClock())
+        yield People(
+            admission=store,
+            recheck=store,
+            give_by_hand=lambda user, _: changed(user, global_role=hooks.GlobalRole.ADMIN),
+            delete_user=lambda user: changed(user, deleted=True, active=False, name=f"deleted {user[:8]}"),
+            transaction=engine.begin,
+            role_by_hand=ADMIN,
+            let_in_anew=forget,
+        )
+    engine.dispose()
+
+
+@contextmanager
 def of_the_shop(folder: Path, _: Server) -> Iterator[People]:
     engine = create_engine(f"sqlite:///{folder / 'shop.db'}")
     store = ShopStore(engine, MovableClock())
@@ -157,10 +195,11 @@ PEOPLE: dict[str, Callable[[Path, Server], Any]] = {
     "sqlite": ours("sqlite"),
     "postgresql": ours("postgresql"),
     "mage": of_mage,
+    "dstack": of_dstack,
     "shop": of_the_shop,
 }
 ALL_PEOPLE = [pytest.param(name, marks=pytest.mark.heavy if name == "postgresql" else ()) for name in PEOPLE]
-PRODUCTS = ["mage", "shop"]
+PRODUCTS = ["mage", "dstack", "shop"]
 
 IMPLEMENTERS = {
     "entrada.accounts.store.AccountStore": "a Protocol itself",
@@ -176,8 +215,7 @@ IMPLEMENTERS = {
     "entrada.storage.sql.sessions.SqlSessionStore": "sqlite, postgresql",
     "entrada.integrations.mage.store.MageStore": "mage",
     "entrada.integrations.mage.users.MageUsers": "mage",
-    "entrada.integrations.dstack.store.DstackStore": "not yet: it needs dstack's own models; "
-    "tests/integrations/dstack tries its promises on the real one",
+    "entrada.integrations.dstack.store.DstackStore": "dstack",
     "integrations.shop.ShopStore": "shop",
 }
 """Every class that has the methods of a store Protocol, and the maker by whose name the suites run it."""

@@ -10,7 +10,7 @@ from conformance.products import People
 from conformance.samples import ADA, LATER, NOW, from_entra, identity, user_id
 from entrada.accounts.identity import GrantSource, Profile, RoleGrant, User, UserId
 from entrada.accounts.store import AdmissionStore
-from entrada.errors import IdentityAlreadyLinked
+from entrada.errors import AccountDisabled, IdentityAlreadyLinked
 
 FOREIGN = RoleGrant(role="Admin", source=GrantSource.MANUAL, granted_by="a stranger", granted_at=NOW)
 NOBODY = user_id(99)
@@ -112,12 +112,12 @@ def test_C12_an_identity_of_another_user_is_refused_and_both_stay(people: People
 def test_a_sign_in_replaces_what_came_from_entra_alone(people: People) -> None:
     """Roles given by hand stay, those from Entra follow it, and one that stays keeps its time."""
     user = created(people.admission, 1, "Editor", "Viewer")
-    people.give_by_hand(user.id, "Admin")
+    people.give_by_hand(user.id, people.role_by_hand)
     grants = [from_entra("Viewer", granted_at=LATER)]
     after = signed_in(people.admission, user.id, 1, grants)
-    assert after.roles == {"Admin", "Viewer"}
+    assert after.roles == {people.role_by_hand, "Viewer"}
     assert [grant.granted_at for grant in after.grants if grant.role == "Viewer"] == [NOW]
-    assert signed_in(people.admission, user.id, 1, []).roles == {"Admin"}
+    assert signed_in(people.admission, user.id, 1, []).roles == {people.role_by_hand}
 
 
 def test_none_leaves_the_roles_as_they_are(people: People) -> None:
@@ -171,17 +171,27 @@ def test_finding_changes_nothing(people: People) -> None:
     people.delete_user(user.id)
     before = people.link_of(identity(1))
     assert before is not None
-    assert people.admission.find_by_identity(identity(1)) is None
+    if people.let_in_anew is None:
+        assert people.admission.find_by_identity(identity(1)) is None
+    else:
+        with pytest.raises(AccountDisabled):
+            people.admission.find_by_identity(identity(1))
     assert people.link_of(identity(1)) == before
 
 
 def test_whoever_was_deleted_may_be_created_anew(people: People) -> None:
-    """A link to a user who is gone stands in nobody's way, and the new user inherits nothing."""
+    """A link to a user who is gone stands in nobody's way, or until an administrator says so; and the new
+    user inherits nothing.
+    """
     user = created(people.admission, 1, "Editor")
     if people.delete_user is None:
         assert people.admission.find_by_identity(identity(1)) == user  # ours are never deleted
         return
     people.delete_user(user.id)
+    if people.let_in_anew is not None:
+        with pytest.raises(IdentityAlreadyLinked):
+            created(people.admission, 1, "Viewer")
+        people.let_in_anew(identity(1))
     again = created(people.admission, 1, "Viewer")
     assert again.roles == {"Viewer"}
     assert people.admission.find_by_identity(identity(1)) == again

@@ -97,9 +97,8 @@ def run_start(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    _quiet()
     launcher.environment_of_check()
-    with redirect_stdout(sys.stderr):  # importing Mage prints
+    with _quietly():
         report = checks.look()
     print(json.dumps(report.as_json(), indent=2) if args.json else report.as_text())
     return 0 if report.is_whole else 1
@@ -211,8 +210,7 @@ def _tenant_id(args: argparse.Namespace) -> TenantId:
 def _store(project: Path) -> Iterator[MageStore]:
     """The database of that project's Mage, which need not run."""
     hooks.require_project(project)
-    _quiet()
-    with redirect_stdout(sys.stderr), hooks.no_database_made():
+    with _quietly(), hooks.no_database_made():
         hooks.set_project(project)
         mage = hooks.find_mage(only=hooks.DATABASE)
     store = MageStore(engine=mage.engine, tables=mage.tables, clock=SystemClock())
@@ -220,6 +218,14 @@ def _store(project: Path) -> Iterator[MageStore]:
     yield store
 
 
-def _quiet() -> None:
-    """Importing Mage brings many libraries that talk."""
-    logging.getLogger().setLevel(logging.ERROR)
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Importing Mage prints, and brings many libraries that talk. Afterwards this process logs as before."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        root.setLevel(level)

@@ -12,6 +12,7 @@ import pytest
 
 from clients.dstack import (
     CONFIGURATION,
+    NEWEST,
     VERSIONS,
     WITH_PLUGIN,
     commands_of,
@@ -73,6 +74,34 @@ def test_check_says_that_it_fits(version: str, tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     told = json.loads(answer.stdout)
     assert told["version"] == version
+
+
+@pytest.mark.parametrize(
+    "words", [("check",), ("check", "--json"), ("links",), ("forget", "pat")], ids=" ".join
+)
+def test_k55_without_a_home(words: tuple[str, ...], tmp_path: Path) -> None:
+    """K55: for a user id that no file knows, without HOME, each command says so and what to set."""
+    script = f"import pwd, sys\npwd.getpwuid = {{}}.__getitem__\n{IN_THIS_PROCESS}"
+    commands = commands_of(NEWEST)
+    environment = {
+        name: value for name, value in environment_of(tmp_path, commands).items() if name != "HOME"
+    }
+    answer = subprocess.run(
+        [commands / "python", "-c", script, "dstack", *words],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert "There is no home directory" in answer.stderr
+    assert "Set HOME" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+IN_THIS_PROCESS = "from entrada.cli import main\nsys.exit(main(sys.argv[1:]))"
 
 
 def test_check_without_dstack(tmp_path: Path) -> None:

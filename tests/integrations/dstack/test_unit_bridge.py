@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from entrada.errors import IdentityAlreadyLinked, StoreUnavailable
 from entrada.integrations.dstack.bridge import Bridge
+from integrations.dstack.unit_world import attached_bridge
 
 HOOKS: Any = SimpleNamespace()
 
@@ -26,25 +26,8 @@ class TooManyConnections(Exception):
 
 @pytest.fixture
 def bridge() -> Iterator[Bridge]:
-    """Attached to a loop that runs in a thread of its own, as dstack's does in its server's."""
-    loop, attached = asyncio.new_event_loop(), threading.Event()
-    bridge = Bridge(HOOKS)
-
-    async def attach() -> None:
-        bridge.attach()
-        attached.set()
-
-    def run() -> None:
-        loop.run_until_complete(attach())
-        loop.run_forever()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    attached.wait(10)
-    yield bridge
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    with attached_bridge(HOOKS) as bridge:
+        yield bridge
 
 
 async def answer(value: object) -> object:

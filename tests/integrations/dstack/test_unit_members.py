@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-import enum
-import uuid
 from collections.abc import Iterator
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Enum, ForeignKey, create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from entrada.accounts.identity import GrantSource, RoleGrant, UserId
 from entrada.compatibility import UTC
 from entrada.integrations.dstack.members import give_roles, memberships_of
 from entrada.integrations.kit import links
+from integrations.dstack.unit_world import (
+    GlobalRole,
+    MemberModel,
+    ProjectModel,
+    ProjectRole,
+    UserModel,
+    dstacks_engine,
+    hooks_on,
+)
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-class GlobalRole(enum.Enum):
-    ADMIN = "admin"
-    USER = "user"
-
-
-class ProjectRole(enum.Enum):
-    ADMIN = "admin"
-    MANAGER = "manager"
-    USER = "user"
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class UserModel(Base):
-    __tablename__ = "users"
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    name: Mapped[str]
-    global_role: Mapped[GlobalRole] = mapped_column(Enum(GlobalRole), default=GlobalRole.USER)
-    active: Mapped[bool] = mapped_column(default=True)
-    deleted: Mapped[bool] = mapped_column(default=False)
-
-
-class ProjectModel(Base):
-    __tablename__ = "projects"
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    name: Mapped[str]
-    deleted: Mapped[bool] = mapped_column(default=False)
-
-
-class MemberModel(Base):
-    __tablename__ = "members"
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
-    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id"))
-    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
-    project_role: Mapped[ProjectRole] = mapped_column(Enum(ProjectRole))
-
-
-HOOKS: Any = SimpleNamespace(
-    UserModel=UserModel,
-    ProjectModel=ProjectModel,
-    MemberModel=MemberModel,
-    GlobalRole=GlobalRole,
-    ProjectRole=ProjectRole,
-    SystemActor=lambda: None,
-    Target=SimpleNamespace(from_model=lambda model: model),
-    emit=lambda *_, **__: None,
-)
+HOOKS: Any = hooks_on(None)
 
 
 class Desk:
@@ -119,10 +76,8 @@ class Desk:
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
+    engine = dstacks_engine("sqlite://")
     with Session(engine, autoflush=False) as session:
-        links.create_tables(session.connection())
         yield Desk(session)
     engine.dispose()
 

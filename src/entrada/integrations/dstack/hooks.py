@@ -13,6 +13,7 @@ import importlib
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from entrada.errors import ConfigurationError
@@ -146,7 +147,18 @@ def stock_application() -> Any:
 
 
 def _set_up_process() -> None:
-    """What dstack 0.22.4 and newer want done before anything else of theirs is imported."""
+    """What dstack 0.22.4 and newer want done before anything else of theirs is imported.
+
+    Raises:
+        ConfigurationError: there is no home directory, and no dstack can be imported.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        raise ConfigurationError(
+            "There is no home directory, and dstack does not run without one.",
+            hint="Set HOME to a directory that this user may write to, the same as for the server.",
+        ) from None
     try:
         bootstrap = importlib.import_module(f"{_SERVER}.bootstrap")
     except ImportError:

@@ -66,6 +66,8 @@ def _found(hook: Hook) -> tuple[Any, str | None]:
         return None, f"cannot be imported ({missing})"
     except AttributeError:
         return None, "is not there"
+    except Exception as failure:  # whatever a product does while it is imported
+        return None, f"cannot be imported ({type(failure).__name__}: {failure})"
     if lacking := [name for name in hook.has if not _has(part, name)]:
         return part, f"has no {', '.join(lacking)}"
     if hook.uses and (unread := [name for name in hook.uses if name not in _names_read(part)]):
