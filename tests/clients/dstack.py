@@ -179,7 +179,7 @@ def _started(
     server = home / "server"
     (server / "data").mkdir(parents=True, exist_ok=True)
     if "DSTACK_DATABASE_URL" not in environment and not (server / "data/sqlite.db").exists():
-        shutil.copy(_migrated(commands), server / "data/sqlite.db")
+        shutil.copy(migrated(commands), server / "data/sqlite.db")
     if configuration:
         (server / "config.yml").write_text(configuration, "utf-8")
     with (
@@ -200,7 +200,7 @@ def _started(
             _stop(process)
 
 
-def _migrated(commands: Path) -> Path:
+def migrated(commands: Path) -> Path:
     """An SQLite database with that version's tables and nobody in them, made once and kept."""
     kept = commands.parent / "migrated.db"
     with (commands.parent / "migrated.lock").open("w") as lock:

@@ -6,17 +6,22 @@ Mage's and dstack's tables are made without them (`unit_world.py` in `integratio
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from clients.dstack import NEWEST, commands_of, environment_of, migrated
 from conformance.samples import NOW, session
 from conformance.stores import MAKERS as ACCOUNT_MAKERS
 from conformance.stores import Server, Stores
@@ -31,6 +36,7 @@ from entrada.integrations.kit.links import Link
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import key_of
 from integrations.dstack import unit_world as dstack_world
+from integrations.dstack.real_store import RealStore, real_store
 from integrations.mage import unit_world
 from integrations.shop import MovableClock, ShopStore, users_table
 
@@ -171,6 +177,39 @@ def of_dstack(folder: Path, _: Server) -> Iterator[People]:
     engine.dispose()
 
 
+@cache
+def the_real_dstack() -> RealStore:
+    """One process for the run, which ends with it."""
+    commands = commands_of(NEWEST)
+    stack = ExitStack()
+    home = stack.enter_context(TemporaryDirectory(prefix="dstack-store-"))
+    atexit.register(stack.close)
+    return stack.enter_context(real_store(commands, environment_of(Path(home), commands)))
+
+
+@contextmanager
+def of_the_real_dstack(folder: Path, _: Server) -> Iterator[People]:
+    database, real = folder / "dstack.db", the_real_dstack()
+    shutil.copy(migrated(commands_of(NEWEST)), database)
+    real.open(database)
+    engine = create_engine(f"sqlite:///{database}")
+
+    def forget(identity: EntraIdentity) -> None:
+        with engine.begin() as connection:
+            links.remove_link(connection, identity)
+
+    yield People(
+        admission=real.store,
+        recheck=real.store,
+        give_by_hand=lambda user, _: real.call("make_administrator", user),
+        delete_user=lambda user: real.call("delete_user", user),
+        transaction=engine.begin,
+        role_by_hand=ADMIN,
+        let_in_anew=forget,
+    )
+    engine.dispose()
+
+
 @contextmanager
 def of_the_shop(folder: Path, _: Server) -> Iterator[People]:
     engine = create_engine(f"sqlite:///{folder / 'shop.db'}")
@@ -196,10 +235,17 @@ PEOPLE: dict[str, Callable[[Path, Server], Any]] = {
     "postgresql": ours("postgresql"),
     "mage": of_mage,
     "dstack": of_dstack,
+    "dstack itself": of_the_real_dstack,
     "shop": of_the_shop,
 }
-ALL_PEOPLE = [pytest.param(name, marks=pytest.mark.heavy if name == "postgresql" else ()) for name in PEOPLE]
-PRODUCTS = ["mage", "dstack", "shop"]
+_HEAVY = {"postgresql", "dstack itself"}
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.heavy if name in _HEAVY else ()) for name in names]
+
+
+ALL_PEOPLE = marked(PEOPLE)
 
 IMPLEMENTERS = {
     "entrada.accounts.store.AccountStore": "a Protocol itself",
@@ -215,7 +261,7 @@ IMPLEMENTERS = {
     "entrada.storage.sql.sessions.SqlSessionStore": "sqlite, postgresql",
     "entrada.integrations.mage.store.MageStore": "mage",
     "entrada.integrations.mage.users.MageUsers": "mage",
-    "entrada.integrations.dstack.store.DstackStore": "dstack",
+    "entrada.integrations.dstack.store.DstackStore": "dstack, dstack itself",
     "integrations.shop.ShopStore": "shop",
 }
 """Every class that has the methods of a store Protocol, and the maker by whose name the suites run it."""

@@ -21,7 +21,11 @@ class AdmissionStore(Protocol):
     """
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
-        """The user this identity signs in as."""
+        """The user this identity signs in as.
+
+        Raises:
+            AccountDisabled: a product's administrators deleted that user, and said by it: stay out.
+        """
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         """Every user whose verified e-mail equals this one, letters compared without case."""
