@@ -97,7 +97,7 @@ class There:
         self.bridge.attach()
 
     def open(self, database: str) -> None:
-        from entrada.integrations import links
+        from entrada.integrations.kit import links
 
         self.wait(self._open(database))
         self.wait(self.bridge.transaction(lambda s: links.create_tables(s.connection())))
