@@ -34,6 +34,7 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     │   ├── PageNotFound
     │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
     │   ├── ForwardAuthRefused          a proxy asked in a way that cannot be believed
+    │   ├── InstallationRefused         at a broker: no address an answer may go to
     │   └── AddressTooLong              the page that was asked for cannot be kept through a sign-in
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
@@ -390,6 +391,14 @@ class ForwardAuthRefused(RequestRefused):
     fixer = Fixer.ADMINISTRATOR
     default_sentence = "The proxy in front asked about this request in a way that cannot be believed."
     default_hint = "Compare the proxy's configuration with the documented one."
+
+
+class InstallationRefused(RequestRefused):
+    """A broker cannot send an answer anywhere: a person reads the page."""
+
+    code = "installation_refused"
+    default_sentence = "This application is not known here."
+    default_hint = "Ask the administrator of the application to have it listed at this sign-in service."
 
 
 class AddressTooLong(RequestRefused):

@@ -14,7 +14,8 @@ from entrada.broker.authorization_request import (
     read_return_address,
 )
 from entrada.broker.installations import Standing
-from entrada.broker.oauth_errors import ClientRefused, OAuthError
+from entrada.broker.oauth_errors import OAuthError
+from entrada.errors import InstallationRefused
 
 GOOD = {
     "client_id": APP.client_id,
@@ -112,25 +113,25 @@ def test_a_doubled_parameter_of_any_name_is_named_safely() -> None:
 def test_an_address_that_is_not_the_installations_gets_a_page(addresses: list[str]) -> None:
     """Nothing is ever sent to an address that only the request names: consent phishing ends at our page."""
     pairs = [*changed(redirect_uri=None), *(("redirect_uri", one) for one in addresses)]
-    with pytest.raises(ClientRefused, match="address"):
+    with pytest.raises(InstallationRefused, match="address"):
         read_return_address(pairs, APP)
 
 
 def test_an_unknown_client_gets_a_page() -> None:
     """Nobody knows where its answer might go."""
-    with pytest.raises(ClientRefused):
+    with pytest.raises(InstallationRefused):
         read_return_address(changed(), None)
 
 
 def test_an_installation_that_waits_gets_a_page() -> None:
     """Asking to be let in opens nothing before an administrator's yes."""
     waiting = replace(APP, standing=Standing.WAITING)
-    with pytest.raises(ClientRefused, match="administrator"):
+    with pytest.raises(InstallationRefused, match="administrator"):
         read_return_address(changed(), waiting)
 
 
 @pytest.mark.parametrize("named", [[], [""], ["a", "b"], ["a", "a"]])
 def test_a_request_names_one_client(named: list[str]) -> None:
     """None, an empty one or two are refused."""
-    with pytest.raises(ClientRefused):
+    with pytest.raises(InstallationRefused):
         read_client_id([("client_id", one) for one in named])

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from entrada.broker.installations import Installation
-from entrada.broker.oauth_errors import ClientRefused, OAuthError, invalid_request
+from entrada.broker.oauth_errors import OAuthError, invalid_request
+from entrada.errors import InstallationRefused
 
 SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
@@ -59,11 +60,11 @@ def read_client_id(pairs: Sequence[tuple[str, str]]) -> str:
     """The client that the request names, once.
 
     Raises:
-        ClientRefused: none, or several.
+        InstallationRefused: none, or several.
     """
     named = [value for name, value in pairs if name == "client_id"]
     if len(named) != 1 or not named[0]:
-        raise ClientRefused("This sign-in request does not say which application it comes from.")
+        raise InstallationRefused("This sign-in request does not say which application it comes from.")
     return named[0]
 
 
@@ -71,18 +72,18 @@ def read_return_address(pairs: Sequence[tuple[str, str]], installation: Installa
     """Where the answer may go.
 
     Raises:
-        ClientRefused: the client is unknown or waits to be let in, or the address is not one of its own.
+        InstallationRefused: the client is unknown or waits to be let in, or the address is not its own.
     """
     if installation is None:
-        raise ClientRefused
+        raise InstallationRefused
     if not installation.is_let_in:
-        raise ClientRefused(
+        raise InstallationRefused(
             "This application has asked to be let in, and an administrator has not answered yet.",
             hint="Try again once the administrator of this sign-in service has said yes.",
         )
     addresses = [value for name, value in pairs if name == "redirect_uri"]
     if len(addresses) != 1 or not installation.takes_answers_at(addresses[0]):
-        raise ClientRefused(
+        raise InstallationRefused(
             "This sign-in request names an address that does not belong to the application it comes from.",
             hint="If someone sent you this link, do not use it. Administrator: the redirect URI must be "
             "listed with the installation, letter for letter.",

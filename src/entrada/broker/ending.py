@@ -20,11 +20,11 @@ from entrada.broker.grants import (
     new_token,
 )
 from entrada.broker.installations import Installation
-from entrada.broker.oauth_errors import ClientRefused, OAuthError
+from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.people import person_of, seal_sign_in
 from entrada.broker.provider import Provider
 from entrada.broker.tokens import subject_of
-from entrada.errors import EntradaError, EntraRefused, StateMissing, TenantRefused
+from entrada.errors import EntradaError, EntraRefused, InstallationRefused, StateMissing, TenantRefused
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
@@ -115,13 +115,13 @@ class BrokerEnding:
         """The installation as it is listed now, which may be less than when the sign-in began.
 
         Raises:
-            ClientRefused: removed meanwhile, or its address was.
+            InstallationRefused: removed meanwhile, or its address was.
         """
         installation = self.provider.installation(context.client_id)
         if installation is None or not installation.is_let_in:
-            raise ClientRefused
+            raise InstallationRefused
         if not installation.takes_answers_at(context.redirect_uri):
-            raise ClientRefused("The application's address was taken off the list meanwhile.")
+            raise InstallationRefused("The application's address was taken off the list meanwhile.")
         return installation
 
 

@@ -5,16 +5,6 @@ Source: RFC 6749, sections 4.1.2.1 and 5.2; OpenID Connect Core 1.0, section 3.1
 
 from __future__ import annotations
 
-from entrada.errors import RequestRefused
-
-
-class ClientRefused(RequestRefused):
-    """A request that no address of an installation's can be trusted with: a person reads the page."""
-
-    code = "installation_refused"
-    default_sentence = "This application is not known here."
-    default_hint = "Ask the administrator of the application to have it listed at this sign-in service."
-
 
 class OAuthError(Exception):
     """`error` is a registered code; `description` is ASCII for developers and quotes nothing secret."""

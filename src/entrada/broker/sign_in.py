@@ -19,8 +19,9 @@ from entrada.broker.authorization_response import error_response
 from entrada.broker.context import BrokerContext, context_of, read_context
 from entrada.broker.ending import BrokerEnding
 from entrada.broker.installations import Installation
-from entrada.broker.oauth_errors import ClientRefused, OAuthError
+from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.provider import Provider
+from entrada.errors import InstallationRefused
 from entrada.flows.identification import Identification
 from entrada.sealing import Sealer
 from entrada.web.messages import WebRequest, WebResponse, not_early
@@ -54,7 +55,7 @@ class BrokerSignIn:
         """The authorization endpoint: 303 to Entra, or an error, to the installation where it may go there.
 
         Raises:
-            ClientRefused: the client or its address is not known.
+            InstallationRefused: the client or its address is not known.
             Unavailable: Entra's metadata was never read so far.
         """
         if request.is_early:
@@ -63,7 +64,7 @@ class BrokerSignIn:
         installation = self.provider.installation(read_client_id(pairs))
         address = read_return_address(pairs, installation)
         if installation is None:
-            raise ClientRefused
+            raise InstallationRefused
         try:
             asked = read_authorization_request(pairs, installation=installation, return_address=address)
         except OAuthError as error:
@@ -91,7 +92,7 @@ class BrokerSignIn:
             return None
         installation = self.provider.installation(context.client_id)
         if installation is None:
-            raise ClientRefused
+            raise InstallationRefused
         return self._walk_for(installation).callback(request)
 
     def _context_of(self, request: WebRequest) -> BrokerContext | None:

@@ -8,6 +8,7 @@ let config;
 let begun;
 
 function authentication({ secret, basic }) {
+  if (!secret) return client.None();
   return basic ? client.ClientSecretBasic(secret) : client.ClientSecretPost(secret);
 }
 
