@@ -17,6 +17,7 @@ from entrada.cli import COMMANDS, main, serve
 from entrada.cli.serve import listen, public_url_of, server_config
 from entrada.errors import ConfigurationError
 from entrada.settings import Settings, aliases_of, load_settings, native_name
+from entrada.storage.sql.engine import connect
 
 
 @pytest.fixture(autouse=True)
@@ -128,12 +129,56 @@ def test_a_port_that_is_taken_is_a_sentence(free_port: int) -> None:
     assert "--port" in refusal.value.hint
 
 
-@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65_536), ("127.0.0.1", -1), ("192.0.2.1", 0)])
-def test_an_address_that_cannot_be_is_a_sentence(host: str, port: int) -> None:
-    """A port beyond 65535, a negative one, or another machine's address."""
+@pytest.mark.parametrize(
+    ("host", "port", "wrong"),
+    [("127.0.0.1", 65_536, "port"), ("127.0.0.1", -1, "port"), ("192.0.2.1", 0, "--host")],
+)
+def test_an_address_that_cannot_be_is_a_sentence(host: str, port: int, wrong: str) -> None:
+    """A port beyond 65535, a negative one, or another machine's address; the hint names what is wrong."""
     with pytest.raises(ConfigurationError) as refusal:
         listen(host, port)
     assert f"{host}:{port}" in refusal.value.sentence
+    assert wrong in refusal.value.hint
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "eight", "8_0", "", "٣"])
+@pytest.mark.parametrize(
+    "words",
+    [["serve", "--port"], ["broker", "--port"], ["demo", "--port"], ["emulator", "--tls-port"]],
+    ids=lambda words: words[0],
+)
+def test_a_port_that_is_none_is_wrong_use(
+    words: list[str], port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No command takes it, not even one that would choose another port: status 2 and the range."""
+    with pytest.raises(SystemExit) as ended:
+        main([*words[:-1], f"{words[-1]}={port}"])
+    assert ended.value.code == 2
+    assert "from 0 to 65535" in capsys.readouterr().err
+
+
+def test_a_broker_whose_port_is_taken_is_a_sentence(tmp_path: Path, free_port: int) -> None:
+    """What was not started yet is closed without a traceback."""
+    registration = {
+        "ENTRADA_TENANT_ID": "c0000000-0000-4000-8000-000000000001",
+        "ENTRADA_CLIENT_ID": "b0000000-0000-4000-8000-000000000001",
+        "ENTRADA_CLIENT_SECRET": "aB8~Q.abcdefghijklmnopqrstuvwxyz0123456",
+    }
+    with listen("127.0.0.1", free_port):
+        ran = run(tmp_path, "broker", "--port", str(free_port), **registration)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "entrada: Entrada cannot listen on" in ran.stderr
+
+
+def test_k33_postgresql_without_its_driver_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """K33: the first sentence is about the database, and the hint can be pasted into a shell."""
+    for module in [name for name in sys.modules if "psycopg" in name or name.endswith("sql.postgresql")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match="driver is not installed") as refusal:
+        connect("postgresql://somebody@localhost/name")
+    assert 'pip install "./entrada[postgres]"' in refusal.value.hint
 
 
 def test_the_default_listens_on_this_machine_only() -> None:

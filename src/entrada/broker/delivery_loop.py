@@ -32,8 +32,10 @@ class DeliveryLoop:
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends it after what is being delivered; one that was never started is stopped already."""
         self._stopping.set()
-        self._thread.join(timeout=30)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=30)
 
     def _run(self) -> None:
         looks = 0

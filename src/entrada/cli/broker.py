@@ -28,6 +28,7 @@ from entrada.broker.listed import read_listed
 from entrada.broker.routes import BrokerRoutes
 from entrada.broker.start import admin_consent_link, build_broker
 from entrada.cli.logs import log_at
+from entrada.cli.ports import port_number
 from entrada.cli.serve import listen, public_url_of, run_server
 from entrada.entra.authority import TenantId, parse_guid
 from entrada.entra.pooled_transport import PooledTransport
@@ -48,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default=_DEFAULT_HOST, help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="port (default %(default)s)")
+    parser.add_argument("--port", type=port_number, default=_DEFAULT_PORT, help="port (default %(default)s)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
     parser.set_defaults(func=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

@@ -21,6 +21,7 @@ from pathlib import Path
 import uvicorn
 
 from entrada.build import build_auth_routes
+from entrada.cli.ports import port_number
 from entrada.cli.sample_app import SAMPLE_ROUTES
 from entrada.cli.serve import listen, server_config
 from entrada.cli.state_directory import user_state_directory
@@ -45,7 +46,9 @@ PEOPLE = (
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("demo", help="the whole sign-in on this machine", description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop after the self-made sign-in")
-    parser.add_argument("--port", type=int, default=8000, help="the sample app's port (default %(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="the sample app's port (default %(default)s)"
+    )
     parser.set_defaults(func=run)
 
 

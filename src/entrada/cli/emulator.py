@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entrada.cli.ports import port_number
 from entrada.cli.state_directory import user_state_directory
 
 if TYPE_CHECKING:
@@ -22,9 +23,13 @@ _ANSWER_SECONDS = 3
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its subcommand to the command line."""
-    parser = subparsers.add_parser("emulator", help="run an emulator of Microsoft Entra ID on this machine")
-    parser.add_argument("--port", type=int, default=None, help="port of the http listener (8400)")
-    parser.add_argument("--tls-port", type=int, default=None, help="port of the https listener (8443)")
+    parser = subparsers.add_parser(
+        "emulator", help="run an emulator of Microsoft Entra ID on this machine", description=__doc__
+    )
+    parser.add_argument("--port", type=port_number, default=None, help="port of the http listener (8400)")
+    parser.add_argument(
+        "--tls-port", type=port_number, default=None, help="port of the https listener (8443)"
+    )
     parser.add_argument("--directory", type=Path, help="TOML file with tenants, people, groups and apps")
     parser.add_argument("--state-dir", type=Path, help="where keys and certificates are kept")
     parser.add_argument("--state-file", type=Path, help="keep changes of the directory in this file")
@@ -46,7 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     commands = parser.add_subparsers(metavar="env")
     env = commands.add_parser("env", help="print export lines for a product")
     env.add_argument("product", choices=_PRODUCTS)
-    env.add_argument("--port", type=int, default=argparse.SUPPRESS, help="http port of the running emulator")
+    env.add_argument(
+        "--port", type=port_number, default=argparse.SUPPRESS, help="http port of the running emulator"
+    )
     env.add_argument("--state-dir", type=Path, default=argparse.SUPPRESS, help="its state directory")
     env.set_defaults(func=print_environment)
 

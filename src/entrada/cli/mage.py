@@ -1,8 +1,9 @@
 """`entrada mage`: Mage with our sign-in behind its Microsoft button.
 
-start PROJECT       everything `mage start` takes
-check               whether the hooks fit this Mage
-link, adopt         existing users of Mage and the people of Entra
+entrada mage start PROJECT [...]          takes everything that `mage start` takes
+entrada mage check [--json]               do the hooks fit the Mage installed here?
+entrada mage links [--json]               who signs in as which user of Mage
+entrada mage link, unlink, adopt          existing users of Mage and the people of Entra
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ from entrada.settings import default_file, load_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("mage", help="Mage, signed in to with Entra", description=__doc__)
+    parser = subparsers.add_parser(
+        "mage",
+        help="Mage, signed in to with Entra",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     # Mage reads its own options: to this parser nothing looks like one.

@@ -10,6 +10,7 @@ Starts without Entra: /readyz says when it can sign people in.
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ import uvicorn
 
 from entrada.build import build_auth_routes
 from entrada.cli.logs import log_at
+from entrada.cli.ports import port_number
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_gateway, fast_checks
@@ -48,7 +50,9 @@ log = logging.getLogger("entrada")
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("serve", help="the sign-in server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="port to listen on (default %(default)s)"
+    )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
     parser.add_argument(
         "--upstream",
@@ -195,9 +199,17 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ConfigurationError(
             f"Entrada cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error}).",
-            hint="Stop what is listening there, or choose another port with --port.",
+            hint=_LISTEN_HINTS.get(getattr(error, "errno", None), _OTHER_LISTEN_HINT),
         ) from None
     return listener
+
+
+_LISTEN_HINTS: dict[int | None, str] = {
+    None: "Write a port from 0 to 65535.",
+    errno.EADDRINUSE: "Stop what is listening there, or choose another port with --port.",
+    errno.EACCES: "This account may not open that port; choose one above 1023 with --port.",
+}
+_OTHER_LISTEN_HINT = "Give --host an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them."
 
 
 def public_url_of(settings: Settings, found: FoundValues, host: str, port: int) -> Settings:

@@ -58,8 +58,10 @@ class StateFile:
             for tenant_id, client_id, object_id, permissions in content["consents"]:
                 fresh.consents[(tenant_id, client_id, object_id)] = set(permissions)
         except (OSError, ValueError, KeyError, TypeError, RecordError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise StateFileError(
-                f"The state file {self._file} cannot be used: {error}.", hint="Remove it to begin anew."
+                f"The state file {self._file} cannot be used: {reason}.",
+                hint="Give --state-file the name of another; where there is none yet, one is begun.",
             ) from None
         directory.__dict__.update(fresh.__dict__)
         self._saved_changes = directory.changes

@@ -53,15 +53,16 @@ def sqlite_path(url: URL) -> Path:
 
 
 def postgresql_database(url: URL, *, wait: timedelta) -> Database:
-    from entrada.storage.sql.postgresql import PostgresqlDatabase
-
     try:
-        return PostgresqlDatabase(url, wait=wait)
-    except ModuleNotFoundError:
+        from entrada.storage.sql.postgresql import PostgresqlDatabase
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("entrada"):
+            raise
         raise refused(
             "names PostgreSQL, whose driver is not installed",
-            'Install it with: pip install "psycopg[binary]"',
+            'Install it with: pip install "./entrada[postgres]"',
         ) from None
+    return PostgresqlDatabase(url, wait=wait)
 
 
 def refused(what: str, hint: str) -> ConfigurationError:
