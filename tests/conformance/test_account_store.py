@@ -556,3 +556,85 @@ def test_K13_an_account_of_another_tenant_is_a_candidate(accounts: AccountStore)
     who = EntraIdentity(tenant_id=elsewhere, object_id=identity(2).object_id)
     new = Newcomer(identity=who, profile=ADA, home_tenant=elsewhere, grants=[])
     assert admit(new, policy=policy, accounts=accounts, now=LATER).id == present.id
+
+
+# --- looking for people, and forgetting them ---
+
+
+def people(accounts: AccountStore) -> None:
+    for number, (name, email) in enumerate(
+        [("Nora North", "nora@contoso.test"), ("Nora", "n.n@fabrikam.test"), ("100%_Sure", None)], start=1
+    ):
+        profile = Profile(name=name, email=email, username=email)
+        accounts.create(
+            user_id=user_id(number), identity=identity(number), profile=profile, entra_grants=[], now=NOW
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("nora", [2, 1]),
+        ("NORA NORTH", [1]),
+        ("Nora@contoso.test", [1]),
+        ("contoso", [1]),
+        (user_id(3), [3]),
+        (identity(2).object_id, [2]),
+        ("100%", [3]),
+        ("%", [3]),
+        ("_", [3]),
+        ("\\", []),
+        ("nobody", []),
+        ("\0", []),
+        ("' OR 1=1 --", []),
+    ],
+)
+def test_people_are_found_by_what_they_are_called(
+    accounts: AccountStore, text: str, found: list[int]
+) -> None:
+    """By id, object id, name, username, e-mail, or part of these; the whole match first; no wildcard."""
+    people(accounts)
+    assert [user.id for user in accounts.search(text)] == [user_id(number) for number in found]
+
+
+def test_a_search_gives_no_more_than_was_asked_for(accounts: AccountStore) -> None:
+    """`limit` counts, and whole matches are not what it cuts off."""
+    people(accounts)
+    assert [user.id for user in accounts.search("nora", limit=1)] == [user_id(2)]
+
+
+def test_deleting_forgets_all_of_a_user(stores: Stores) -> None:
+    """Account, identity, roles, sessions and what was kept are gone, and the log says that sessions ended."""
+    accounts = stores.accounts
+    people(accounts)
+    user = user_id(1)
+    accounts.grant_role(user, role="Admin", granted_by="root", now=NOW)
+    stores.kept.keep(identity(1), user_id=user, sealed_sign_in="sealed", now=NOW, next_check_at=NOW)
+    open_session = session(user)
+    stores.sessions.open(open_session)
+    since = stores.sessions.revocations(None).position
+    deleted = accounts.delete(user)
+    assert deleted is not None
+    assert deleted.id == user
+    assert accounts.get(user) is None
+    assert accounts.find_by_identity(identity(1)) is None
+    assert stores.sessions.find(open_session.id) is None
+    assert [entry.subject for entry in stores.sessions.revocations(since).entries] == [user]
+    assert stores.kept.claim_due(now=LATER, next_check_at=LATER) is None
+    assert len(accounts.list_users()) == 2
+    assert accounts.delete(user) is None
+    accounts.create(user_id=user_id(9), identity=identity(1), profile=ADA, entra_grants=[], now=LATER)
+    found = accounts.find_by_identity(identity(1))
+    assert found is not None
+    assert found.roles == frozenset()
+
+
+def test_sessions_are_listed_page_by_page(stores: Stores) -> None:
+    """Of everybody or of one user, in the order of their ids."""
+    made = sorted((session(user_id(1 + number % 2)) for number in range(5)), key=lambda each: each.id)
+    for each in made:
+        stores.sessions.open(each)
+    assert list(stores.sessions.list_sessions()) == made
+    assert list(stores.sessions.list_sessions(limit=2, after=made[1].id)) == made[2:4]
+    theirs = [each for each in made if each.user_id == user_id(2)]
+    assert list(stores.sessions.list_sessions(user_id=user_id(2))) == theirs

@@ -45,6 +45,17 @@ class RoleMapping:
         default = () if self.default_role is None else (self.default_role,)
         return frozenset(role for roles in [*lists, default] for role in roles)
 
+    @property
+    def lines(self) -> Sequence[tuple[str, Sequence[str]]]:
+        """What gives roles, in the words of `RoleGrant.granted_by`, and which roles it gives."""
+        default = () if self.default_role is None else ((DEFAULT_ROLE_GRANTED_BY, (self.default_role,)),)
+        return [
+            *((f"app role {value}", roles) for value, roles in self.app_roles.items()),
+            *((f"group {group}", roles) for (_, group), roles in self.groups.items()),
+            *((f"group {name}", roles) for name, roles in self.group_names.items()),
+            *default,
+        ]
+
     def together_with(self, other: RoleMapping) -> RoleMapping:
         """The same, giving also what the keys of `other` give."""
         return replace(

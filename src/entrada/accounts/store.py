@@ -87,5 +87,18 @@ class AccountStore(AdmissionStore, Protocol):
     def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
         """The user without the manual grant of `role`; None if no such user."""
 
+    def delete(self, user_id: UserId) -> User | None:
+        """The user who was, now forgotten with identities, roles, sessions and what was kept to ask Entra.
+
+        None if there is no such user. Whoever signs in with one of the identities is somebody new.
+        """
+
+    def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
+        """Users whose id or object id this is, or whose name, username or e-mail address contains it.
+
+        ASCII letters count the same in either case. At most `limit`; whole matches come first. For people
+        who look for somebody: it decides nothing.
+        """
+
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         """Users in the order of their ids, at most `limit`, beginning behind `after`."""

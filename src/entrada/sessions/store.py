@@ -5,6 +5,7 @@ Each method is one transaction. `tests/conformance` runs one suite against every
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -29,6 +30,11 @@ class SessionStore(Protocol):
 
     def find(self, session_id: SessionId) -> Session | None:
         """The session as stored, expired or not."""
+
+    def list_sessions(
+        self, *, user_id: UserId | None = None, limit: int = 100, after: SessionId | None = None
+    ) -> Sequence[Session]:
+        """Sessions, expired or not, of a user or of everybody, in the order of their ids, behind `after`."""
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         """Move the idle limit; False if there is no such session. An ended session stays ended."""

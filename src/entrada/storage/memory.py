@@ -36,6 +36,8 @@ from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.storable import (
     email_key,
+    is_called,
+    is_found_by,
     is_linked,
     manual_grant,
     new_user,
@@ -68,6 +70,17 @@ class MemorySessionStore(SessionStore):
 
     def find(self, session_id: SessionId) -> Session | None:
         return self._sessions.get(session_id)
+
+    def list_sessions(
+        self, *, user_id: UserId | None = None, limit: int = 100, after: SessionId | None = None
+    ) -> Sequence[Session]:
+        with self._lock:
+            found = [
+                session
+                for session in self._sessions.values()
+                if user_id in (None, session.user_id) and (after is None or session.id > after)
+            ]
+        return sorted(found, key=lambda session: session.id)[:limit]
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         with self._lock:
@@ -272,6 +285,20 @@ class MemoryAccountStore(AccountStore):
             if user is None or lost is None:
                 return user
             return self._replace(without_grant(user, lost), note=True)
+
+    def delete(self, user_id: UserId) -> User | None:
+        with self._lock:
+            user = self._users.pop(user_id, None)
+            for linked in user.identities if user is not None else ():
+                self._owners.pop(linked.identity, None)
+            if user is not None and self._sessions is not None:
+                self._sessions.end_of_user(user_id)
+            return user
+
+    def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
+        with self._lock:
+            found = [user for user in self._users.values() if is_found_by(user, text)]
+        return sorted(found, key=lambda user: (not is_called(user, text), user.id))[:limit]
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._lock:

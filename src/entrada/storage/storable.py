@@ -145,6 +145,23 @@ def user_after_recheck(
     )
 
 
+def names_of_user(user: User) -> list[str]:
+    """What people call a user by, letters as they are compared."""
+    texts = (user.profile.name, user.profile.username, user.profile.email)
+    return [email_key(text) for text in texts if text]
+
+
+def is_called(user: User, text: str) -> bool:
+    """Whether this is the user's id, object id, name, username or e-mail address, the whole of it."""
+    key = email_key(text)
+    ids = [user.id, *(linked.identity.object_id for linked in user.identities)]
+    return key in ids or key in names_of_user(user)
+
+
+def is_found_by(user: User, text: str) -> bool:
+    return is_called(user, text) or any(email_key(text) in name for name in names_of_user(user))
+
+
 def is_linked(user: User, identity: EntraIdentity) -> bool:
     """Whether the identity signs in as this user."""
     return any(linked.identity == identity for linked in user.identities)

@@ -14,7 +14,17 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.identity import (
@@ -32,12 +42,14 @@ from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import RevocationKind
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.revocation import add_revocation
+from entrada.storage.sql.search import IDS_FOUND, search_names
 from entrada.storage.sql.sessions import end_of_user
-from entrada.storage.sql.tables import identities, role_grants, users
+from entrada.storage.sql.tables import identities, kept_sign_ins, role_grants, users
 from entrada.storage.storable import (
     email_key,
     grants_in_order,
     identities_in_order,
+    is_called,
     is_linked,
     manual_grant,
     new_user,
@@ -97,6 +109,14 @@ LIST = users_where(
         .order_by(users.c.id)
         .limit(bindparam("at_most"))
     )
+)
+
+SEARCH = users_where(users.c.id.in_(IDS_FOUND))
+DELETE = (
+    delete(kept_sign_ins).where(kept_sign_ins.c.user_id == bindparam("user_id")),
+    delete(role_grants).where(role_grants.c.user_id == bindparam("user_id")),
+    delete(identities).where(identities.c.user_id == bindparam("user_id")),
+    delete(users).where(users.c.id == bindparam("user_id")),
 )
 
 ADD_USER = insert(users)
@@ -223,6 +243,21 @@ class SqlAccountStore(AccountStore):
             drop_grants(connection, user_id, [lost])
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return without_grant(user, lost)
+
+    def delete(self, user_id: UserId) -> User | None:
+        with self._database.writing() as connection:
+            user = self._held_or_none(connection, user_id)
+            if user is not None:
+                end_of_user(connection, user_id)
+                for statement in DELETE:
+                    connection.execute(statement, {"user_id": user_id})
+        return user
+
+    def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
+        names = search_names(text)
+        with self._database.reading() as connection:
+            found = users_of(connection.execute(SEARCH, {**names, "at_most": limit}))
+        return sorted(found, key=lambda user: not is_called(user, text))
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:

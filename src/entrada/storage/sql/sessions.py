@@ -7,6 +7,7 @@ made-up ids makes no process read or wait.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
@@ -35,6 +36,13 @@ SECRET_HASH_BYTES = 32
 
 OPEN = insert(sessions)
 FIND = select(sessions).where(sessions.c.id == bindparam("session_id"))
+LIST = (
+    select(sessions)
+    .where(sessions.c.id > bindparam("after"))
+    .order_by(sessions.c.id)
+    .limit(bindparam("at_most"))
+)
+LIST_OF_USER = LIST.where(sessions.c.user_id == bindparam("user_id"))
 TOUCH = (
     update(sessions)
     .where(sessions.c.id == bindparam("session_id"))
@@ -77,6 +85,17 @@ class SqlSessionStore(SessionStore):
             except DamagedRow:
                 return None
         return None if row is None else session_of(row)
+
+    def list_sessions(
+        self, *, user_id: UserId | None = None, limit: int = 100, after: SessionId | None = None
+    ) -> Sequence[Session]:
+        names = {"after": after or "", "at_most": limit}
+        with self._database.reading() as connection:
+            if user_id is None:
+                rows = connection.execute(LIST, names).all()
+            else:
+                rows = connection.execute(LIST_OF_USER, {**names, "user_id": user_id}).all()
+        return [session for row in rows if (session := session_of(row)) is not None]
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         values = {

@@ -1,0 +1,159 @@
+"""What the commands about people share: the servers' own database, and whom somebody means.
+
+No database is made here, and nothing is changed before it is clear who is meant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from entrada.accounts.identity import RoleGrant, User
+from entrada.build import Stores, open_stores
+from entrada.clock import SystemClock
+from entrada.compatibility import UTC
+from entrada.errors import ConfigurationError
+from entrada.settings import Names, Settings, default_file, load_settings
+from entrada.storage.storable import is_called
+
+SHOWN_OF_MANY = 10
+PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Settings and stores as `entrada serve` has them."""
+
+    settings: Settings
+    names: Names
+    """What whoever set them calls the settings."""
+    stores: Stores
+    now: datetime
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
+
+
+def add_person(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "person", metavar="PERSON", help="id, object ID, e-mail address or name; part of it where that is one"
+    )
+
+
+@contextmanager
+def opened(args: argparse.Namespace) -> Iterator[Opened]:
+    """The database of the servers here.
+
+    Raises:
+        ConfigurationError: there is none, or it lies in a server's memory.
+        StoreUnavailable: it does not answer.
+    """
+    settings, found = load_settings(os.environ, file=args.settings or default_file())
+    with found.names.in_errors():
+        url = settings.database_url
+        if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
+            raise ConfigurationError(
+                "People are in the server's memory, where no command reaches them.",
+                hint="Set $[database_url] to a database, such as sqlite:///entrada.db.",
+                setting="database_url",
+            )
+        file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+        if url.startswith("sqlite:///") and not file.exists():
+            raise ConfigurationError(
+                f"There is no database at {file}.",
+                hint="Run this where `entrada serve` runs, with the same $[database_url].",
+                setting="database_url",
+            )
+        stores = open_stores(url)
+        try:
+            yield Opened(settings=settings, names=found.names, stores=stores, now=SystemClock().now())
+        finally:
+            stores.close()
+
+
+def find_person(stores: Stores, text: str) -> User:
+    """The one person this can mean.
+
+    Raises:
+        ConfigurationError: nobody, or several; the hint lists them.
+    """
+    found = stores.accounts.search(text, limit=SHOWN_OF_MANY + 1) if text.strip() else []
+    whole = [user for user in found if is_called(user, text)]
+    meant = whole or found
+    if len(meant) == 1:
+        return meant[0]
+    if not meant:
+        raise ConfigurationError(
+            f"Nobody here is called {text!r}.",
+            hint="`entrada users list` shows who has an account. Whoever was refused has none: the log says "
+            "why, at sign_in_refused.",
+        )
+    many = f"more than {SHOWN_OF_MANY}" if len(meant) > SHOWN_OF_MANY else str(len(meant))
+    listed = "\n  ".join(in_one_line(user) for user in meant[:SHOWN_OF_MANY])
+    raise ConfigurationError(
+        f"{text!r} may be {many} people. Nothing was done.", hint=f"Say which, by id:\n  {listed}"
+    )
+
+
+def in_one_line(user: User) -> str:
+    profile = user.profile
+    state = "" if user.is_enabled else "  DISABLED"
+    mail = profile.email or profile.username or "no e-mail address"
+    return f"{user.id}  {plain(profile.name)}  {plain(mail)}  {', '.join(sorted(user.roles)) or '-'}{state}"
+
+
+def document_of(user: User) -> dict[str, Any]:
+    """A user as JSON has them."""
+    return {
+        "id": user.id,
+        "name": user.profile.name,
+        "email": user.profile.email,
+        "email_is_verified": user.profile.email_is_verified,
+        "username": user.profile.username,
+        "is_guest": user.profile.is_guest,
+        "enabled": user.is_enabled,
+        "disabled_at": moment(user.disabled_at),
+        "created_at": moment(user.created_at),
+        "identities": [
+            {
+                "tenant_id": linked.identity.tenant_id,
+                "object_id": linked.identity.object_id,
+                "last_sign_in_at": moment(linked.last_sign_in_at),
+            }
+            for linked in user.identities
+        ],
+        "roles": [grant_document(grant) for grant in user.grants],
+    }
+
+
+def grant_document(grant: RoleGrant) -> dict[str, Any]:
+    return {
+        "role": grant.role,
+        "source": grant.source.value,
+        "granted_by": grant.granted_by,
+        "granted_at": moment(grant.granted_at),
+    }
+
+
+def moment(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def plain(text: str) -> str:
+    """A name that moves no cursor and breaks no line: whatever Entra lets people be called."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def show(args: argparse.Namespace, document: object, lines: Sequence[str]) -> None:
+    """One answer, for programs or for people."""
+    print(json.dumps(document, indent=2) if args.json else "\n".join(lines), file=sys.stdout)

@@ -1,0 +1,119 @@
+"""`entrada explain PERSON`: why somebody has the roles they have, and whether they can come in.
+
+    entrada explain nora@contoso.com
+    entrada explain nora@contoso.com --role Admin
+
+Says for each role which claim or group of Entra's, and which line of the roles mapping, or who by hand, gave
+it. What Entra says is as of the last sign-in or the last look at who is signed in. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from entrada.accounts.identity import GrantSource, RoleGrant, User
+from entrada.accounts.kept_sign_ins import SealedSignIn
+from entrada.accounts.roles import RolesSync
+from entrada.cli.accounts import (
+    Opened,
+    add_common,
+    add_person,
+    find_person,
+    grant_document,
+    moment,
+    opened,
+    plain,
+    show,
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "explain",
+        help="why somebody has a role, or has not, or cannot come in",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_person(parser)
+    parser.add_argument("--role", help="this role alone, also where they do not have it")
+    add_common(parser)
+    parser.set_defaults(func=_explain)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    with opened(args) as here:
+        user = find_person(here.stores, args.person)
+        kept = here.stores.kept.kept_of(user.id)
+    obstacles = [here.names.put_into(sentence) for sentence in _obstacles(here, user)]
+    ended = [here.names.put_into(sentence) for sentence in _endings(kept)]
+    grants = [grant for grant in user.grants if args.role in (None, grant.role)]
+    reasons = [here.names.put_into(_reason(here, grant)) for grant in grants]
+    lines = [f"{plain(user.profile.name)} ({user.id})", *(f"  {each}" for each in [*obstacles, *ended])]
+    lines += [f"  {grant.role}: {reason}" for grant, reason in zip(grants, reasons, strict=True)]
+    document: dict[str, Any] = {
+        "id": user.id,
+        "name": user.profile.name,
+        "can_sign_in": not obstacles,
+        "obstacles": obstacles,
+        "ended": ended,
+        "roles": [
+            {**grant_document(grant), "reason": reason} for grant, reason in zip(grants, reasons, strict=True)
+        ],
+    }
+    if args.role is not None:
+        ways = _ways_to(here, args.role)
+        document |= {"role": args.role, "has_role": bool(grants), "ways_to_role": ways}
+        if not grants:
+            lines.append(f"  has no role {args.role!r}. It is given for: {'; '.join(ways)}.")
+    elif not grants:
+        lines.append("  has no role.")
+    show(args, document, lines)
+    return 0
+
+
+def _obstacles(here: Opened, user: User) -> Sequence[str]:
+    """What keeps this person from signing in, as far as it is known here."""
+    settings, found = here.settings, []
+    if not user.is_enabled:
+        found.append(
+            f"Cannot sign in: disabled here since {moment(user.disabled_at)}. "
+            f"`entrada users enable {user.id}` lets them in."
+        )
+    if user.profile.is_guest and settings.guests.homes is not None and not settings.guests.homes:
+        found.append("Cannot sign in: a guest, and $[guests] lets none in.")
+    if settings.roles.required and not user.grants:
+        found.append("Cannot sign in without a role ($[roles_required]), unless Entra gives one then.")
+    return found
+
+
+def _endings(kept: Sequence[SealedSignIn]) -> Sequence[str]:
+    return [
+        f"Signed out {moment(each.ended_at)}, because Entra said of {each.identity.object_id}: "
+        f"{plain(each.ended_because or 'nothing')}. The next sign-in shows whether that still holds."
+        for each in kept
+        if each.ended_at is not None
+    ]
+
+
+def _reason(here: Opened, grant: RoleGrant) -> str:
+    since = f"since {moment(grant.granted_at)}"
+    by = plain(grant.granted_by)
+    if grant.source is GrantSource.MANUAL:
+        return f"given by hand ({by}), {since}. No sign-in takes it back."
+    roles = here.settings.roles
+    if any(by == reason and grant.role in given for reason, given in roles.lines):
+        return f"Entra gives it ({by}), by that line of $[roles_mapping], {since}."
+    when = (
+        "It goes with the next sign-in or look."
+        if roles.sync is RolesSync.EVERY_SIGN_IN
+        else "It stays, because roles follow the first sign-in alone ($[roles_sync])."
+    )
+    return f"Entra gave it ({by}), {since}, but no line of $[roles_mapping] does so today. {when}"
+
+
+def _ways_to(here: Opened, role: str) -> Sequence[str]:
+    """What would give this role."""
+    lines = [reason for reason, given in here.settings.roles.lines if role in given]
+    return [*lines, f"by hand: entrada users grant PERSON {role}"]

@@ -1,0 +1,114 @@
+"""`entrada sessions`: who is signed in, and ending it.
+
+    entrada sessions list [PERSON]
+    entrada sessions end SESSION_ID
+    entrada sessions end --of PERSON
+    entrada sessions end --all
+
+Servers follow within a second. Whoever may still sign in can do so at once: to keep somebody out, disable
+them with `entrada users disable`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from entrada.accounts.identity import UserId
+from entrada.cli.accounts import PAGE, Opened, add_common, find_person, moment, opened, plain, show
+from entrada.errors import ConfigurationError
+from entrada.sessions.session import Session, SessionId
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "sessions",
+        help="who is signed in, and ending it",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="the sessions of everybody, or of one person")
+    listing.add_argument("person", metavar="PERSON", nargs="?", help="id, object ID, e-mail address or name")
+    add_common(listing)
+    listing.set_defaults(func=_list)
+    ending = actions.add_parser("end", help="end one session, a person's, or all")
+    which = ending.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "session",
+        metavar="SESSION_ID",
+        nargs="?",
+        help="as `list` shows it; one that begins with - stands behind --",
+    )
+    which.add_argument("--of", metavar="PERSON", help="all of this person's")
+    which.add_argument("--all", action="store_true", help="all of everybody's")
+    add_common(ending)
+    ending.set_defaults(func=_end)
+
+
+def _list(args: argparse.Namespace) -> int:
+    with opened(args) as here:
+        user_id = None if args.person is None else find_person(here.stores, args.person).id
+        live = [session for session in _all(here, user_id) if _is_live(session, here)]
+        names: dict[UserId, str] = {}
+        for session in live:
+            if session.user_id not in names:
+                user = here.stores.accounts.get(session.user_id)
+                names[session.user_id] = "-" if user is None else user.profile.name
+    if args.json:
+        print(json.dumps([_document(each, names[each.user_id]) for each in live], indent=2))
+        return 0
+    for each in live:
+        print(
+            f"{each.id}  {plain(names[each.user_id])}  {each.user_id}  since {moment(each.created_at)}, "
+            f"last used {moment(each.last_seen_at)}, ends by {moment(each.absolute_expires_at)}"
+        )
+    if not live:
+        print("Nobody is signed in.", file=sys.stderr)
+    return 0
+
+
+def _all(here: Opened, user_id: UserId | None) -> Iterator[Session]:
+    after: SessionId | None = None
+    while page := here.stores.sessions.list_sessions(user_id=user_id, limit=PAGE, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def _is_live(session: Session, here: Opened) -> bool:
+    return here.now < session.idle_expires_at and here.now < session.absolute_expires_at
+
+
+def _document(session: Session, name: str) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "name": name,
+        "tenant_id": session.identity.tenant_id,
+        "object_id": session.identity.object_id,
+        "created_at": moment(session.created_at),
+        "last_seen_at": moment(session.last_seen_at),
+        "idle_expires_at": moment(session.idle_expires_at),
+        "absolute_expires_at": moment(session.absolute_expires_at),
+    }
+
+
+def _end(args: argparse.Namespace) -> int:
+    with opened(args) as here:
+        sessions = here.stores.sessions
+        if args.all:
+            ended = sessions.end_all()
+        elif args.of is not None:
+            ended = sessions.end_of_user(find_person(here.stores, args.of).id)
+        else:
+            if not sessions.end(SessionId(args.session)):
+                raise ConfigurationError(
+                    f"There is no session {args.session!r}.",
+                    hint="`entrada sessions list` shows those there are; this one may have ended by itself.",
+                )
+            ended = 1
+    show(args, {"ended": ended}, [f"{ended} {'session' if ended == 1 else 'sessions'} ended."])
+    return 0

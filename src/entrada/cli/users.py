@@ -1,0 +1,213 @@
+"""`entrada users`: who has an account, what they may do, and who may not come in any more.
+
+Works on the database of the servers here, which may be running: they follow within a second.
+
+    entrada users list
+    entrada users show nora@contoso.com
+    entrada users disable nora@contoso.com     signed out everywhere, and kept out
+    entrada users grant nora@contoso.com Admin
+
+A disabled person is kept out whatever Entra says; a deleted one is forgotten, and may come as somebody new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+from entrada.accounts.identity import GrantSource, User
+from entrada.cli.accounts import (
+    PAGE,
+    Opened,
+    add_common,
+    add_person,
+    document_of,
+    find_person,
+    in_one_line,
+    moment,
+    opened,
+    plain,
+    show,
+)
+from entrada.errors import ConfigurationError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "users",
+        help="accounts: list, disable, roles by hand",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="everybody who has an account")
+    listing.add_argument("--role", help="only who has this role")
+    listing.add_argument("--disabled", action="store_true", help="only who is disabled")
+    add_common(listing)
+    listing.set_defaults(func=_list)
+    for name, summary, run in (
+        ("show", "all that is known of somebody", _show),
+        ("disable", "sign somebody out everywhere, and keep them out", _disable),
+        ("enable", "let somebody in again", _enable),
+        ("grant", "give a role by hand, which no sign-in takes back", _grant),
+        ("revoke", "take back a role given by hand", _revoke),
+        ("delete", "forget somebody; whoever signs in again is somebody new", _delete),
+    ):
+        action = actions.add_parser(name, help=summary)
+        add_person(action)
+        if name in ("grant", "revoke"):
+            action.add_argument("role", metavar="ROLE", help="the application's own name for it")
+        if name == "delete":
+            action.add_argument("--yes", action="store_true", help="without it, nothing is deleted")
+        add_common(action)
+        action.set_defaults(func=run)
+
+
+def _list(args: argparse.Namespace) -> int:
+    with opened(args) as here:
+        count = 0
+        for user in _everybody(here):
+            if (args.role and args.role not in user.roles) or (args.disabled and user.is_enabled):
+                continue
+            if args.json:
+                print("[" if count == 0 else ",", json.dumps(document_of(user)), sep="\n" if count else "")
+            else:
+                print(in_one_line(user))
+            count += 1
+    if args.json:
+        print("]" if count else "[]")
+    elif count == 0:
+        print("Nobody.", file=sys.stderr)
+    return 0
+
+
+def _everybody(here: Opened) -> Iterator[User]:
+    after = None
+    while page := here.stores.accounts.list_users(limit=PAGE, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def _show(args: argparse.Namespace) -> int:
+    with opened(args) as here:
+        user = find_person(here.stores, args.person)
+        kept = {each.identity: each for each in here.stores.kept.kept_of(user.id)}
+        sessions = here.stores.sessions.list_sessions(user_id=user.id)
+    document = document_of(user)
+    lines = [in_one_line(user), f"  account since {moment(user.created_at)}"]
+    if not user.is_enabled:
+        lines.append(f"  disabled since {moment(user.disabled_at)}")
+    for linked, told in zip(user.identities, document["identities"], strict=True):
+        found = kept.get(linked.identity)
+        told["asked_again_at"] = None if found is None else moment(found.next_check_at)
+        told["ended_at"] = None if found is None else moment(found.ended_at)
+        told["ended_because"] = None if found is None else found.ended_because
+        lines.append(
+            f"  signs in as {linked.identity.object_id} of tenant {linked.identity.tenant_id}, "
+            f"last {told['last_sign_in_at'] or 'never'}"
+        )
+        if told["ended_at"]:
+            lines.append(f"    Entra ended it {told['ended_at']}: {told['ended_because']}")
+    lines += [
+        f"  {grant.role}: {'by hand, ' if grant.source is GrantSource.MANUAL else 'Entra, '}"
+        f"{plain(grant.granted_by)}, since {moment(grant.granted_at)}"
+        for grant in user.grants
+    ]
+    document["sessions"] = len(sessions)
+    lines.append(f"  {len(sessions)} sessions (`entrada sessions list {user.id}`)")
+    show(args, document, lines)
+    return 0
+
+
+def _disable(args: argparse.Namespace) -> int:
+    def disable(here: Opened, user: User) -> tuple[User | None, str]:
+        changed = here.stores.accounts.set_disabled(user.id, disabled=True, now=here.now)
+        return changed, "is disabled, and signed out everywhere"
+
+    return _change(args, disable)
+
+
+def _enable(args: argparse.Namespace) -> int:
+    def enable(here: Opened, user: User) -> tuple[User | None, str]:
+        changed = here.stores.accounts.set_disabled(user.id, disabled=False, now=here.now)
+        here.stores.sessions.end_of_user(user.id)  # a sign-in may have raced the disabling
+        return changed, "may sign in again"
+
+    return _change(args, enable)
+
+
+def _grant(args: argparse.Namespace) -> int:
+    def grant(here: Opened, user: User) -> tuple[User | None, str]:
+        role = _role(args.role)
+        if role not in here.settings.roles.every_role and not args.json:
+            note = f"Note: nothing in $[roles_mapping] gives {role!r}; is it spelt so?"
+            print(here.names.put_into(note), file=sys.stderr)
+        changed = here.stores.accounts.grant_role(user.id, role=role, granted_by=_who(), now=here.now)
+        return changed, f"has the role {role}"
+
+    return _change(args, grant)
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    def revoke(here: Opened, user: User) -> tuple[User | None, str]:
+        role = _role(args.role)
+        held = [grant for grant in user.grants if grant.role == role]
+        if not any(grant.source is GrantSource.MANUAL for grant in held):
+            why = f" Entra gives it: {plain(held[0].granted_by)}." if held else ""
+            raise ConfigurationError(
+                f"{plain(user.profile.name)} has no role {role!r} given by hand.{why}",
+                hint="What Entra gives is changed in Entra, or in $[roles_mapping]."
+                if held
+                else f"`entrada users show {user.id}` says which roles there are.",
+            )
+        changed = here.stores.accounts.revoke_role(user.id, role=role)
+        still = f", but Entra still gives it: {plain(held[0].granted_by)}" if len(held) > 1 else ""
+        return changed, f"has the role {role} by hand no longer{still}"
+
+    return _change(args, revoke)
+
+
+def _delete(args: argparse.Namespace) -> int:
+    def delete(here: Opened, user: User) -> tuple[User | None, str]:
+        if not args.yes:
+            raise ConfigurationError(
+                f"{in_one_line(user)} would be forgotten for good. Nothing was deleted.",
+                hint="Say --yes to do it. To keep somebody out, disable them: whoever is deleted may come "
+                "back as somebody new.",
+            )
+        return here.stores.accounts.delete(user.id), "is deleted"
+
+    return _change(args, delete)
+
+
+def _change(args: argparse.Namespace, change: Callable[[Opened, User], tuple[User | None, str]]) -> int:
+    with opened(args) as here:
+        before = find_person(here.stores, args.person)
+        after, what = change(here, before)
+    if after is None:
+        raise ConfigurationError(
+            "The account was deleted in this very moment.", hint="`entrada users list` shows who is there."
+        )
+    show(args, document_of(after), [f"{plain(after.profile.name)} ({after.id}) {what}."])
+    return 0
+
+
+def _role(text: str) -> str:
+    role: str = text.strip()
+    if not role or not role.isprintable():
+        raise ConfigurationError(
+            "A role needs a name.",
+            hint="Such as one that $[roles_mapping] gives: `entrada settings` shows it.",
+        )
+    return role
+
+
+def _who() -> str:
+    """Whose command it was, as far as the machine knows."""
+    try:
+        return f"command line, {getpass.getuser()}"
+    except (KeyError, OSError):
+        return "command line"

@@ -1,0 +1,244 @@
+"""`entrada users`, `sessions` and `explain`, as an operator uses them: each test reads as a session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.samples import NOW, from_entra, identity, session, user_id
+from entrada.accounts.identity import Profile
+from entrada.build import Stores, open_stores
+from entrada.cli import main
+from entrada.clock import SystemClock
+from entrada.settings import Settings, aliases_of, native_name
+from storage.prepared import prepared_copy
+
+NORA, NORMAN, GUEST = user_id(1), user_id(2), user_id(3)
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Nora and Norman, each signed in, and a guest, in the database where the commands run."""
+    monkeypatch.chdir(tmp_path)
+    for name, info in Settings.model_fields.items():
+        for variable in (native_name(name), *aliases_of(info)):
+            monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ENTRADA_ROLES_MAPPING", '{"Editors": "Editor", "group:Readers": "Reader"}')
+    prepared_copy(tmp_path / "entrada.db")
+    made = open_stores("sqlite:///entrada.db")
+    now = SystemClock().now()
+    for number, name, roles in ((1, "Nora North", ["Editor"]), (2, "Norman Ng", []), (3, "Gus\x1b[2J", [])):
+        profile = Profile(name=name, email=f"n{number}@contoso.test", username=None, is_guest=number == 3)
+        grants = [from_entra(role, granted_by="app role Editors") for role in roles]
+        made.accounts.create(
+            user_id=user_id(number), identity=identity(number), profile=profile, entra_grants=grants, now=NOW
+        )
+        if number < 3:
+            opened = session(user_id(number), identity=identity(number))
+            lasting = replace(
+                opened, idle_expires_at=now.replace(year=2100), absolute_expires_at=now.replace(year=2100)
+            )
+            made.sessions.open(lasting)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def entrada(stores: Stores, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`entrada("users", "list")`: status, stdout, stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main(words)
+        except SystemExit as ended:
+            status = int(str(ended.code))
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return status, said.out, said.err
+
+    return run
+
+
+Entrada = Callable[..., tuple[int, str, str]]
+
+
+def test_everybody_is_listed(entrada: Entrada) -> None:
+    """One line a person; a name that would clear the screen does not."""
+    status, shown, _ = entrada("users", "list")
+    assert status == 0
+    assert [line.split("  ")[0] for line in shown.splitlines()] == [NORA, NORMAN, GUEST]
+    assert "Nora North  n1@contoso.test  Editor" in shown
+    assert "\x1b" not in shown
+    assert [one["name"] for one in json.loads(entrada("users", "list", "--json")[1])][:2] == [
+        "Nora North",
+        "Norman Ng",
+    ]
+    assert entrada("users", "list", "--role", "Editor")[1].count("\n") == 1
+    assert json.loads(entrada("users", "list", "--disabled", "--json")[1]) == []
+
+
+def test_disabled_here_is_out_until_enabled(entrada: Entrada, stores: Stores) -> None:
+    """Disabling ends the sessions; enabling brings none back."""
+    assert entrada("users", "disable", "nora")[:2] == (
+        0,
+        f"Nora North ({NORA}) is disabled, and signed out everywhere.\n",
+    )
+    assert list(stores.sessions.list_sessions(user_id=NORA)) == []
+    assert "DISABLED" in entrada("users", "list", "--disabled")[1]
+    assert "Cannot sign in: disabled here" in entrada("explain", "nora")[1]
+    assert entrada("users", "enable", "nora")[0] == 0
+    user = stores.accounts.get(NORA)
+    assert user is not None
+    assert user.is_enabled
+    assert list(stores.sessions.list_sessions(user_id=NORA)) == []
+
+
+def test_a_role_by_hand_is_given_explained_and_taken_back(entrada: Entrada, stores: Stores) -> None:
+    """It says who gave it; a role that no mapping gives is asked about; what Entra gives is Entra's."""
+    status, _, noted = entrada("users", "grant", "norman", "Reader")
+    assert (status, noted) == (0, "")
+    assert "spelt" in entrada("users", "grant", "norman", "Raeder")[2]
+    assert "Reader: given by hand (command line" in entrada("explain", "norman", "--role", "Reader")[1]
+    assert entrada("users", "revoke", "norman", "Raeder")[0] == 0
+    status, _, said = entrada("users", "revoke", "nora", "Editor")
+    assert status == 1
+    assert "Entra gives it: app role Editors." in said
+    assert "ENTRADA_ROLES_MAPPING" in said
+    user = stores.accounts.get(NORMAN)
+    assert user is not None
+    assert user.roles == {"Reader"}
+
+
+def test_why_somebody_has_a_role_and_why_not(entrada: Entrada, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim, the line of the mapping, and what would give a role that is missing."""
+    shown = entrada("explain", "n1@contoso.test")[1]
+    assert "Editor: Entra gives it (app role Editors), by that line of ENTRADA_ROLES_MAPPING" in shown
+    told = json.loads(entrada("explain", "nora", "--role", "Reader", "--json")[1])
+    assert (told["has_role"], told["can_sign_in"]) == (False, True)
+    assert told["ways_to_role"] == ["group Readers", "by hand: entrada users grant PERSON Reader"]
+    monkeypatch.setenv("ENTRADA_ROLES_MAPPING", "{}")
+    assert "no line of ENTRADA_ROLES_MAPPING does so today" in entrada("explain", "nora")[1]
+
+
+def test_why_somebody_cannot_come_in(
+    entrada: Entrada, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended by Entra, a guest, or without the role that is required: each is said."""
+    now = SystemClock().now()
+    stores.kept.keep(identity(1), user_id=NORA, sealed_sign_in="s", now=NOW, next_check_at=NOW)
+    claimed = stores.kept.claim_due(now=now, next_check_at=now)
+    assert claimed is not None
+    stores.kept.end_access(claimed, because="AADSTS50057", now=now)
+    assert "Entra said of 00000000-0000-4000-8000-000000000001: AADSTS50057" in entrada("explain", "nora")[1]
+    assert "AADSTS50057" in entrada("users", "show", "nora")[1]
+    assert "a guest, and ENTRADA_GUESTS lets none in" in entrada("explain", GUEST)[1]
+    monkeypatch.setenv("ENTRADA_ROLES_REQUIRED", "true")
+    assert "Cannot sign in without a role (ENTRADA_ROLES_REQUIRED)" in entrada("explain", "norman")[1]
+
+
+def test_sessions_are_listed_and_ended(entrada: Entrada, stores: Stores) -> None:
+    """One, a person's, or all; nothing secret is shown."""
+    listed = json.loads(entrada("sessions", "list", "--json")[1])
+    assert {one["name"] for one in listed} == {"Nora North", "Norman Ng"}
+    assert not any("secret" in key or "hash" in key for one in listed for key in one)
+    norman = next(one["id"] for one in listed if one["name"] == "Norman Ng")
+    assert entrada("sessions", "end", "--", norman)[:2] == (0, "1 session ended.\n")
+    assert entrada("sessions", "end", "--", norman)[0] == 1
+    assert json.loads(entrada("sessions", "end", "--of", "nora", "--json")[1]) == {"ended": 1}
+    assert entrada("sessions", "list")[1:] == ("", "Nobody is signed in.\n")
+    stores.sessions.open(session(NORA))
+    assert entrada("sessions", "end", "--all")[1] == "1 session ended.\n"
+
+
+def test_deleting_asks_first(entrada: Entrada, stores: Stores) -> None:
+    """Without --yes nothing is deleted; with it, nothing of the person is left."""
+    status, _, said = entrada("users", "delete", "nora")
+    assert status == 1
+    assert "Nothing was deleted" in said
+    assert stores.accounts.get(NORA) is not None
+    assert entrada("users", "delete", "nora", "--yes")[0] == 0
+    assert stores.accounts.get(NORA) is None
+    assert list(stores.sessions.list_sessions(user_id=NORA)) == []
+
+
+COMMANDS = [
+    ("users", "show", "PERSON"),
+    ("users", "disable", "PERSON"),
+    ("users", "enable", "PERSON"),
+    ("users", "grant", "PERSON", "Reader"),
+    ("users", "revoke", "PERSON", "Editor"),
+    ("users", "delete", "PERSON", "--yes"),
+    ("sessions", "list", "PERSON"),
+    ("sessions", "end", "--of", "PERSON"),
+    ("explain", "PERSON"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("person", "said"),
+    [
+        ("nobody", "Nobody here is called"),
+        ("no", "may be 2 people"),
+        ("", "Nobody here is called"),
+        ("%", "Nobody here is called"),
+        ("$[client_secret]", "Nobody here is called"),
+        ("\udcff", "Nobody here is called"),
+    ],
+    ids=["unknown", "ambiguous", "empty", "wildcard", "a-setting", "no-unicode"],
+)
+def test_unknown_and_ambiguous_people(
+    entrada: Entrada, stores: Stores, words: tuple[str, ...], person: str, said: str
+) -> None:
+    """Status 1, one sentence and what to do; whom it may be is listed; nothing is done."""
+    before = [*stores.accounts.list_users()], [*stores.sessions.list_sessions()]
+    status, shown, error = entrada(*(person if word == "PERSON" else word for word in words))
+    assert (status, shown) == (1, "")
+    assert error.startswith("entrada: ")
+    assert said in error
+    assert (NORA in error and NORMAN in error) is (person == "no")
+    assert ([*stores.accounts.list_users()], [*stores.sessions.list_sessions()]) == before
+
+
+@pytest.mark.parametrize(
+    "words", [["users"], ["users", "grant", "nora"], ["sessions", "end"], ["explain"]], ids=" ".join
+)
+def test_wrong_use_is_status_2(entrada: Entrada, words: list[str]) -> None:
+    """With how to use it."""
+    status, _, said = entrada(*words)
+    assert status == 2
+    assert "usage: entrada" in said
+
+
+def test_a_role_without_a_name_is_none(entrada: Entrada, stores: Stores) -> None:
+    """Status 1; nobody has it."""
+    assert entrada("users", "grant", "nora", " ")[0] == 1
+    user = stores.accounts.get(NORA)
+    assert user is not None
+    assert user.roles == {"Editor"}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///elsewhere.db", "There is no database at elsewhere.db"),
+        ("memory:", "in the server's memory"),
+    ],
+)
+def test_k58_no_database_is_made(
+    entrada: Entrada, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, said: str
+) -> None:
+    """Run in the wrong place, a command says so, names the setting, and leaves nothing behind."""
+    monkeypatch.setenv("ENTRADA_DATABASE_URL", url)
+    before = sorted(tmp_path.iterdir())
+    status, _, error = entrada("users", "list")
+    assert status == 1
+    assert said in error
+    assert "ENTRADA_DATABASE_URL" in error
+    assert sorted(tmp_path.iterdir()) == before
