@@ -161,6 +161,18 @@ def test_a_check_of_a_live_session_takes_the_fast_path(
     assert len(answered_fast) >= 4
 
 
+@pytest.mark.parametrize("name", ["Sec_WebSocket_Key", "Upgrade"])
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_k15_a_proxy_hears_no_when_another_site_s_page_opens_a_socket(
+    address: str, name: str, both: Both
+) -> None:
+    """A proxy that asks passes the handshake on: the cookie is good, the Origin is not of the host."""
+    for origin, status in (("https://evil", b"403"), ("http://[", b"403"), (both.site.public_url, b"200")):
+        more = {name: "websocket", "Origin": origin}
+        for port in (both.fast, both.general):
+            assert exchange(port, check_of(both, address=address, **more))[9:12] == status
+
+
 @pytest.mark.parametrize(
     ("target", "more"),
     [
@@ -176,6 +188,8 @@ def test_a_check_of_a_live_session_takes_the_fast_path(
         ("/reports", {"X_HTTP_Method_Override": "DELETE"}),
         ("/reports", {"Expect": "100-continue"}),
         ("/reports", {"Connection": "keep-alive"}),
+        ("/reports", {"Sec_WebSocket_Key": "x", "Origin": "https://evil"}),
+        ("/reports", {"Upgrade": "websocket", "Origin": "https://evil"}),
         ("/reports", {"Content_Length": "0"}),
         ("/reports", {"x_original_uri ": "/public/a"}),
     ],

@@ -155,12 +155,23 @@ def test_only_oauth2_proxy_s_address_answers_202() -> None:
     assert statuses["/oauth2/auth"] == 202
 
 
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.path)
+def test_d6_another_name_is_no_way_around_a_rule_for_a_host(contract: Contract) -> None:
+    """Whoever asks chooses the host: one that nobody named is refused, signed in or not."""
+    whole = '[[rules]]\nhost = "wiki.contoso.com"\nroles = ["Owner"]\n'
+    with pytest.raises(AmbiguousRequest, match="a host that no rule"):
+        asked(contract, "/public/a", text=whole)
+
+
 def test_d3b_oauth2_proxy_s_address_believes_no_path_at_all() -> None:
     """A rule that looks at paths cannot be asked there, whatever X-Forwarded-Uri says (CVE-2026-76835)."""
     contract = BY_PATH["/oauth2/auth"]
     with pytest.raises(ForwardAuthRefused, match="told neither"):
         asked(contract, "/public/a")
-    only_others = '[[rules]]\nhost = "wiki.contoso.com"\npath = "/public/**"\naccess = "public"\n'
+    only_others = (
+        '[[rules]]\nhost = "wiki.contoso.com"\npath = "/public/**"\naccess = "public"\n'
+        '[[rules]]\nhost = "tool.contoso.com"\naccess = "signed-in"\n'
+    )
     assert asked(contract, "/public/a", text=only_others).status == 401
 
 

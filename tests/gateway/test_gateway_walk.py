@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from entrada.accounts.identity import UserId
 from entrada.adapters.assertion import AssertionVerifier
 from entrada.cli import main
 from entrada.clock import SystemClock
@@ -98,6 +99,33 @@ def test_d12_a_socket_closes_within_a_second_of_signing_out(
     visitor = Visitor(site, http)
     visitor.sign_in_as("ada@contoso.test")
     cookie = visitor.jar.header("localhost", secure=False, from_another_site=False)
+    with open_socket(site, cookie) as link:
+        visitor.sign_out()
+        assert_closes_soon(link)
+
+
+def test_d12_a_socket_closes_within_a_second_of_a_change_of_roles(
+    site: Site, http: httpx.Client, upstream: Upstream
+) -> None:
+    """The roles that let a person in are gone: the next connection is decided anew."""
+    visitor = Visitor(site, http)
+    visitor.sign_in_as("ada@contoso.test")
+    cookie = visitor.jar.header("localhost", secure=False, from_another_site=False)
+    party = site.auth.relying_party
+    whoami = visitor.whoami()
+    assert whoami is not None
+    user_id = UserId(whoami["account_id"])
+    party.accounts.grant_role(user_id, role="Trainee", granted_by="test", now=party.clock.now())
+    party.session_check.distrust()
+    with open_socket(site, cookie) as link:
+        party.accounts.revoke_role(user_id, role="Trainee")
+        assert_closes_soon(link)
+    assert visitor.fetch("/api").status_code == 200
+
+
+@contextmanager
+def open_socket(site: Site, cookie: str) -> Iterator[socket.socket]:
+    """An upgraded connection that echoes."""
     parts = urlsplit(site.address)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as link:
         host = urlsplit(site.public_url).netloc
@@ -106,11 +134,14 @@ def test_d12_a_socket_closes_within_a_second_of_signing_out(
         assert link.recv(65_536).startswith(b"HTTP/1.1 101")
         link.sendall(b"hello")
         assert link.recv(65_536) == b"hello"
-        visitor.sign_out()
-        started = time.monotonic()
-        with suppress(ConnectionResetError):
-            assert link.recv(65_536) == b""
-        assert time.monotonic() - started < 1
+        yield link
+
+
+def assert_closes_soon(link: socket.socket) -> None:
+    started = time.monotonic()
+    with suppress(ConnectionResetError):
+        assert link.recv(65_536) == b""
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from entrada.cli.serve import listen
 from entrada.compatibility import tomllib
 from entrada.errors import EntradaError
 from entrada.gateway.connection_limits import ConnectionLimits
-from entrada.gateway.hops import TrustedHops
+from entrada.gateway.hops import TrustedHops, parse_trusted_hops
 from entrada.gateway.http_protocol import limited_protocol
 from entrada.gateway.reverse_proxy import ReverseProxy
 from entrada.gateway.tables import read_rule_book
@@ -152,6 +152,13 @@ def gateway(upstream: Upstream, watched: Watched) -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="module")
+def behind_proxy(upstream: Upstream) -> Iterator[int]:
+    """A gateway to which the tests are a listed proxy."""
+    with proxied(f"http://127.0.0.1:{upstream.port}", hops=parse_trusted_hops(["127.0.0.1"])) as port:
+        yield port
+
+
 @pytest.fixture(autouse=True)
 def _nothing_received(upstream: Upstream) -> None:
     upstream.requests.clear()
@@ -246,6 +253,52 @@ def test_d1_d2_d3_nothing_a_client_says_of_itself_gets_through(gateway: int) -> 
     assert values["host"] == "h"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Transfer_Encoding",
+        "Content_Length",
+        "Content.Type",
+        "Proxy",
+        "X-WebAuth-Role",
+        "x.remote.user",
+        "X-Forwarded-Roles",
+        "X_Forwarded_Host",
+        "X_Real_IP",
+    ],
+)
+@pytest.mark.parametrize("is_trusted", [False, True], ids=["stranger", "listed proxy"])
+def test_d1b_a_field_in_another_s_spelling_is_nobody_s(
+    name: str, is_trusted: bool, gateway: int, behind_proxy: int
+) -> None:
+    """A proxy passes on what clients send beside its own fields; readers that fold names mix them up."""
+    head = f"POST /public/x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n{name}: forged\r\n"
+    answer = raw(behind_proxy if is_trusted else gateway, f"{head}Connection: close\r\n\r\nhi".encode())
+    found = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert "forged" not in str(found["fields"])
+    assert found["body"] == "hi"
+
+
+def test_d3_a_listed_proxy_s_own_line_counts_beside_the_client_s(behind_proxy: int) -> None:
+    """HAProxy adds its line behind that of the client: none is lost, and the last one names the client."""
+    answer = raw(
+        behind_proxy,
+        b"GET /public/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Forwarded-For: 6.6.6.6\r\n"
+        b"X_Forwarded_Proto: gopher\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: http\r\n"
+        b"X-Forwarded-Proto: https\r\n\r\n",
+    )
+    fields = by_name(json.loads(answer.partition(b"\r\n\r\n")[2]))
+    assert fields["x-forwarded-for"] == "6.6.6.6, 9.9.9.9, 127.0.0.1"
+    assert fields["x-forwarded-proto"] == "https"
+
+
+def test_d10_a_body_coded_for_the_hop_is_refused(gateway: int, upstream: Upstream) -> None:
+    """Passed on as chunked alone it would be another body."""
+    head = b"POST /public/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    assert raw(gateway, head + b"2\r\nhi\r\n0\r\n\r\n")[:12] == b"HTTP/1.1 403"
+    assert upstream.requests == []
+
+
 def test_d10_trailers_become_no_headers(gateway: int) -> None:
     """A chunked body whose trailers claim an identity, all in one packet: the body passes, they do not."""
     answer = raw(
@@ -317,7 +370,19 @@ def test_after_a_refused_upgrade_nothing_more_is_read(gateway: int, upstream: Up
 
 
 @pytest.mark.parametrize(
-    "token", [b"h2c", b"H2C", b"HTTP/2.0", b"TLS/1.0", b"websocket, h2c", b"connect-udp"]
+    "token",
+    [
+        b"h2c",
+        b"H2C",
+        b"h2c-14",
+        b"h3",
+        b"HTTP",
+        b"HTTP/2.0",
+        b"SPDY/3.1",
+        b"TLS/1.0",
+        b"websocket, h2c",
+        b"connect-udp",
+    ],
 )
 def test_an_upgrade_to_http_is_no_tunnel(token: bytes, gateway: int, upstream: Upstream) -> None:
     """Requests inside it would pass no rule: the request goes on as an ordinary one."""
@@ -338,6 +403,20 @@ def test_k15_another_site_s_page_opens_no_socket(gateway: int, upstream: Upstrea
         b"Cookie: entrada_session=good\r\nOrigin: https://evil\r\n\r\n"
     )
     assert raw(gateway, head)[:12] == b"HTTP/1.1 403"
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("origin", [b"http://[", b"null", b"https://h:443", b"https://h@evil", b"h", b""])
+def test_k15_an_origin_that_is_no_address_of_this_host_opens_no_socket(
+    origin: bytes, gateway: int, upstream: Upstream
+) -> None:
+    """Odd ones, too, are 403 and no fault of ours."""
+    answer = raw(
+        gateway,
+        b"GET /socket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Cookie: entrada_session=good\r\nOrigin: " + origin + b"\r\n\r\n",
+    )
+    assert answer[:12] == b"HTTP/1.1 403"
     assert upstream.requests == []
 
 
@@ -540,6 +619,7 @@ def test_d13_d14_fields_of_a_response_that_stay_behind() -> None:
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n"
             b"Keep-Alive: timeout=5\r\n"
             b"Set-Cookie: entrada_session=stolen\r\nSet-Cookie: __Host-entrada_session=x; Path=/\r\n"
+            b"Set-Cookie: =entrada_session=planted\r\nSet-Cookie: \t=\tentrada_session=planted\r\n"
             b"Set-Cookie: a=1\r\n"
             b"Location: http://elsewhere/x\r\n\r\n"
         )
@@ -549,6 +629,24 @@ def test_d13_d14_fields_of_a_response_that_stay_behind() -> None:
         assert found.headers.get_all("set-cookie") == ["a=1"]
         assert found.headers["location"] == "http://elsewhere/x"
         assert not {"x-hop", "keep-alive"} & {name.lower() for name in found.headers}
+
+
+def test_d13_an_upgraded_connection_plants_no_cookie_of_ours() -> None:
+    """The head of a 101 is a head like any other."""
+
+    def answer(connection: socket.socket) -> None:
+        head_read(connection)
+        connection.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n"
+            b"Set-Cookie: entrada_session=planted\r\nSet-Cookie: a=1\r\n\r\n"
+        )
+
+    with Slow(answer) as slow, proxied(f"http://127.0.0.1:{slow.port}") as port:
+        head = b"GET /public/s HTTP/1.1\r\nHost: h\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
+        answered = raw(port, head)
+    assert answered[:12] == b"HTTP/1.1 101"
+    assert b"a=1" in answered
+    assert b"planted" not in answered
 
 
 def test_expect_100_continue_is_answered_here(gateway: int) -> None:

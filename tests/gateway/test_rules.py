@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def rule_for(
     overrides: tuple[str, ...] = (),
     text: str = BOOK,
 ) -> Rule:
-    rules = book(text)
+    rules = replace(book(text), own_hosts=frozenset({host.lower()}))
     return rules.rule_for(rules.read(method, host, target.encode(), overrides))
 
 
@@ -229,6 +231,53 @@ def test_a_header_inside_a_text_does_not_mislead_the_line_numbers() -> None:
     text = 'note = """\n[[rules]]\n"""\n[[rules]]\npath = "/a"\n'
     with pytest.raises(ConfigurationError, match=r"^entrada.toml: "):
         book(text)
+
+
+RULES_FOR_HOSTS = """
+[[rules]]
+host = "tool.contoso.com"
+path = "/admin/**"
+roles = ["Admin"]
+
+[[rules]]
+host = "*.apps.contoso.com:8443"
+access = "signed-in"
+
+[[routes]]
+upstream = "http://127.0.0.1:5000"
+"""
+
+
+@pytest.mark.parametrize(
+    "host", ["x", "127.0.0.1", "tool.contoso.com.evil", "a.apps.contoso.com", "own.contoso.com:81"]
+)
+def test_d6_a_host_that_nobody_named_is_refused_where_rules_look_at_hosts(host: str) -> None:
+    """Its requests would reach the same upstream past the rule for the host that people use."""
+    rules = replace(book(RULES_FOR_HOSTS), own_hosts=frozenset({"own.contoso.com"}))
+    with pytest.raises(AmbiguousRequest, match="a host that no rule"):
+        rules.read("GET", host, b"/admin/x")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "tool.contoso.com",
+        "TOOL.contoso.com:9000",
+        "a.apps.contoso.com:8443",
+        "own.contoso.com",
+        "Own.Contoso.com",
+    ],
+)
+def test_d6_a_host_that_somebody_named_is_read(host: str) -> None:
+    """By a rule, or as a public URL."""
+    rules = replace(book(RULES_FOR_HOSTS), own_hosts=frozenset({"own.contoso.com"}))
+    assert rules.read("GET", host, b"/x").host.name in host.lower()
+
+
+def test_d6_without_rules_for_hosts_every_host_is_read() -> None:
+    """There is nothing to get around."""
+    rules = book('[[rules]]\npath = "/admin/**"\nroles = ["Admin"]\n')
+    assert rules.rule_for(rules.read("GET", "x", b"/admin/x")).roles == {"Admin"}
 
 
 def test_an_opaque_host_has_one_rule_for_all_of_it() -> None:

@@ -8,7 +8,8 @@ Everything under /auth belongs to `entrada.web`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from anyio import to_thread
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
 from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
+from entrada.flows.session_check import CheckedSession
 from entrada.gateway.assertion import Assertions, key_document
 from entrada.gateway.clients import ClientOfTrustedProxies
 from entrada.gateway.fast_path import FastChecks
@@ -41,9 +43,9 @@ def create_gateway(
     auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook, assertions: Assertions | None = None
 ) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
+    book = replace(book, own_hosts=auth.site.hosts)
     app: ASGIApp = ClientOfTrustedProxies(create_app(auth), hops=hops)
     if book.routes:
-        watching = auth.relying_party.session_watch.session
         proxy = ReverseProxy(
             book=book,
             hops=hops,
@@ -53,7 +55,7 @@ def create_gateway(
             failure=auth.failure,
             is_ours=_is_our_cookie,
             scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
-            watch=lambda session, end: watching(session, on_end=end),
+            watch=lambda session, end: _watch(auth, session, end),
             assertion=None if assertions is None else assertions.about,
         )
         app = _Upstreams(auth, app, proxy, assertions)
@@ -62,9 +64,20 @@ def create_gateway(
     )
 
 
+def _watch(auth: AuthRoutes, session: CheckedSession, end: Callable[[], None]) -> Callable[[], None]:
+    """Ends what is open also when the person's roles change: it was the old ones that let them in."""
+    roles = session.principal.roles
+    return auth.relying_party.session_watch.session(
+        session,
+        on_end=end,
+        on_change=lambda principal: None if principal.roles == roles else end(),
+    )
+
+
 def fast_checks(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> FastChecks:
     """What the fast path asks, over the same sessions and rules."""
     check = auth.relying_party.session_check
+    book = replace(book, own_hosts=auth.site.hosts)
 
     def cookie_name(host: str) -> str:
         rules = auth.site.cookie_rules(WebRequest(method="GET", path="/", headers={"host": host}))

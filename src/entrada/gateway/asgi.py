@@ -47,3 +47,17 @@ def forwarded_request(*, method: str, host: str, target: bytes, fields: Sequence
         query=query.decode("latin-1"),
         headers=headers,
     )
+
+
+def is_from_this_host(visit: WebRequest) -> bool:
+    """Whether the page that opens a connection is of this host: browsers say, other programs need not (K15).
+
+    Compared as text: an Origin is a scheme and an authority, or `null`, which is no host's.
+    """
+    origin = visit.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == visit.headers["host"]
+
+
+def opens_socket(visit: WebRequest) -> bool:
+    """Whether the request asks for a WebSocket. Proxies that ask may have taken the hop's fields away."""
+    return "sec-websocket-key" in visit.headers or "upgrade" in visit.headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from entrada.errors import AmbiguousRequest, ConfigurationError
@@ -26,7 +26,7 @@ class Explanation:
 
 
 def explain(text: str, book: RuleBook) -> Explanation:
-    """What happens to one request.
+    """What happens to one request; its host is taken for that of a public URL.
 
     Raises:
         ConfigurationError: `text` is not a method and an address.
@@ -43,6 +43,7 @@ def explain(text: str, book: RuleBook) -> Explanation:
     # The rest as it would be sent, to the letter: a parser of addresses would already have chosen a reading.
     target = url[len(scheme) + len(host) :] or "/"
     try:
+        book = replace(book, own_hosts=frozenset({host.lower()}))
         request = book.read(method, host, target.encode("utf-8"))
         rule, route = book.rule_for(request), book.route_for(request)
     except AmbiguousRequest as error:

@@ -60,6 +60,7 @@ _UNUSUAL = frozenset(
         b"connection",
         b"content-length",
         b"expect",
+        b"sec-websocket-key",
         b"transfer-encoding",
         b"upgrade",
         *(name.encode() for name in OVERRIDE_FIELDS),

@@ -6,8 +6,11 @@ character that is neither letter nor digit was made a hyphen (D1, D1b). That hol
 upgrades, errors.
 
     identity     what `entrada.gateway.identity` asserts, and what others of its kind do
-    forwarded    what a hop says about the hop before it; believed only from listed hops (D3)
+    forwarded    what a hop says about the hop before it; believed only from listed hops (D3), and only as
+                 they spell it: `X_Forwarded_For` is what a client has put beside it
     override     a method or path other than that of the request line
+    disguised    what folds to a field that frames the request (`Content_Length`), and `Proxy`, which CGI makes
+                 the environment's HTTP_PROXY
 
 Source: RFC 9110, section 7.6; RFC 3875, section 4.1.18.
 """
@@ -35,10 +38,21 @@ def folded_name(name: bytes) -> bytes:
 
 _IDENTITY = frozenset(folded_name(name.encode()) for style in STYLES.values() for name in style) | {
     b"x-forwarded-access-token",
-    b"x-webauth-user",
+    b"x-forwarded-roles",
+    b"x-forwarded-name",
 }
 # Whole families: what else stands in them would be believed by the same applications.
-_IDENTITY_FAMILIES = (b"x-entrada-", b"x-auth-request-", b"remote-", b"x-ms-client-principal", b"x-ms-token-")
+_IDENTITY_FAMILIES = (
+    b"x-entrada-",
+    b"x-auth-request-",
+    b"remote-",
+    b"x-remote-",
+    b"x-webauth-",
+    b"x-authenticated-",
+    b"x-authentik-",
+    b"x-ms-client-principal",
+    b"x-ms-token-",
+)
 
 _FORWARDED = frozenset(
     {
@@ -70,6 +84,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+# A reader that folds names takes another spelling of these for the field itself.
+_FRAMING = _HOP_BY_HOP | {b"content-length", b"content-type", b"host", b"cookie", b"authorization"}
 # A client cannot have these taken from the request by naming them in Connection: they say where it ends, whom
 # it is for, and who asks.
 _NEVER_BY_NAME = frozenset(
@@ -91,6 +107,13 @@ def is_forwarded(name: bytes) -> bool:
     return folded in _FORWARDED or folded.startswith(_FORWARDED_FAMILY)
 
 
+@lru_cache(maxsize=2048)
+def is_disguised(name: bytes) -> bool:
+    """Whether a reader that folds names would take this for a field that is spelt otherwise."""
+    folded, lower = folded_name(name), name.lower()
+    return lower == b"proxy" or (lower != folded and (folded in _FRAMING or is_forwarded(name)))
+
+
 def strip(fields: Iterable[Field], *, trusted_hop: bool) -> list[Field]:
     """The end-to-end fields of a request that may go on; ours are added afterwards.
 
@@ -106,6 +129,7 @@ def strip(fields: Iterable[Field], *, trusted_hop: bool) -> list[Field]:
             name.lower() in _HOP_BY_HOP
             or name.lower() in named
             or is_identity(name)
+            or is_disguised(name)
             or (not trusted_hop and is_forwarded(name))
         )
     ]

@@ -34,7 +34,6 @@ from entrada.errors import ForwardAuthRefused
 from entrada.gateway.caller import Caller
 from entrada.gateway.fields import Field
 from entrada.gateway.identity import identity_fields
-from entrada.gateway.patterns import read_host
 from entrada.gateway.rules import OTHERWISE, OVERRIDE_FIELDS, Decision, Rule, RuleBook
 from entrada.web.messages import WebResponse, json_response, redirect
 from entrada.web.redirects import FRONT_PAGE, safe_next_path
@@ -266,7 +265,7 @@ def refused_status(contract: Contract, status: int) -> int:
 
 
 def _rule_for_host(host: str, book: RuleBook) -> Rule:
-    named = read_host(host)
+    named = book.host(host)
     for rule in book.rules:
         if rule.host is not None and not rule.host.matches(named):
             continue

@@ -15,10 +15,16 @@ from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrada.adapters.starlette import to_starlette
-from entrada.errors import EntradaError, ForwardAuthRefused
+from entrada.errors import EntradaError, ForwardAuthRefused, RequestRefused
 from entrada.events import Event, record
 from entrada.flows.session_check import CheckedSession
-from entrada.gateway.asgi import forwarded_request, peer_of, target_of
+from entrada.gateway.asgi import (
+    forwarded_request,
+    is_from_this_host,
+    opens_socket,
+    peer_of,
+    target_of,
+)
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.forward_auth import (
     Contract,
@@ -80,6 +86,10 @@ class ForwardAuthEndpoint:
                 target=original.target or b"/",
                 fields=received.fields,
             )
+            if opens_socket(asked) and not is_from_this_host(asked):
+                raise RequestRefused(
+                    "A page of another site may not open a connection here in somebody's name."
+                )
             caller = await self._caller(asked)
             verdict = decide(original, book=self.book, caller=caller, requirements=requirements)
             return answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope, Send
@@ -32,7 +31,7 @@ from entrada.errors import (
     UpstreamUnavailable,
 )
 from entrada.flows.session_check import CheckedSession
-from entrada.gateway.asgi import forwarded_request, peer_of, target_of
+from entrada.gateway.asgi import forwarded_request, is_from_this_host, peer_of, target_of
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.fields import Field, connection_options, folded_name, strip
 from entrada.gateway.hops import TrustedHops
@@ -52,6 +51,7 @@ _OF_THE_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
      b"transfer-encoding", b"upgrade"}
 )  # fmt: skip
+_TOLD_BY_HOPS = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _BODILESS = frozenset({204, 304})
 
 FindSession = Callable[[WebRequest], CheckedSession | None]
@@ -148,7 +148,9 @@ class ReverseProxy:
     ) -> None:
         caller = None if session is None else caller_of(session.principal)
         upgrade = exchange.upgrade
-        if upgrade and not _is_from_here(visit):
+        if exchange.is_coded:
+            raise RequestRefused("This request's body is coded in a way that is not passed on.")
+        if upgrade and not is_from_this_host(visit):
             raise RequestRefused("A page of another site may not open a connection here in your name.")
         head = self._request_head(exchange, visit, target, route, caller)
         pool = self._pools.setdefault(route.upstream, Pool(origin=route.upstream))
@@ -165,7 +167,7 @@ class ReverseProxy:
                 if not upgrade:
                     raise UpstreamUnavailable(reason="101 that nobody asked for")
                 watch()
-                await exchange.tunnel(upstream, answer)
+                await exchange.tunnel(upstream, self._others_fields(answer))
             else:
                 await exchange.respond(upstream, answer, self._kept_fields(answer), on_long=watch)
                 if exchange.is_sent:
@@ -213,16 +215,13 @@ class ReverseProxy:
         kept = strip(scope["headers"], trusted_hop=is_trusted)
         told: dict[bytes, bytes] = {}
         for name, value in kept:
-            folded = folded_name(name)
-            if folded.startswith(b"x-forwarded-") and folded in (
-                b"x-forwarded-for",
-                b"x-forwarded-proto",
-                b"x-forwarded-host",
-            ):
-                told.setdefault(folded, value)
+            if name == b"x-forwarded-for" and name in told:
+                told[name] += b", " + value  # a proxy may add a line of its own behind the client's
+            elif name in _TOLD_BY_HOPS:
+                told[name] = value
         lines = [scope["method"].encode(), b" ", target, b" HTTP/1.1\r\n"]
         for name, value in kept:
-            if folded_name(name) in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"):
+            if name in _TOLD_BY_HOPS:
                 continue
             if name == b"expect" or (name == b"authorization" and not route.pass_authorization):
                 continue
@@ -266,13 +265,19 @@ class ReverseProxy:
         named = connection_options(answer.fields)
         return [
             (name, value)
-            for name, value in answer.fields
+            for name, value in self._others_fields(answer)
             if (lower := name.lower()) not in _OF_THE_HOP
             and lower not in named
             and not (lower == b"content-length" and answer.status in _BODILESS)
-            and not (
-                lower == b"set-cookie" and self.is_ours(value.partition(b"=")[0].strip().decode("latin-1"))
-            )
+        ]
+
+    def _others_fields(self, answer: ResponseHead) -> list[Field]:
+        """Without cookies of our names. A browser sends one without a name as its value alone."""
+        return [
+            (name, value)
+            for name, value in answer.fields
+            if name.lower() != b"set-cookie"
+            or not self.is_ours(value.lstrip(b" \t=").partition(b"=")[0].strip().decode("latin-1"))
         ]
 
 
@@ -287,6 +292,7 @@ class _Exchange:
         fields: list[Field] = scope["headers"]
         by_name = dict(fields)
         self.is_chunked = b"transfer-encoding" in by_name
+        self.is_coded = self.is_chunked and by_name[b"transfer-encoding"].lower() != b"chunked"
         self.has_body = self.is_chunked or by_name.get(b"content-length", b"0") != b"0"
         self.upgrade = self._read_upgrade(fields)
         self._is_sent = not self.has_body
@@ -351,9 +357,9 @@ class _Exchange:
         except UpstreamUnavailable:
             self.cut()
 
-    async def tunnel(self, upstream: UpstreamConnection, answer: ResponseHead) -> None:
+    async def tunnel(self, upstream: UpstreamConnection, fields: list[Field]) -> None:
         connection: TunnelHttpProtocol = self.scope[CONNECTION]
-        await connection.tunnel(upstream, answer.fields)
+        await connection.tunnel(upstream, fields)
 
     def cut(self) -> None:
         """Ends both sides at once: a response that is cut off must not look whole."""
@@ -375,12 +381,6 @@ class _Exchange:
 
     def _begin(self, work: Awaitable[None]) -> None:
         self._tasks.append(asyncio.ensure_future(work))
-
-
-def _is_from_here(visit: WebRequest) -> bool:
-    """Whether the page that opens a connection is of this host: browsers say, other programs need not."""
-    origin = visit.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == visit.headers["host"]
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -8,6 +8,9 @@ A request has several readings where two readers could differ: the path as it is
 compatibility forms), the method as it is, in capitals, and as an override field names it. All readings must
 lead to the same rule and the same route, or the request is refused (D5, D8).
 
+Who asks chooses the host. Where a rule names one, a request for a host that no rule, route or public URL
+names is refused, or another name for the same application would be the way around that rule (D6).
+
 A rule for GET fits HEAD, too. A rule names `public`, `signed-in` or `deny`; `roles` and `groups` ask for one
 of those listed, and where both are given, for one of each.
 """
@@ -140,22 +143,36 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class RuleBook:
-    """The rules and routes of one file, in its order."""
+    """The rules and routes of one file, in its order. `own_hosts` are those of the public URLs."""
 
     rules: Sequence[Rule] = ()
     routes: Sequence[Route] = ()
+    own_hosts: frozenset[str] = frozenset()
 
     def read(self, method: str, host: str, target: bytes, overrides: Iterable[str] = ()) -> Request:
         """
         Raises:
             AmbiguousRequest: host or path can be taken in two ways.
         """
-        named = read_host(host)
+        named = self.host(host)
         opaque = any(
             route.opaque and (route.host is None or route.host.matches(named)) for route in self.routes
         )
         path = opaque_path(target) if opaque else read_path(target)
         return Request(method=method, host=named, path=path, overrides=tuple(overrides))
+
+    def host(self, text: str) -> Host:
+        """The host of a request.
+
+        Raises:
+            AmbiguousRequest: not one, or one that nobody has named where rules look at hosts.
+        """
+        named = read_host(text)
+        if any(rule.host is not None for rule in self.rules) and text.lower() not in self.own_hosts:
+            patterns = [place.host for place in (*self.rules, *self.routes) if place.host is not None]
+            if not any(pattern.matches(named) for pattern in patterns):
+                raise AmbiguousRequest("a host that no rule, route or public URL names")
+        return named
 
     def rule_for(self, request: Request) -> Rule:
         """

@@ -5,7 +5,7 @@ request until the upstream has answered, and closes a connection whose upgrade w
 is no HTTP. Trailers of a request are dropped, so that none becomes a header of it.
 
     tunnels_for(upgrade)     whether bytes of this protocol may pass unread: not where they are HTTP again
-                             (h2c), or the rules would hold for the first request alone
+                             (h2c and its drafts), or the rules would hold for the first request alone
 
 Source: RFC 9110, sections 6.5.1 and 7.8; RFC 9113, section 3.1 (h2c); RFC 6455, section 4.
 """
@@ -28,7 +28,7 @@ CONNECTION = "entrada.connection"
 
 MOST_EARLY_BYTES = 64 * 1024
 
-_HTTP_AGAIN = re.compile(rb"h2c?|http/.*|tls/.*|connect-.*", re.IGNORECASE)
+_HTTP_AGAIN = re.compile(rb"(?:h[23]|http|spdy|quic|tls|connect).*", re.IGNORECASE)
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
 
 

@@ -149,6 +149,11 @@ class Site:
                 known.setdefault(host, url)
         return known
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every spelling of the public URLs in a Host header."""
+        return frozenset(self._urls_by_host)
+
     def sent_home(self, request: WebRequest) -> WebResponse | None:
         """The way to the public URL for who came under another name, where no cookie would come back.
 
