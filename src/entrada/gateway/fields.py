@@ -9,7 +9,7 @@ upgrades, errors.
     forwarded    what a hop says about the hop before it; believed only from listed hops (D3), and only as
                  they spell it: `X_Forwarded_For` is what a client has put beside it
     override     a method or path other than that of the request line
-    disguised    what folds to a field that frames the request (`Content_Length`), and `Proxy`, which CGI makes
+    disguised    what folds to a field that frames the request (`Content_Length`), and `Proxy`, which becomes
                  the environment's HTTP_PROXY
 
 Source: RFC 9110, section 7.6; RFC 3875, section 4.1.18.
