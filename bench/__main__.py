@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.breakdown import breakdown
 from bench.emulators import emulators
 from bench.environment import machine
 from bench.figures import Report
@@ -20,6 +21,7 @@ from bench.sign_in import sign_in
 
 BENCHMARKS: dict[str, Callable[..., Report]] = {
     "sign-in": sign_in,
+    "breakdown": breakdown,
     "session-check": session_check,
     "revocation": revocation,
     "emulators": emulators,

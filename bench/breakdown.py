@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bench.browser import PAGE_VISIT, Browser
+from bench.figures import Report
 from bench.peers import entrada_environment
-from bench.provider import Provider
+from bench.provider import Provider, start_provider
 from entrada.build import build_auth_routes
 from entrada.entra.application import EntraApplication
 from entrada.entra.pooled_transport import PooledTransport
@@ -45,9 +46,27 @@ STEPS: tuple[tuple[str, type, str], ...] = (
 )
 WHOLE = "the walk, both requests"
 HOST = "localhost:8000"
+CROWD = 20
 
 
-def breakdown(provider: Provider, folder: Path, *, count: int) -> dict[str, float]:
+def breakdown(folder: Path, *, smoke: bool) -> Report:
+    """The steps alone, without peers: what there is to run while one of them is worked on."""
+    count = 5 if smoke else 300
+    provider = start_provider(folder, people=CROWD)
+    with provider.server:
+        steps = microseconds_by_step(provider, folder, count=count)
+    whole = steps[WHOLE]
+    return Report(
+        name="breakdown",
+        title=f"Entrada's walk in one thread, without a server; medians of {count} sign-ins",
+        columns=("", "CPU µs", "of the walk"),
+        rows=[(label, f"{spent:,.0f}", f"{spent / whole:.2f}") for label, spent in steps.items()],
+        remarks=[],
+        figures={"steps_us": steps},
+    )
+
+
+def microseconds_by_step(provider: Provider, folder: Path, *, count: int) -> dict[str, float]:
     """Microseconds of CPU for each step, medians over so many sign-ins after a few that do not count."""
     (folder / "breakdown").mkdir()
     settings, found = load_settings(entrada_environment(provider, folder / "breakdown", 8000))
@@ -58,7 +77,7 @@ def breakdown(provider: Provider, folder: Path, *, count: int) -> dict[str, floa
     try:
         with timed_steps(spent):
             for number in range(count + 10):
-                walk(auth, f"person{number % 20}@contoso.test", browser)
+                walk(auth, f"person{number % CROWD}@contoso.test", browser)
     finally:
         browser.close()
         auth.relying_party.close()

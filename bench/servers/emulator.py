@@ -20,7 +20,7 @@ def count_connections() -> None:
     """A protocol's `connection_made` is called once for each TLS handshake that succeeded."""
     original = Connection.connection_made
 
-    def counted(self: Connection, transport: asyncio.Transport) -> None:
+    def counted(self: Connection, transport: asyncio.BaseTransport) -> None:
         global made
         if transport.get_extra_info("sslcontext") is not None:
             made += 1

@@ -21,7 +21,7 @@ auth = Auth(
 
 
 @app.route("/start")
-@auth.login_required
+@auth.login_required  # type: ignore[untyped-decorator]  # identity is untyped
 def start(*, context: dict[str, Any]) -> dict[str, Any]:
     return {"name": context["user"].get("name")}
 

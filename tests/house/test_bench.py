@@ -1,0 +1,41 @@
+"""The benchmarks reach into the house by name, and stand outside of what the other tests import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from house import tools
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks read Linux's clocks")
+
+
+def test_benchmarks_without_peers_run(tmp_path: Path) -> None:
+    """Those that need nothing but the development environment run to their end, every figure in place."""
+    kept = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "breakdown", "revocation", "--smoke", "--json", kept],
+        cwd=tools.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    breakdown, revocation = json.loads(kept.read_text("utf-8"))["benchmarks"]
+    assert all(spent > 0 for spent in breakdown["figures"]["steps_us"].values())
+    assert revocation["rows"]
+
+
+def test_all_benchmarks_load() -> None:
+    """Whatever a benchmark imports is where it looks for it (`make check` types them, too)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"], cwd=tools.ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("sign-in", "breakdown", "session-check", "revocation", "emulators"):
+        assert name in done.stdout
