@@ -23,6 +23,8 @@ MOST_PENDING_CHARACTERS = 6_000
 
 TAG_CHARACTERS = 10
 _LARGEST_PLAIN_BYTES = 32 * 1024
+_WINDOW_BITS, _MEMORY_LEVEL = 13, 6
+"""Compresses 8 kB as well as zlib's own 15 and 8, which clear a quarter of a megabyte for it first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,8 @@ def seal_pending(pending: PendingSignIn, sealer: Sealer) -> str:
     Nothing secret can be guessed from the length: every sign-in has secrets of its own.
     """
     plain = json.dumps(vars(pending), separators=(",", ":")).encode()
-    return sealer.seal(zlib.compress(plain, 9), context=pending.tag)
+    packer = zlib.compressobj(9, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    return sealer.seal(packer.compress(plain) + packer.flush(), context=pending.tag)
 
 
 def unseal_pending(sealed: str, *, tag: str, sealer: Sealer) -> PendingSignIn | None:
