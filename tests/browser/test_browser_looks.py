@@ -104,10 +104,15 @@ def test_a_screen_reader_reads_a_failure(site: Site, visitor: Visitor) -> None:
     order = [
         'heading "You have no access here yet" [level=1]',
         "paragraph: This page is for people with the role Editor or Admin.",
+        "term: Signed in as",
+        "definition: Vi Hart (vi@contoso.test)",
+        "term: Roles",
+        "definition: Viewer",
         'region "Your administrator can fix this"',
         'heading "Your administrator can fix this" [level=2]',
-        'link "Try again"',
-        'link "Go to the sign-in page"',
+        'link "Use another account"',
+        'link "Go to the application"',
+        'link "Sign out"',
         "term: Incident",
     ]
     found = [next((n for n, line in enumerate(lines) if text in line), None) for text in order]

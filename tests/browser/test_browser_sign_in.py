@@ -10,6 +10,7 @@ from playwright.sync_api import Page as Tab
 
 from browser.visiting import (
     BUTTON,
+    PLAIN_PAGE,
     Site,
     Visitor,
     fact,
@@ -150,7 +151,7 @@ def test_a24_what_a_page_fetches_is_never_where_people_land(site: Site, visitor:
     tab = visitor.tab()
     tab.goto(f"{site.url}/editors?mine")
     other = visitor.tab()
-    other.goto(f"{site.url}/nothing-here")  # a page of the application's own, without our policy
+    other.goto(f"{site.url}{PLAIN_PAGE}")
     visitor.expected += [r"status of 401 .*/(\?icon|editors)", r"status of 404 .*favicon"]
     statuses = other.evaluate(
         """async () => {

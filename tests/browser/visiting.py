@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Request, Response
 from playwright.sync_api import Page as Tab
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from entrada.build import build_auth_routes
 from entrada.cli.sample_app import SAMPLE_ROUTES
@@ -31,6 +34,8 @@ from entrada.web.auth_routes import AuthRoutes
 
 BUTTON = "Sign in with Microsoft Entra ID"
 SESSION_COOKIE = "entrada_session"
+PLAIN_PAGE = "/plain"
+"""A page of the application's own that anybody may open, without our policy."""
 _WAIT_MS = 15_000
 _FAILED_LOAD = "Failed to load resource: the server responded with a status of "
 
@@ -62,7 +67,9 @@ def running_site(entra: RunningEmulator, folder: Path, **settings: str) -> Itera
         **settings,
     }
     auth = build_auth_routes(*load_settings(values), application_name="Contoso Wiki")
-    server = uvicorn.Server(server_config(create_app(auth, routes=SAMPLE_ROUTES)))
+    server = uvicorn.Server(
+        server_config(create_app(auth, routes=[*SAMPLE_ROUTES, Route(PLAIN_PAGE, _plain)]))
+    )
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     try:
@@ -71,6 +78,10 @@ def running_site(entra: RunningEmulator, folder: Path, **settings: str) -> Itera
         server.should_exit = server.force_exit = True
         thread.join(timeout=10)
         auth.relying_party.close()
+
+
+async def _plain(_: StarletteRequest) -> HTMLResponse:
+    return HTMLResponse("<!doctype html><title>Plain</title><p>Plain.")
 
 
 @dataclass(kw_only=True)
