@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from entrada.emulator import RunningEmulator
+from entrada.integrations.mage.changes import has_other_provider
 from entrada.integrations.mage.door import ENDED, FROM_THE_BUTTON, SWITCHED_OFF, UNKNOWN_PROVIDER, Door
 from integrations.mage.unit_world import opened_world, tables
 
-PROVIDERS = ["active_directory", "azure_devops", "google"]
+
+class Names(str, Enum):
+    """Mage's names of providers, as its own image with Python 3.10 has them: `str` gives `Names.GOOGLE`."""
+
+    ACTIVE_DIRECTORY = "active_directory"
+    AZURE_DEVOPS = "azure_devops"
+    GOOGLE = "google"
+
+
+PROVIDERS = list(Names)
 
 
 def door(*, entra_only: bool = False, over: bool = False) -> Door:
@@ -91,3 +104,20 @@ def test_switching_to_entra_only_ends_the_sessions_of_before(entra: RunningEmula
     assert world.store.end_foreign_sessions() == 2
     assert set(world.tokens()) == {entras, "emergency"}
     world.close()
+
+
+def not_configured() -> None:
+    raise ValueError("GOOGLE_CLIENT_ID is empty")
+
+
+@pytest.mark.parametrize(("google", "expected"), [(not_configured, False), (object, True)])
+def test_our_own_provider_is_not_another(google: Any, expected: bool) -> None:
+    """Whether somebody else's response may arrive at our redirect URI: only one that is configured counts."""
+    mage: Any = SimpleNamespace(
+        NAME_TO_PROVIDER={
+            Names.ACTIVE_DIRECTORY: object,
+            Names.AZURE_DEVOPS: not_configured,
+            Names.GOOGLE: google,
+        }
+    )
+    assert has_other_provider(mage, ours="active_directory") is expected

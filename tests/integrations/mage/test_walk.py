@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID
+from entrada.integrations.mage.door import UNKNOWN_PROVIDER
 from integrations.mage import pages
 from integrations.mage.desk import OWNER, Desk
 
@@ -133,6 +134,15 @@ def test_a25_scripts_without_a_session_get_json(desk: Desk) -> None:
         answer = api.get("/api/pipelines", follow_redirects=False)
     assert answer.headers["content-type"].startswith("application/json")
     assert "error" in answer.json()
+
+
+def test_mages_other_providers_are_mages(desk: Desk) -> None:
+    """Who brings a token of Google's is answered by Mage, which says that Google is not set up here."""
+    asked = {"provider": "google", "token": "x", "email": OWNER}
+    with desk.api() as api:
+        answer = api.post("/api/sessions", json={"session": asked, "api_key": desk.mage.api_key})
+    assert "session" not in answer.json()
+    assert UNKNOWN_PROVIDER not in answer.text
 
 
 @pytest.mark.parametrize("provider", ["active_directory", "azure_devops", "okta", "nonsense", "github"])

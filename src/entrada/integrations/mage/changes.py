@@ -38,10 +38,11 @@ def replace_providers(mage: Mage, replacements: Mapping[str, Any]) -> None:
 def has_other_provider(mage: Mage, *, ours: str) -> bool:
     """Whether one more of Mage's providers is configured: each says so by not refusing to be made.
 
-    Making the generic OIDC one asks the network for its metadata.
+    Making the generic OIDC one asks the network for its metadata. Names are compared and never written out:
+    what `str` makes of Mage's differs between Python 3.10 and later ones.
     """
     for name, provider in mage.NAME_TO_PROVIDER.items():
-        if str(name) == ours:
+        if name == ours:
             continue
         try:
             provider()

@@ -181,7 +181,7 @@ def _replace_sign_in(
         mage,
         before=lambda payload: door.refuse_before(
             payload,
-            providers=[str(name) for name in mage.NAME_TO_PROVIDER],
+            providers=list(mage.NAME_TO_PROVIDER),
             mode=mage.AUTHENTICATION_MODE,
         ),
         after=lambda user: door.refuse_after(
