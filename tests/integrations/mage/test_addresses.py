@@ -299,9 +299,14 @@ def test_k5_other_spellings_open_nothing(running_desk: Desk, path: str) -> None:
             assert answer.status_code in (401, 403, 404), (method, answer.status_code)
 
 
-def test_k5_with_a_base_path(entra: RunningEmulator) -> None:
-    """With MAGE_BASE_PATH everything moves, guard and all; without the prefix there is nothing."""
-    settings = {**WITH_ENTRADA, "MAGE_BASE_PATH": "tools/mage"}
+@pytest.mark.parametrize(
+    ("setting", "prefix_in_the_browser"), [("MAGE_BASE_PATH", "/tools/mage"), ("MAGE_ROUTES_BASE_PATH", "")]
+)
+def test_k5_with_a_base_path(entra: RunningEmulator, setting: str, prefix_in_the_browser: str) -> None:
+    """Everything moves, guard and all; without the prefix there is nothing. Where a proxy adds the prefix
+    (MAGE_ROUTES_BASE_PATH alone), browsers and Entra are told addresses without it.
+    """
+    settings = {**WITH_ENTRADA, setting: "tools/mage"}
     with running_mage(
         entra, with_entrada=True, settings=settings, status_path="/tools/mage/api/status"
     ) as mage:
@@ -315,6 +320,9 @@ def test_k5_with_a_base_path(entra: RunningEmulator) -> None:
             assert ask(desk, method, address.tried, base_path="/tools/mage").status_code == 401, address
             outside = ask(desk, method, address.tried, password).status_code
             assert outside == 404, address
+        start = ask(desk, "GET", "/auth/entra/start", base_path="/tools/mage")
+        asked = httpx.URL(start.headers["location"]).params
+        assert asked["redirect_uri"] == f"{mage.site}{prefix_in_the_browser}/oauth"
         assert handshake(desk, "/tools/mage/websocket/") == 401
         assert handshake(desk, "/tools/mage/websocket/", password) == 101
         assert handshake(desk, "/tools/mage/websocket/terminal", password) == 101

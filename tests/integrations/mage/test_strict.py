@@ -19,6 +19,7 @@ from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import FINANCE, OLGA_GROUPS, PLATFORM
 from integrations.mage.conftest import WITH_ENTRADA
 from integrations.mage.desk import OWNER, OWNER_PASSWORD, Desk
+from integrations.mage.test_sessions import socket_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -31,8 +32,8 @@ _MAPPING = {
     PLATFORM: "Editor",
     _OLGAS_LAST_GROUP: "Viewer",
 }
-# Bits of Mage's PermissionAccess: all of it; list, detail, and all queries and reads.
-_EVERYTHING, _LOOKING = 131072, 16 + 32 + 4096 + 16384
+# Bits of Mage's PermissionAccess: all of it; list, detail, all queries and reads; what the shell asks for.
+_EVERYTHING, _LOOKING, _EDITOR = 131072, 16 + 32 + 4096 + 16384, 4
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,11 @@ def running(entra: RunningEmulator) -> Iterator[Desk]:
         }
         with running_mage(entra, with_entrada=True, settings=settings) as mage:
             desk = Desk(mage=mage, entra=entra)
-            for role, access in (("Admin", _EVERYTHING), ("Editor", _EVERYTHING), ("Viewer", _LOOKING)):
+            for role, access in (
+                ("Admin", _EVERYTHING),
+                ("Editor", _EVERYTHING + _EDITOR),
+                ("Viewer", _LOOKING),
+            ):
                 desk.permit(role, access)
             yield desk
 
@@ -153,6 +158,23 @@ def test_a_disabled_person_loses_access(strict: Desk) -> None:
     assert strict.opens(session)
     strict.entra.change_person("quinn@contoso.test", enabled=False)
     wait_until(lambda: not strict.opens(session))
+
+
+def test_k5_open_sockets_end_when_entra_is_asked_again(strict: Desk) -> None:
+    """K5: the re-check alone closes the kernel's socket and the shell's, over PostgreSQL, too."""
+    strict.entra.add_person("sol@contoso.test", roles=["Editor"])
+    session, stays = strict.sign_in("sol@contoso.test"), strict.sign_in("ed@contoso.test")
+    with (
+        socket_of(strict, session) as kernel,
+        socket_of(strict, session, "/websocket/terminal?term_name=sol") as shell,
+        socket_of(strict, stays) as others,
+    ):
+        assert not kernel.is_closed_within(2 * _CHECKED_EVERY_SECONDS)
+        strict.entra.change_person("sol@contoso.test", enabled=False)
+        for socket in (kernel, shell):
+            assert socket.is_closed_within(30)
+            assert socket.closed == 4401
+        assert not others.is_closed_within(0.5)
 
 
 def test_a_lost_role_goes_while_the_session_stays(strict: Desk) -> None:
