@@ -91,8 +91,11 @@ def mage_commands(*, with_entrada: bool) -> Path:
 
 
 def mage_environment(emulator: RunningEmulator, home: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Mage of the tests: nothing of this machine's own, the emulator, the settings."""
-    return {
+    """The environment of a Mage of the tests: nothing of this machine's own, the emulator, the settings.
+
+    An empty setting takes a variable away.
+    """
+    environment = {
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
         "HOME": str(home),
@@ -103,6 +106,7 @@ def mage_environment(emulator: RunningEmulator, home: Path, settings: Mapping[st
         **emulator.env("mage"),
         **settings,
     }
+    return {name: value for name, value in environment.items() if value}
 
 
 @contextmanager

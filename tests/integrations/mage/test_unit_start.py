@@ -53,6 +53,20 @@ def test_what_is_missing_is_said_before_mage_is_imported(environ: dict[str, str]
         configuration.check_settings(settings, found.names)
 
 
+def test_behind_a_broker_the_tenant_is_enough() -> None:
+    """The how-to's exports for a broker, by themselves; without a tenant they are no configuration."""
+    alone = {
+        "ENTRADA_BROKER_URL": "https://login.example.com",
+        "ENTRADA_PUBLIC_URL": "https://mage.example.com",
+    }
+    settings, found = loaded(ACTIVE_DIRECTORY_DIRECTORY_ID=TENANT, **alone)
+    configuration.check_settings(settings, found.names)
+    assert settings.registration.client_id == "https://mage.example.com"
+    settings, found = loaded(**alone)
+    with pytest.raises(ConfigurationError, match=r"TENANT_ID|DIRECTORY_ID"):
+        configuration.check_settings(settings, found.names)
+
+
 @pytest.mark.parametrize("value", ["0", "false", "no", ""])
 def test_a_mage_that_asks_nobody_who_they_are_is_not_started(value: str) -> None:
     with pytest.raises(ConfigurationError, match="REQUIRE_USER_AUTHENTICATION is off"):

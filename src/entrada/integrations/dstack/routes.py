@@ -5,6 +5,7 @@
     GET  /auth/entra/callback           Entra's response: finishes, or says why not; or on to `dstack login`
     POST /api/auth/entra/callback       the user with the token: to the page, once, or to `dstack login`
     POST /api/auth/get_next_redirect    dstack's own, for states that are ours only
+    POST /auth/broker/backchannel-logout  a broker's word that a sign-in has ended
     GET  /auth/entra/start              begins by a link: "Try again", a bookmark, the My Apps portal
 
 A sign-in in a browser is finished before dstack's page loads, so that whatever goes wrong is a page that a
@@ -38,6 +39,7 @@ from entrada.integrations.dstack.ending import OutcomeEnding
 from entrada.integrations.dstack.entra_only import EntraOnly
 from entrada.integrations.dstack.hooks import Hooks
 from entrada.integrations.dstack.state import State, read_state
+from entrada.web.backchannel_routes import backchannel_logout
 from entrada.web.cookies import CookieRules
 from entrada.web.messages import WebRequest, WebResponse, json_response, not_early, redirect
 from entrada.web.sign_in import SignInRequest, WebSignIn
@@ -67,6 +69,11 @@ class DstackRoutes:
             ("POST", f"{API}/callback"): self._as_json(self._hand_over),
             ("GET", CALLBACK_PATH): self._as_page(self._callback),
             ("GET", self.parts.site.start_path): self._as_page(self._start),
+            **(
+                {("POST", self.parts.site.backchannel_path): self._as_json(self._backchannel)}
+                if self.parts.identification.application.authority.is_broker
+                else {}
+            ),
         }
 
     def next_redirect(self, request: WebRequest) -> WebResponse | None:
@@ -195,6 +202,18 @@ class DstackRoutes:
         user = self.ending.admit(identified)
         self.sign_in.record_completed(identified, user.id)
         return user.id, self.parts.pending.drop(written.state, rules)
+
+    def _backchannel(self, request: WebRequest) -> WebResponse:
+        """Taken, and nothing ends: dstack has no sessions, but one token for page, command line and API.
+
+        What takes that from somebody is the re-check, which asks the broker.
+        """
+        return backchannel_logout(
+            request,
+            application=self.parts.identification.application,
+            end=lambda _: 0,
+            now=self.parts.clock.now(),
+        )
 
     def _read(self, written: str) -> State | None:
         return read_state(written, self.ending.state_sealer)

@@ -24,6 +24,7 @@ CALLBACK_PATH = "/oauth"
 SIGN_IN_PATH = "/sign-in"
 START_PATH = "/auth/entra/start"
 FRONT_CHANNEL_PATH = "/auth/entra/logout"
+BACKCHANNEL_PATH = "/auth/broker/backchannel-logout"
 SCRIPT_PATH = "/auth/entra/mage.js"
 SESSIONS_PATH = "/api/sessions"
 

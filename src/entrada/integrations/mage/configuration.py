@@ -23,12 +23,13 @@ def check_settings(settings: Settings, names: Names) -> None:
     Raises:
         ConfigurationError: see its sentence.
     """
-    if settings.tenant_id and not settings.client_id:
+    if settings.tenant_id and not settings.client_id and settings.broker_url is None:
         raise ConfigurationError(
             "$[tenant_id] is set without $[client_id]. Stock Mage then signs in through an "
             "application and a server of its makers, which hold the secret; nobody else can use those.",
             hint="Register an application of your own in the Entra admin center, with the redirect URI "
-            "https://YOUR-MAGE/oauth; set $[client_id] and $[client_secret].",
+            "https://YOUR-MAGE/oauth; set $[client_id] and $[client_secret]. Or set $[broker_url] to an "
+            "`entrada broker` that shares its registration with you.",
             setting="client_id",
         )
     log.info("People sign in at %s.", settings.registration.authority.url)

@@ -14,6 +14,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
 from entrada.integrations.mage.addresses import (
+    BACKCHANNEL_PATH,
     CALLBACK_PATH,
     FRONT_CHANNEL_PATH,
     SCRIPT_PATH,
@@ -108,6 +109,7 @@ def rules_for(
     return [
         (prefix + START_PATH, Ours, {"answer": routes.start, "methods": get}),
         (prefix + FRONT_CHANNEL_PATH, Ours, {"answer": routes.front_channel, "methods": get}),
+        (prefix + BACKCHANNEL_PATH, Ours, {"answer": routes.backchannel, "methods": ("POST",)}),
         (prefix + SCRIPT_PATH, Ours, {"answer": routes.script, "methods": get}),
         *(
             (prefix + path, Ours, {"answer": routes.callback, "methods": callback})

@@ -5,6 +5,7 @@
     sign_in         lets Mage's own page be shown, without what others wrote into its address
     sign_out        ends Mage's session, and tells the page where Entra ends its own
     front_channel   Entra ends sessions by `sid`
+    backchannel     a broker ends them by a signed word, where the sign-in goes through one
 
 The sign-in itself is `WebSignIn`, and `MageEnding` its end. None means: let Mage respond. No response here is
 a 500, whatever a visitor sends.
@@ -24,6 +25,7 @@ from entrada.integrations.mage.addresses import Addresses
 from entrada.integrations.mage.ending import SESSION_COOKIE, MageEnding
 from entrada.integrations.mage.pages import clean_sign_in_query, static_text, token_cookie
 from entrada.integrations.mage.walk import MageWalk
+from entrada.web.backchannel_routes import backchannel_logout
 from entrada.web.front_channel import end_named_session, entra_origins
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
 from entrada.web.pages import Pages
@@ -79,6 +81,9 @@ class MageRoutes:
 
     def front_channel(self, request: WebRequest) -> WebResponse | None:
         return self._answered(request, self.addresses.site.front_channel_path, self._front_channel)
+
+    def backchannel(self, request: WebRequest) -> WebResponse | None:
+        return self._answered(request, self.addresses.site.backchannel_path, self._backchannel)
 
     def script(self, _: WebRequest) -> WebResponse | None:
         headers = [
@@ -163,6 +168,13 @@ class MageRoutes:
         end_named_session(request, self.walk.store.end_by_entra_session)
         origins = entra_origins(self.walk.parts.identification.application)
         return page_response(self.pages.front_channel_done(framed_by=origins))
+
+    def _backchannel(self, request: WebRequest) -> WebResponse | None:
+        application = self.walk.parts.identification.application
+        if not application.authority.is_broker:
+            return None
+        now, end = self.walk.parts.clock.now(), self.walk.store.end_by_entra_session
+        return backchannel_logout(request, application=application, end=end, now=now)
 
     def _failure_json(self, error: EntradaError) -> WebResponse:
         """A refusal as Mage's own page reads one."""
