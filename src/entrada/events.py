@@ -1,7 +1,7 @@
 """Named log events with allow-listed fields: one line each, nothing secret, nothing a visitor can break.
 
 sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, all_sessions_ended,
-access_ended, recheck_failed, request_refused
+access_ended, recheck_failed, request_refused, installation_changed
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Event(StrEnum):
     ACCESS_ENDED = "access_ended"
     RECHECK_FAILED = "recheck_failed"
     REQUEST_REFUSED = "request_refused"
+    INSTALLATION_CHANGED = "installation_changed"
 
 
 _WARNINGS = frozenset(

@@ -99,6 +99,8 @@ def broker_before(emulator: RunningEmulator, folder: Path, **settings: str) -> I
         "ENTRADA_ALLOWED_TENANTS": f"{CONTOSO_ID},{FABRIKAM_ID}",
         "ENTRADA_PUBLIC_URL": url,
         "ENTRADA_DATABASE_URL": f"sqlite:///{folder}/broker.db",
+        "ENTRADA_ROLES_MAPPING": '{"Admin": "Operator"}',
+        "ENTRADA_ADMIN_ROLES": "Operator",
         **settings,
     }
     emulator.change_app(CLIENT_ID, audience="AzureADMultipleOrgs", logout_url=f"{url}/auth/entra/logout")

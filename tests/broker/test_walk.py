@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from broker.conftest import BehindBroker
 from clients.plain_browser import PlainBrowser
-from entrada.emulator.seed import FABRIKAM_ID
+from entrada.emulator.seed import CONTOSO_ID, FABRIKAM_ID
 from walks.site import wait_until
 
 NewBrowser = Callable[[], PlainBrowser]
@@ -91,3 +91,57 @@ def test_a_group_overage_is_resolved_by_the_broker(
     browser = new_browser()
     behind_broker.sign_in(browser, app, "olga@contoso.test")
     assert '"Crowd"' in me(browser, app.url)[1]
+
+
+def test_an_unlisted_installation_asks_and_an_administrator_lets_it_in(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """The page says who asks, for which tenant; asking alone opens nothing; a yes does, at once."""
+    stranger = behind_broker.installation(listed=False)
+    visitor, ada = new_browser(), new_browser()
+    page = visitor.open(f"{stranger.url}/auth/entra/start")
+    assert page.status == 403
+    assert stranger.url in page.text
+    assert CONTOSO_ID in page.text
+    assert visitor.press("Ask to be let in").status == 202
+    assert "has not answered yet" in visitor.open(f"{stranger.url}/auth/entra/start").text
+
+    overview = f"{behind_broker.url}/auth/broker/installations"
+    page = ada.sign_in(f"{behind_broker.url}/auth/entra/start", "ada@contoso.test")
+    page = ada.open(overview)
+    assert stranger.url in page.text
+    assert "127.0.0.1" in page.text
+    ada.press(f"Let in {stranger.url}")
+    behind_broker.sign_in(visitor, stranger, "vi@contoso.test")
+    assert me(visitor, stranger.url)[0] == 200
+
+
+def test_only_administrators_let_installations_in(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """Somebody without the role, and nobody at all, change nothing and see nothing."""
+    stranger = behind_broker.installation(listed=False)
+    overview = f"{behind_broker.url}/auth/broker/installations"
+    visitor, vi = new_browser(), new_browser()
+    visitor.open(f"{stranger.url}/auth/entra/start")
+    visitor.press("Ask to be let in")
+    vi.sign_in(f"{behind_broker.url}/auth/entra/start", "vi@contoso.test")
+    for browser in (visitor, vi):
+        assert stranger.url not in browser.open(overview).text
+        answer = browser.send("POST", f"{overview}?approve={stranger.url}")
+        assert answer.status_code == 403
+    provider = behind_broker.broker.broker.provider
+    waiting = provider.installation(stranger.url)
+    assert waiting is not None
+    assert not waiting.is_let_in
+
+
+def test_asking_from_another_site_is_refused(behind_broker: BehindBroker, new_browser: NewBrowser) -> None:
+    """A form of somebody else's page asks for nothing in a visitor's name."""
+    answer = new_browser().send(
+        "POST",
+        f"{behind_broker.url}/auth/broker/installations?ask=https://evil.test&tenant={CONTOSO_ID}",
+        headers={"sec-fetch-site": "cross-site", "origin": "https://evil.test"},
+    )
+    assert answer.status_code == 403
+    assert behind_broker.broker.broker.provider.installation("https://evil.test") is None

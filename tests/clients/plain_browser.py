@@ -143,6 +143,10 @@ class PlainBrowser:
         assert "Pick an account" in page.text, page.text
         return self.press("Next", name=who)
 
+    def send(self, method: str, url: str, **options: Any) -> httpx.Response:
+        """One request with this browser's cookies, which leads nowhere."""
+        return self._http.request(method, url, **options)
+
     def _submit(self, form: Form, fields: dict[str, str]) -> Page:
         if form.method == "get":
             return self._walk("GET", f"{form.action.partition('?')[0]}?{urlencode(fields)}", {})

@@ -32,7 +32,7 @@ class Addresses:
     userinfo_path = f"{PREFIX}/userinfo"
     end_session_path = f"{PREFIX}/logout"
     jwks_path = f"{PREFIX}/jwks.json"
-    ask_path = f"{PREFIX}/installations"
+    installations_path = f"{PREFIX}/installations"
     openid_discovery_path = "/.well-known/openid-configuration"
     oauth_discovery_path = "/.well-known/oauth-authorization-server"
 

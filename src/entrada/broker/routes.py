@@ -3,6 +3,7 @@
     GET, POST  /auth/broker/authorize             an installation sends a person here
     POST       /auth/broker/token                 a code or a refresh token becomes tokens
     GET, POST  /auth/broker/userinfo              the person behind an access token
+    GET, POST  /auth/broker/installations         who asks to be let in; for administrators
     GET, POST  /auth/broker/logout                an installation signs a person out
     GET        /auth/broker/jwks.json             the keys
     GET        /.well-known/openid-configuration  and oauth-authorization-server: what there is
@@ -17,12 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from entrada.broker import discovery, end_session
+from entrada.broker import admission_pages, discovery, end_session
 from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.sign_in import BrokerSignIn
 from entrada.broker.token import refusal, token
 from entrada.broker.userinfo import userinfo
-from entrada.errors import Unavailable
+from entrada.errors import InstallationRefused, Unavailable
 from entrada.events import Event, record
 from entrada.web import sign_in_routes, sign_out_routes
 from entrada.web.auth import Auth
@@ -55,18 +56,34 @@ class BrokerRoutes(AuthRoutes):
     @cached_property
     def _provider_routes(self) -> Mapping[str, Mapping[str, Route]]:
         at = self.broker.provider.addresses
-        authorize = self._served(lambda request: self.broker.authorize(request))
+        authorize = self._served(self._authorize)
+        provider = self.broker.provider
         person, sign_out = self._from_clients(userinfo), self._served(self._end_session)
         documents: Route = self._from_clients(discovery.openid_discovery)
         return {
             at.authorize_path: {"GET": authorize, "POST": authorize},
             at.token_path: {"POST": self._from_clients(token)},
+            at.installations_path: {
+                "GET": lambda auth, request: admission_pages.overview(auth, provider, request),
+                "POST": lambda auth, request: admission_pages.change(auth, provider, request),
+            },
             at.userinfo_path: {"GET": person, "POST": person},
             at.end_session_path: {"GET": sign_out, "POST": sign_out},
             at.jwks_path: {"GET": self._from_clients(discovery.jwks_document)},
             at.openid_discovery_path: {"GET": documents},
             at.oauth_discovery_path: {"GET": documents},
         }
+
+    def _authorize(self, request: WebRequest) -> WebResponse:
+        try:
+            return self.broker.authorize(request)
+        except InstallationRefused:
+            pairs = request.form_pairs() if request.method == "POST" else request.query_pairs()
+            provider = self.broker.provider
+            applicant = admission_pages.applicant_of(pairs, provider)
+            if applicant is None or provider.installation(applicant.public_url) is not None:
+                raise
+            return admission_pages.page_for_applicant(self, applicant, provider.addresses.installations_path)
 
     def _callback(self, auth: Auth, request: WebRequest) -> WebResponse:
         response = self.broker.callback(request)

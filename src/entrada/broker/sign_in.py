@@ -21,6 +21,7 @@ from entrada.broker.ending import BrokerEnding
 from entrada.broker.installations import Installation
 from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.provider import Provider
+from entrada.entra.authority import parse_guid
 from entrada.errors import InstallationRefused
 from entrada.flows.identification import Identification
 from entrada.sealing import Sealer
@@ -74,7 +75,7 @@ class BrokerSignIn:
             redirect_uri=self.web.site.urls[0] + self.web.site.callback_paths[0],
             prompt=asked.prompt,
             login_hint=asked.login_hint,
-            domain_hint=asked.domain_hint,
+            domain_hint=None if parse_guid(asked.domain_hint) else asked.domain_hint,
             max_age=None if asked.max_age_seconds is None else timedelta(seconds=asked.max_age_seconds),
             tenant_id=installation.tenant_id,
             context=context_of(asked).written(),

@@ -78,6 +78,7 @@ def _build(
         pending=pending,
         form_key=hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest(),
         sign_in_label=settings.sign_in_label,
+        admin_roles=frozenset(settings.admin_roles),
     )
 
 

@@ -142,7 +142,8 @@ class EntraApplication:
             state=state,
             prompt=prompt,
             login_hint=login_hint,
-            domain_hint=domain_hint,
+            # A broker that does not know this application yet is told whose people it is for.
+            domain_hint=domain_hint or (self.authority.tenant if self.authority.is_broker else None),
             max_age=None if max_age is None else int(max_age.total_seconds()),
             response_mode=response_mode,
         )

@@ -189,6 +189,9 @@ class Settings(BaseModel):
     trusted_proxies: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [], "Addresses, networks or unix: the hops in front whose word about a request is believed."
     )
+    admin_roles: Annotated[list[str], BeforeValidator(read_items)] = _declare(
+        [], "Roles whose holders administer: at a broker, they let installations in. Comma-separated."
+    )
     broker_url: Origin | None = _declare(
         None,
         "Sign in through the registration of this broker; then only $[tenant_id] is needed besides.",

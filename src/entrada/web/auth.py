@@ -34,6 +34,8 @@ class Auth:
     pending: PendingCookies
     form_key: bytes = field(repr=False)
     sign_in_label: str
+    admin_roles: frozenset[str] = frozenset()
+    """Roles whose holders administer; empty: nobody does."""
     budgets: Budgets = field(default_factory=Budgets, repr=False)
 
     def under(self: AuthT, base_path: str) -> AuthT:
