@@ -167,6 +167,44 @@ def test_deleting_asks_first(entrada: Entrada, stores: Stores) -> None:
     assert list(stores.sessions.list_sessions(user_id=NORA)) == []
 
 
+def test_another_mapping_is_tried_without_being_switched_on(
+    entrada: Entrada, stores: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who would lose and gain, from JSON or a file; a role by hand stays; nothing is changed."""
+    stores.accounts.grant_role(NORMAN, role="Editor", granted_by="root", now=NOW)
+    told = json.loads(entrada("mapping", "test", '{"Editors": "Author", "A b": "Reader"}', "--json")[1])
+    assert told["people"] == [
+        {"id": NORA, "name": "Nora North", "loses": ["Editor"], "gains": ["Author"], "is_kept_out": False}
+    ]
+    assert told["lines_gone"] == [
+        {"reason": "app role Editors", "role": "Editor"},
+        {"reason": "group Readers", "role": "Reader"},
+    ]
+    (tmp_path / "new.json").write_text('{"Others": "Editor"}')
+    monkeypatch.setenv("ENTRADA_ROLES_REQUIRED", "true")
+    shown = entrada("mapping", "test", "new.json", "--person", "nora")[1]
+    assert f"Nora North ({NORA}): loses Editor; cannot sign in any more without a role" in shown
+    assert "+ app role Others → Editor" in shown
+    assert "- app role Editors → Editor" in shown
+    user = stores.accounts.get(NORA)
+    assert user is not None
+    assert user.roles == {"Editor"}
+
+
+def test_the_same_mapping_changes_nobody(entrada: Entrada) -> None:
+    """Tried as it is today, it moves nobody."""
+    same = '{"Editors": "Editor", "group:Readers": "Reader"}'
+    assert json.loads(entrada("mapping", "test", same, "--json")[1])["people"] == []
+
+
+@pytest.mark.parametrize("mapping", ["{", "nowhere.json", '{"Editors": 1}', "[]", ""])
+def test_a_mapping_with_an_error(entrada: Entrada, mapping: str) -> None:
+    """Status 1, one sentence and what to write instead."""
+    status, shown, said = entrada("mapping", "test", mapping)
+    assert (status, shown) == (1, "")
+    assert said.startswith("entrada: ")
+
+
 COMMANDS = [
     ("users", "show", "PERSON"),
     ("users", "disable", "PERSON"),
@@ -177,6 +215,7 @@ COMMANDS = [
     ("sessions", "list", "PERSON"),
     ("sessions", "end", "--of", "PERSON"),
     ("explain", "PERSON"),
+    ("mapping", "test", "{}", "--person", "PERSON"),
 ]
 
 

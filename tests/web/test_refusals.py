@@ -43,6 +43,7 @@ STATUS = {
     errors.TenantRefused: 403,
     errors.RoleRequired: 403,
     errors.RequestRefused: 403,
+    errors.InstallationRefused: 403,
     errors.PageNotFound: 404,
     errors.TooManyRequests: 429,
     errors.BearerError: 401,

@@ -26,6 +26,7 @@ COMMANDS = {
     "users": "accounts: list, disable, roles by hand",
     "sessions": "who is signed in, and ending it",
     "explain": "why somebody has a role, or has not, or cannot come in",
+    "mapping": "what another roles mapping would change",
     "settings": "every setting: value, where it came from, what it means",
     "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",
     "mage": "Mage, with this sign-in behind its Microsoft button",

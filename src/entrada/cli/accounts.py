@@ -81,6 +81,14 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
             stores.close()
 
 
+def everybody(here: Opened) -> Iterator[User]:
+    """Everybody who has an account, read page by page."""
+    after = None
+    while page := here.stores.accounts.list_users(limit=PAGE, after=after):
+        yield from page
+        after = page[-1].id
+
+
 def find_person(stores: Stores, text: str) -> User:
     """The one person this can mean.
 

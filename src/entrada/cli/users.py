@@ -16,15 +16,15 @@ import argparse
 import getpass
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from entrada.accounts.identity import GrantSource, User
 from entrada.cli.accounts import (
-    PAGE,
     Opened,
     add_common,
     add_person,
     document_of,
+    everybody,
     find_person,
     in_one_line,
     moment,
@@ -69,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _list(args: argparse.Namespace) -> int:
     with opened(args) as here:
         count = 0
-        for user in _everybody(here):
+        for user in everybody(here):
             if (args.role and args.role not in user.roles) or (args.disabled and user.is_enabled):
                 continue
             if args.json:
@@ -82,13 +82,6 @@ def _list(args: argparse.Namespace) -> int:
     elif count == 0:
         print("Nobody.", file=sys.stderr)
     return 0
-
-
-def _everybody(here: Opened) -> Iterator[User]:
-    after = None
-    while page := here.stores.accounts.list_users(limit=PAGE, after=after):
-        yield from page
-        after = page[-1].id
 
 
 def _show(args: argparse.Namespace) -> int:
