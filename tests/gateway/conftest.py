@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from house import tools
 from walks.conftest import emulator, http  # noqa: F401  # fixtures
 from walks.site import Site, served, wait_until
 
+from .proxies import STARTS
 from .upstream import Upstream, running_upstream
 
 NGINX_PAGE = tools.ROOT / "docs/how-to/protect-an-application-behind-nginx.md"
@@ -50,7 +53,42 @@ def behind_nginx(
     nginx = tools.command_path("nginx")
     folder = tmp_path_factory.mktemp("nginx")
     port = tools.free_port()
-    (toml,), (configuration,) = ([b.text for b in blocks(NGINX_PAGE, name)] for name in ("toml", "nginx"))
+    (configuration,) = (block.text for block in blocks(NGINX_PAGE, "nginx"))
+    with entrada_behind(emulator, folder, port) as site:
+        servers = (
+            configuration.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+            .replace("server_name tool.contoso.com;", "server_name localhost;")
+            .replace("127.0.0.1:8000", site.address.removeprefix("http://"))
+            .replace("127.0.0.1:5000", f"127.0.0.1:{upstream.port}")
+        )
+        with running_nginx(nginx, folder, servers):
+            yield replace(site, address=f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture(
+    scope="module",
+    params=["caddy", "haproxy", pytest.param("envoy", marks=[pytest.mark.heavy, pytest.mark.timeout(300)])],
+)
+def behind_proxy(
+    request: pytest.FixtureRequest,
+    emulator: RunningEmulator,  # noqa: F811
+    upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    """The same behind another real proxy; the rules are those of nginx's page."""
+    folder = tmp_path_factory.mktemp(request.param)
+    port = tools.free_port()
+    with ExitStack() as stack:
+        site = stack.enter_context(entrada_behind(emulator, folder, port))
+        entrada = site.address.removeprefix("http://")
+        STARTS[request.param](stack, folder, port, entrada, f"127.0.0.1:{upstream.port}")
+        yield replace(site, address=f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def entrada_behind(emulator: RunningEmulator, folder: Path, port: int) -> Iterator[Site]:  # noqa: F811
+    """Entrada with the settings that nginx's page shows; the proxy's port is the public one."""
+    (toml,) = (block.text for block in blocks(NGINX_PAGE, "toml"))
     entries = tomllib.loads(toml)
     book = read_rule_book(SettingsFile(name="entrada.toml", entries=entries, text=toml))
     hops = parse_trusted_hops(entries["trusted_proxies"])
@@ -60,20 +98,7 @@ def behind_nginx(
         public_url=f"http://localhost:{port}",
         app_of=lambda auth: create_gateway(auth, hops=hops, book=book),
     ) as site:
-        servers = (
-            configuration.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
-            .replace("server_name tool.contoso.com;", "server_name localhost;")
-            .replace("127.0.0.1:8000", site.address.removeprefix("http://"))
-            .replace("127.0.0.1:5000", f"127.0.0.1:{upstream.port}")
-        )
-        with running_nginx(nginx, folder, servers):
-            yield Site(
-                public_url=site.public_url,
-                address=f"http://127.0.0.1:{port}",
-                auth=site.auth,
-                clock=site.clock,
-                database=site.database,
-            )
+        yield site
 
 
 def running_nginx(nginx: str, folder: Path, servers: str) -> Running:

@@ -280,3 +280,11 @@ def test_a_person_whom_nginx_turned_away_is_sent_to_sign_in_or_back() -> None:
     back = asked(contract, "/admin?tab=1", caller=ada(), page=True)
     assert (back.status, dict(back.headers)["location"]) == (303, "/admin?tab=1")
     assert "remote-user" not in dict(back.headers)
+
+
+@pytest.mark.parametrize("contract", PATHS, ids=lambda contract: contract.path)
+@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "connect"])
+def test_d8_a_method_that_asks_for_no_path_passes_no_rule(contract: Contract, method: str) -> None:
+    """Caddy hands a CONNECT with a path on: not even a public path has that."""
+    with pytest.raises(AmbiguousRequest, match=method.upper()):
+        asked(contract, "/public/a", method=method, caller=ada())

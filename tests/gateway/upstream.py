@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+_WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""Source: RFC 6455, section 1.3."""
 
 
 @dataclass
@@ -31,8 +36,13 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
             told = {"method": method, "target": target, "fields": fields, "body": body.decode("latin-1")}
             upstream.requests.append(told)
             if by_name.get("upgrade"):
+                accept = b""
+                if key := by_name.get("sec-websocket-key"):
+                    digest = hashlib.sha1(key.encode() + _WEBSOCKET).digest()
+                    accept = b"Sec-WebSocket-Accept: %s\r\n" % base64.b64encode(digest)
                 writer.write(
-                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n%s\r\n"
+                    % (by_name["upgrade"].encode("latin-1"), accept)
                 )
                 while chunk := await reader.read(65_536):
                     writer.write(chunk)
@@ -48,7 +58,8 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
                     await asyncio.sleep(0.05)
                 return
             answer = json.dumps(told).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer))
+            writer.write(b"" if method == "HEAD" else answer)
             await writer.drain()
     except (ConnectionError, asyncio.IncompleteReadError):
         pass

@@ -69,13 +69,13 @@ def _forwarded(path: str) -> Contract:
     return Contract(path=path, method="x-forwarded-method", host="x-forwarded-host", target="x-forwarded-uri")
 
 
-def _original(path: str, *, answers_people: bool = False) -> Contract:
+def _original(path: str, *, answers_people: bool = False, only_401_and_403: bool = False) -> Contract:
     return Contract(
         path=path,
         method="x-original-method",
         host="x-original-host",
         target="x-original-uri",
-        only_401_and_403=not answers_people,
+        only_401_and_403=only_401_and_403,
         answers_people=answers_people,
     )
 
@@ -83,7 +83,7 @@ def _original(path: str, *, answers_people: bool = False) -> Contract:
 ENVOY = Contract(path=f"{PREFIX}/envoy")
 
 CONTRACTS = (
-    _original(f"{PREFIX}/nginx"),
+    _original(f"{PREFIX}/nginx", only_401_and_403=True),
     _original(f"{PREFIX}/nginx/sign_in", answers_people=True),
     _forwarded(f"{PREFIX}/traefik"),
     _forwarded(f"{PREFIX}/caddy"),

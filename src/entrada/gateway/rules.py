@@ -33,6 +33,9 @@ T = TypeVar("T")
 OVERRIDE_FIELDS = ("x-http-method-override", "x-http-method", "x-method-override")
 """Fields by which some frameworks let a request call itself something else."""
 
+_NO_PATH_S_METHODS = ("CONNECT", "TRACE")
+"""CONNECT asks for a tunnel to a host, TRACE for its own fields back, ours among them (D8)."""
+
 
 class Access(StrEnum):
     PUBLIC = "public"
@@ -152,8 +155,10 @@ class RuleBook:
     def read(self, method: str, host: str, target: bytes, overrides: Iterable[str] = ()) -> Request:
         """
         Raises:
-            AmbiguousRequest: host or path can be taken in two ways.
+            AmbiguousRequest: host or path can be taken in two ways, or the method asks for no path.
         """
+        if method.upper() in _NO_PATH_S_METHODS:
+            raise AmbiguousRequest(f"the method {method.upper()}")
         named = self.host(host)
         opaque = any(
             route.opaque and (route.host is None or route.host.matches(named)) for route in self.routes

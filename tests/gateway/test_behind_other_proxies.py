@@ -1,0 +1,231 @@
+"""Forward auth behind real proxies other than nginx, configured as the documentation shows (D1–D12)."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from entrada.emulator import RunningEmulator
+from walks.site import Site
+from walks.visitor import SCRIPT, Visitor
+
+from .conftest import entrada_behind
+from .test_behind_nginx import RAW, connected, cookie_of, fields_of, head_of, raw_request
+from .test_identity import OURS, spelled
+from .upstream import Upstream
+
+
+@pytest.fixture
+def visitor(behind_proxy: Site, http: httpx.Client, upstream: Upstream) -> Visitor:
+    upstream.requests.clear()
+    return Visitor(behind_proxy, http)
+
+
+@pytest.fixture
+def ada(visitor: Visitor, emulator: RunningEmulator) -> Visitor:
+    assert visitor.sign_in_as("ada@contoso.test", "/reports").headers["location"] == "/reports"
+    return visitor
+
+
+@pytest.fixture
+def vi(visitor: Visitor, emulator: RunningEmulator) -> Visitor:
+    visitor.sign_in_as("vi@contoso.test")
+    return visitor
+
+
+def test_a_page_visit_goes_to_sign_in_and_back_to_the_page(
+    visitor: Visitor, emulator: RunningEmulator
+) -> None:
+    """A deep link with a query is kept through the whole sign-in, and the application is told who it is."""
+    away = visitor.open("/reports?year=2026&x=a%20b")
+    assert away.status_code == 303
+    assert away.headers["location"] == "/auth/login?next=/reports%3Fyear%3D2026%26x%3Da%2520b"
+    visitor.sign_in_as("ada@contoso.test", "/reports?year=2026&x=a%20b")
+    told = visitor.open("/reports?year=2026&x=a%20b").json()
+    fields = fields_of(told)
+    assert told["target"] == "/reports?year=2026&x=a%20b"
+    assert fields["x-forwarded-email"] == "ada@contoso.test"
+    assert fields["x-forwarded-groups"] == "Admin"
+    assert len(fields["x-forwarded-user"]) == 36
+
+
+def test_a_script_gets_401_and_the_application_hears_nothing(visitor: Visitor, upstream: Upstream) -> None:
+    """No redirect for what no person sees; nothing reaches the application."""
+    refused = visitor.fetch("/api/data")
+    assert (refused.status_code, refused.json()["error"]) == (401, "login_required")
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"):
+        assert visitor.fetch("/api/data", method).status_code == 401
+    assert upstream.requests == []
+
+
+def test_rules_by_path_and_role(ada: Visitor, http: httpx.Client, behind_proxy: Site) -> None:
+    """A public path for everybody, an administrators' path for one of the two."""
+    stranger, vi = Visitor(behind_proxy, http), Visitor(behind_proxy, http)
+    vi.sign_in_as("vi@contoso.test")
+    assert stranger.fetch("/healthz").status_code == 200
+    assert [who.fetch("/admin/users").status_code for who in (stranger, vi, ada)] == [401, 403, 200]
+    assert [who.fetch("/").status_code for who in (stranger, vi, ada)] == [401, 200, 200]
+
+
+def test_methods_and_bodies_reach_the_application_as_they_are(ada: Visitor, upstream: Upstream) -> None:
+    """The check changes neither; HEAD is answered without a body."""
+    assert ada.fetch("/reports", "HEAD").content == b""
+    assert ada.fetch("/reports", "PUT", body={"a": 1}).status_code == 200
+    assert [(told["method"], told["body"]) for told in upstream.requests] == [
+        ("HEAD", ""),
+        ("PUT", '{"a":1}'),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/reports"])
+def test_d1_no_spelling_of_an_identity_field_reaches_the_application(
+    path: str, vi: Visitor, behind_proxy: Site, upstream: Upstream
+) -> None:
+    """On a public path and a protected one: what a client writes itself is cleared or replaced."""
+    cookie = cookie_of(vi)
+    for name in OURS:
+        for number, spelling in enumerate(spelled(name)):
+            line = f"{spelling.decode()}: admin"
+            status = raw_request(behind_proxy, f"GET {path}?{number} HTTP/1.1", line, cookie=cookie)
+            assert status in (200, 400)
+    assert len(upstream.requests) > len(OURS) * 10
+    for request in upstream.requests:
+        assert not [field for field in request["fields"] if field[1] == "admin"]
+        assert fields_of(request).get("x-forwarded-email") == ("vi@contoso.test")
+
+
+def test_d1c_a_field_that_nobody_has_is_cleared_on_a_public_path(
+    visitor: Visitor, upstream: Upstream
+) -> None:
+    """Nobody is signed in: no identity field of the client's own gets through."""
+    visitor.fetch("/healthz", x_forwarded_user="admin", x_forwarded_email="a@b")
+    fields = fields_of(upstream.requests[-1])
+    assert not fields.get("x-forwarded-user")
+    assert not fields.get("x-forwarded-email")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Original-URI",
+        "X-Original-Method",
+        "X-Original-Host",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Method",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Envoy-Original-Path",
+    ],
+)
+def test_d3_a_client_chooses_no_other_path(name: str, visitor: Visitor, upstream: Upstream) -> None:
+    """The proxy says where the request goes; what the client says of it is replaced or not looked at."""
+    value = "OPTIONS" if name.endswith("Method") else "/healthz"
+    assert visitor.send("GET", "/admin", {**SCRIPT, name: value}).status_code in (401, 403)
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("target", RAW, ids="D5 {}".format)
+def test_d5_a_path_with_two_readings_reaches_nobody(
+    target: str, vi: Visitor, behind_proxy: Site, upstream: Upstream
+) -> None:
+    """Signed in or not, it is refused by us or by the proxy itself."""
+    assert raw_request(behind_proxy, f"GET {target} HTTP/1.1", cookie=cookie_of(vi)) in (400, 403)
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "line", ["TRACE / HTTP/1.1", "CONNECT /healthz HTTP/1.1", "BREW / HTTP/1.1", "get / HTTP/1.1"]
+)
+def test_d8_an_odd_method_is_no_way_in(line: str, behind_proxy: Site, upstream: Upstream) -> None:
+    """Refused by the proxy or by us, never passed on."""
+    upstream.requests.clear()
+    assert raw_request(behind_proxy, line) in (400, 401, 403, 404, 405, 501)
+    assert upstream.requests == []
+
+
+def test_d12_a_websocket_without_a_session_is_refused_before_the_upgrade(
+    ada: Visitor, behind_proxy: Site
+) -> None:
+    """401 instead of 101; with a session the bytes go both ways."""
+    upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    upgrade += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+    assert raw_request(behind_proxy, "GET /socket HTTP/1.1", *upgrade) == 401
+    with connected(behind_proxy) as link:
+        link.sendall(head_of(behind_proxy, "GET /socket HTTP/1.1", *upgrade, cookie=cookie_of(ada)))
+        answer = link.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 101")
+        link.sendall(b"hello")
+        assert link.recv(65_536) == b"hello"
+
+
+def test_events_arrive_one_by_one(ada: Visitor, http: httpx.Client, behind_proxy: Site) -> None:
+    """Server-sent events come through as they are sent."""
+    headers = {"cookie": cookie_of(ada), "host": httpx.URL(behind_proxy.public_url).netloc.decode()}
+    with http.stream("GET", behind_proxy.address + "/events", headers=headers) as answer:
+        chunks = [chunk for chunk in answer.iter_text() if chunk]
+    assert "".join(chunks) == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    assert len(chunks) > 1
+
+
+def test_after_signing_out_the_next_request_is_refused(ada: Visitor) -> None:
+    """The session's end is the end of access at the proxy, too."""
+    assert ada.fetch("/reports").status_code == 200
+    ada.sign_out()
+    assert ada.fetch("/reports").status_code == 401
+
+
+# What Traefik 3.7 writes to ForwardAuth's address for a visit: the client's own fields are copied, hop-by-hop
+# ones are left out, and the X-Forwarded fields are its own.
+# Source: Traefik, pkg/middlewares/auth/forward.go.
+TRAEFIK = (
+    b"GET /auth/traefik HTTP/1.1\r\n"
+    b"Host: 127.0.0.1:8000\r\n"
+    b"User-Agent: Mozilla/5.0\r\n"
+    b"Accept: text/html,application/xhtml+xml\r\n"
+    b"Accept-Encoding: gzip, deflate, br\r\n"
+    b"Cookie: a=b\r\n"
+    b"Sec-Fetch-Dest: document\r\n"
+    b"Sec-Fetch-Mode: navigate\r\n"
+    b"X-Forwarded-For: 203.0.113.7\r\n"
+    b"X-Forwarded-Host: localhost\r\n"
+    b"X-Forwarded-Method: %s\r\n"
+    b"X-Forwarded-Port: 443\r\n"
+    b"X-Forwarded-Proto: https\r\n"
+    b"X-Forwarded-Server: edge\r\n"
+    b"X-Forwarded-Uri: %s\r\n"
+    b"X-Real-Ip: 203.0.113.7\r\n"
+    b"\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def entrada(emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with entrada_behind(emulator, tmp_path_factory.mktemp("traefik"), 443) as site:
+        yield site
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "location"),
+    [
+        (b"GET", b"/healthz", 200, None),
+        (b"GET", b"/reports?a=%20b", 303, "/auth/login?next=/reports%3Fa%3D%2520b"),
+        (b"POST", b"/reports", 401, None),
+        (b"GET", b"/healthz/..%2fadmin", 400, None),
+        (b"CONNECT", b"/healthz", 400, None),
+    ],
+)
+def test_traefik_s_request_replayed(
+    method: bytes, target: bytes, status: int, location: str | None, entrada: Site
+) -> None:
+    """Byte for byte as ForwardAuth writes it, to the server that the documentation's settings make."""
+    parts = urlsplit(entrada.address)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as link:
+        link.sendall(TRAEFIK % (method, target))
+        response = http.client.HTTPResponse(link)
+        response.begin()
+        assert (response.status, response.getheader("location")) == (status, location)
