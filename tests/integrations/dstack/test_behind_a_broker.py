@@ -15,6 +15,7 @@ from entrada.broker.installations import installation_at
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CONTOSO_ID
 from entrada.entra.authority import TenantId
+from integrations.dstack.command_line import command_line
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -71,6 +72,18 @@ def test_a_person_signs_in(behind: Dstack, browser: PlainBrowser, who: str, role
         "/api/users/get_my_user", headers={"authorization": f"Bearer {told['creds']['token']}"}
     )
     assert me.json()["username"] == who
+
+
+def test_dstack_login(behind: Dstack, browser: PlainBrowser, home: Path) -> None:
+    """The command line, too: the broker asks Entra which account it shall be, and the code comes home."""
+    with command_line(behind, home, "-n") as login:
+        page = browser.sign_in(login.address, "ed@contoso.test")
+        if "Permissions requested" in page.text:
+            page = browser.press("Accept")
+        status, words = login.end()
+    assert "CLI authenticated" in page.text
+    assert status == 0, words
+    assert "Logged in as ed" in words
 
 
 def test_the_back_channel_is_answered(behind: Dstack) -> None:

@@ -35,6 +35,7 @@ from entrada.errors import (
 from entrada.flows.authorization_response import AuthorizationResponse, read_authorization_response
 from entrada.integrations.dstack import responses
 from entrada.integrations.dstack.addresses import CALLBACK_PATH
+from entrada.integrations.dstack.carried import code_and_issuer, with_issuer
 from entrada.integrations.dstack.ending import OutcomeEnding
 from entrada.integrations.dstack.entra_only import EntraOnly
 from entrada.integrations.dstack.hooks import Hooks
@@ -164,16 +165,15 @@ class DstackRoutes:
             )
             refused.marked_hint += " Stop the waiting `dstack login` with Ctrl+C before you run it again."
             return self.parts.refusals.response(refused, request, may_retry=False)
-        url = self._to_local_port(written.code or "", written.state)
+        url = self._to_local_port(with_issuer(written.code or "", written.issuer), written.state)
         if url is None:
             raise ResponseRefused
         return redirect(url)
 
     def _hand_over(self, request: WebRequest) -> WebResponse:
         body = responses.json_body(request)
-        written = read_authorization_response(
-            (name, value) for name in ("code", "state") if isinstance(value := body.get(name), str)
-        )
+        told = {name: value for name in ("code", "state") if isinstance(value := body.get(name), str)}
+        written = read_authorization_response({**told, **code_and_issuer(told.get("code", ""))}.items())
         state = self._read(written.state)
         if state is None:
             raise StateMissing
