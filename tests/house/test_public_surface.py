@@ -38,10 +38,10 @@ def test_every_promised_name_is_documented_and_nothing_else_is() -> None:
 
 
 def test_importing_the_package_costs_next_to_nothing() -> None:
-    """Under 30 ms in a fresh interpreter: it is imported by applications that may never sign anybody in."""
+    """Under 30 ms of processor time: it is imported by applications that may never sign anybody in."""
     script = (
-        "import sys, time; before = time.perf_counter(); import entrada; "
-        "print(time.perf_counter() - before, 'pydantic' in sys.modules, 'msal' in sys.modules)"
+        "import sys, time; before = time.process_time(); import entrada; "
+        "print(time.process_time() - before, 'pydantic' in sys.modules, 'msal' in sys.modules)"
     )
     taken = []
     for _ in range(5):

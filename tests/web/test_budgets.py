@@ -82,6 +82,16 @@ def test_K21_strangers_do_not_fill_the_memory() -> None:
     assert len(one._peers) <= 10_000
 
 
+def test_K21_who_is_seen_often_is_not_forgotten_for_strangers() -> None:
+    """A peer that waits goes on waiting, however many strangers come by in between."""
+    one = budget()
+    spend(one, "192.0.2.1", 10)
+    for number in range(30_000):
+        spend(one, f"peer {number}", 1)
+        if number % 5_000 == 0:
+            assert spend(one, "192.0.2.1", 1) == 0
+
+
 @pytest.mark.parametrize(
     ("address", "peer"),
     [

@@ -81,21 +81,12 @@ class FailureBudget:
     def _account(self, peer: str, now: float) -> tuple[Allowance, _Account]:
         # Whoever cannot be told apart is everybody.
         allowance = self._overall_allowance if peer == UNKNOWN_PEER else self._per_peer
-        account = self._peers.get(peer)
-        if account is None:
-            if len(self._peers) >= _MOST_PEERS:
-                self._forget(now)
-            account = self._peers[peer] = _Account(left=allowance.burst, at=now)
+        account = self._peers.pop(peer, None) or _Account(left=allowance.burst, at=now)
+        if len(self._peers) >= _MOST_PEERS:
+            del self._peers[next(iter(self._peers))]  # the one that was not seen for longest
+        self._peers[peer] = account
         account.refill(allowance, now)
         return allowance, account
-
-    def _forget(self, now: float) -> None:
-        """Those whose budget is whole again; if there are none, the one that was seen first."""
-        whole = self._per_peer.burst / self._per_peer.per_second
-        for peer in [peer for peer, account in self._peers.items() if now - account.at >= whole]:
-            del self._peers[peer]
-        if len(self._peers) >= _MOST_PEERS:
-            del self._peers[next(iter(self._peers))]
 
     @staticmethod
     def _refusal(account: _Account, wait: float) -> TooManyRequests:
