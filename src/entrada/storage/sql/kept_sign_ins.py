@@ -19,7 +19,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.sessions import end_of_user
-from entrada.storage.sql.tables import kept_sign_ins, sessions
+from entrada.storage.sql.tables import kept_sign_ins, sessions, users
 from entrada.storage.storable import user_after_recheck
 
 THIS = (kept_sign_ins.c.tenant_id == bindparam("tid")) & (kept_sign_ins.c.object_id == bindparam("oid"))
@@ -27,6 +27,19 @@ STILL_THE_NEWEST = THIS & (kept_sign_ins.c.sealed_sign_in == bindparam("claimed"
 
 DROP = delete(kept_sign_ins).where(THIS)
 ADD = insert(kept_sign_ins)
+REPLACE = (
+    update(kept_sign_ins)
+    .where(THIS)
+    .values(
+        user_id=bindparam("of_user"),
+        sealed_sign_in=bindparam("sealed"),
+        last_sign_in_at=bindparam("now"),
+        next_check_at=bindparam("next_check_at"),
+        ended_at=None,
+        ended_because=None,
+    )
+)
+HAS_USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 OF_USER = (
     select(kept_sign_ins)
     .where(kept_sign_ins.c.user_id == bindparam("user_id"))
@@ -83,9 +96,12 @@ class SqlKeptSignIns(KeptSignIns):
     ) -> None:
         with self._database.writing() as connection:
             self._database.hold_user(connection, user_id)
-            if only_user(connection, GET, {"user_id": user_id}) is None:
+            if connection.execute(HAS_USER, {"user_id": user_id}).first() is None:
                 raise LookupError("there is no user with this id")
-            connection.execute(DROP, names_of(identity))
+            due = None if sealed_sign_in is None else next_check_at
+            values = {"of_user": user_id, "sealed": sealed_sign_in, "now": now, "next_check_at": due}
+            if connection.execute(REPLACE, {**names_of(identity), **values}).rowcount == 1:
+                return
             connection.execute(
                 ADD,
                 {
@@ -94,7 +110,7 @@ class SqlKeptSignIns(KeptSignIns):
                     "user_id": user_id,
                     "sealed_sign_in": sealed_sign_in,
                     "last_sign_in_at": now,
-                    "next_check_at": None if sealed_sign_in is None else next_check_at,
+                    "next_check_at": due,
                 },
             )
 
