@@ -257,3 +257,25 @@ def test_fault_13_and_14_ended_while_entra_is_being_asked_stays_ended(
     found = site.account_of(kim)
     assert found is not None
     assert not found.is_enabled
+
+
+def test_k12_a_process_that_stood_still_opens_no_session_that_nobody_asks_about(
+    serve: Serve, new_visitor: NewVisitor, monkeypatch: pytest.MonkeyPatch, pat: Any
+) -> None:
+    """Stopped between keeping and opening for longer than the interval, while another server forgot them."""
+    site = serve()
+    relying_party = site.auth.relying_party
+    assert relying_party.recheck is not None
+    kept, open_session = relying_party.recheck.kept, relying_party.sessions.open
+
+    def stand_still_and_open(*given: Any, **named: Any) -> None:
+        site.clock.pass_by(minutes=20)
+        assert kept.claim_due(now=site.clock.now(), next_check_at=site.clock.now()) is None
+        open_session(*given, **named)
+
+    monkeypatch.setattr(relying_party.sessions, "open", stand_still_and_open)
+    visitor = new_visitor(site)
+    visitor.sign_in_as(pat)
+    assert visitor.whoami() is not None
+    assert site.database is not None
+    assert rows_of(site.database, KEPT) == [(pat.object_id,)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from entrada.accounts.admission import AdmissionPolicy, admit
 from entrada.accounts.identity import User, UserId
@@ -25,6 +26,9 @@ from entrada.sessions.token import SessionToken, new_session_token
 
 ANSWERABLE_BY_A_PERSON = frozenset({"login_required", "interaction_required", "consent_required"})
 """Errors of a silent request (prompt=none) that an interactive one may mend."""
+
+LONGEST_OPENING = timedelta(seconds=30)
+"""Less than the shortest interval of the re-check, and more than opening a session ever takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,13 @@ class SignIn:
             StoreUnavailable: the database did not answer.
         """
         user = self._admit(identified)
+        kept_at = self.identification.clock.now()
         self.keep(user.id, identified)
-        return self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
+        signed_in = self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
+        if self.identification.clock.now() - kept_at > LONGEST_OPENING:
+            # The process stood still in between. Somebody without a session is forgotten by the re-check.
+            self.keep(user.id, identified)
+        return signed_in
 
     def _admit(self, identified: Identified) -> User:
         return admit(
