@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
+from queue import Queue
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import jwt
 
 from broker.world import ADA, APP, ISSUER, OTHER, World
 from entrada.broker.backchannel_logout import deliver_due
+from entrada.broker.delivery_loop import DeliveryLoop
 from entrada.broker.tokens import subject_of
 from entrada.errors import EntraUnavailable
 
@@ -53,6 +57,41 @@ def test_a_logout_token_says_who_and_which_sign_in() -> None:
     assert {"sid", "jti", "iat", "exp"} <= claims.keys()
     assert "nonce" not in claims
     assert run(world, inbox) == []
+
+
+class Transport:
+    """Answers 200; `slow` addresses only once that is allowed."""
+
+    def __init__(self, slow: str) -> None:
+        self.slow, self.may_answer = slow, threading.Event()
+        self.got: Queue[str] = Queue()
+
+    def send(self, _method: str, url: str, **_: object) -> SimpleNamespace:
+        if url.startswith(self.slow):
+            self.may_answer.wait(30)
+        self.got.put(url)
+        return SimpleNamespace(status=200)
+
+
+def test_s30_an_installation_that_takes_its_time_keeps_no_other_waiting() -> None:
+    """Many sign-ins at one that holds every request, one at another: the other hears of its at once."""
+    world = World()
+    for _ in range(50):
+        world.code()
+    world.store.end_grants(now=world.clock.now(), entra_session_id="entra-1")
+    world.code(installation=OTHER, entra_session_id="entra-2")
+    world.store.end_grants(now=world.clock.now(), entra_session_id="entra-2")
+    transport = Transport(slow="https://app.")
+    loop = DeliveryLoop(world.provider, transport)  # type: ignore[arg-type]  # as much of it as is used
+    loop.start()
+    try:
+        assert transport.got.get(timeout=5).startswith("https://other.")
+        transport.may_answer.set()
+        assert [transport.got.get(timeout=5)[:12] for _ in range(50)] == ["https://app."] * 50
+    finally:
+        transport.may_answer.set()
+        loop.stop()
+    assert transport.got.empty()
 
 
 def test_an_installation_that_is_down_for_a_minute_hears_of_it() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,12 @@ from entrada.broker.installations import (
     ClientId,
     Installation,
     installation_at,
+    is_listable,
     read_origin_pattern,
     read_public_url,
 )
+from entrada.broker.listed import read_listed
+from entrada.errors import ConfigurationError
 
 PREVIEWS = Installation(
     client_id=ClientId("previews"), tenant_id=CONTOSO, origin_pattern="https://*.apps.example.test"
@@ -138,6 +143,45 @@ def test_what_is_no_public_url_is_refused(written: str) -> None:
     """Plain http elsewhere than on this machine, paths, users and queries are refused."""
     with pytest.raises(ValueError):
         installation_at(written, tenant_id=CONTOSO)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_good"),
+    [
+        ("https://a.test/cb", True),
+        ("https://a.test:8443/cb?x=1", True),
+        ("http://localhost:8000/cb", True),
+        ("http://127.0.0.1/cb", True),
+        ("http://[::1]:9/cb", True),
+        ("http://localhost.evil.test/cb", False),
+        ("http://127.0.0.1.evil.test/cb", False),
+        ("http://localhost@evil.test/cb", False),
+        ("http://localhostile/cb", False),
+        ("https://u:p@a.test/cb", False),
+        ("https://a.test/cb#", False),
+        ("https:///cb", False),
+        ("https://[a/cb", False),
+        ("https://a.test:99999/cb", False),
+        ("https://a.test\\@evil.test/cb", False),
+        ("javascript:alert(1)", False),
+        ("http://a.test/cb", False),
+        ("file:///etc/passwd", False),
+    ],
+)
+@pytest.mark.parametrize("key", ["redirect_uris", "post_logout_redirect_uris", "backchannel_logout_uri"])
+def test_e1_only_addresses_that_a_code_may_travel_to_can_be_listed(
+    address: str, is_good: bool, key: str, tmp_path: Path
+) -> None:
+    """By what a URL parser says of them, not by how they begin."""
+    assert is_listable(address) == is_good
+    value = json.dumps(address if key == "backchannel_logout_uri" else [address])
+    file = tmp_path / "entrada.toml"
+    file.write_text(f'[[installations]]\nurl = "https://app.test"\ntenant = "{CONTOSO}"\n{key} = {value}\n')
+    if is_good:
+        assert read_listed(file)[0].client_id == "https://app.test"
+    else:
+        with pytest.raises(ConfigurationError, match=key):
+            read_listed(file)
 
 
 def test_sign_out_leads_back_to_listed_addresses_only() -> None:

@@ -9,7 +9,7 @@ Source: OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 from urllib.parse import urlencode
@@ -37,16 +37,26 @@ class Post(Protocol):
 
 
 def deliver_due(provider: Provider, post: Post, *, note: Callable[[str, Mapping[str, object]], None]) -> int:
-    """Deliver what is due; how many were tried. `note` hears of each, by outcome."""
-    now = provider.now()
-    due = provider.store.due_deliveries(now=now, claim_until=now + CLAIM, limit=AT_ONCE)
+    """Deliver what is due, one after the other; how many were tried. `note` hears of each, by outcome."""
+    due = claim_due(provider)
     for delivery in due:
-        outcome = _deliver(provider, delivery, post)
+        outcome = deliver(provider, delivery, post)
         note(outcome, {"client_id": delivery.client_id, "tries": delivery.tries + 1})
     return len(due)
 
 
-def _deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
+def claim_due(provider: Provider) -> Sequence[Delivery]:
+    """What is due, this broker's to deliver until `CLAIM` is over."""
+    now = provider.now()
+    return provider.store.due_deliveries(now=now, claim_until=now + CLAIM, limit=AT_ONCE)
+
+
+def postpone(provider: Provider, delivery: Delivery) -> None:
+    provider.store.postpone_delivery(delivery.id, due_at=provider.now() + _pause(delivery.tries))
+
+
+def deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
+    """Tell one installation; what became of it."""
     installation = provider.installation(delivery.client_id)
     if installation is None or installation.backchannel_logout_uri is None:
         provider.store.delivered(delivery.id)
@@ -70,7 +80,7 @@ def _deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
     if now >= delivery.ended_at + GIVEN_UP_AFTER:
         provider.store.delivered(delivery.id)
         return "given_up"
-    provider.store.postpone_delivery(delivery.id, due_at=now + _pause(delivery.tries))
+    postpone(provider, delivery)
     return "postponed"
 
 

@@ -162,7 +162,7 @@ def _check_assertion(
     left = expires - now.timestamp()
     if not -SKEW.total_seconds() < left <= LONGEST_ASSERTION_LIFE.total_seconds():
         raise invalid_client("the client assertion is over, or lives too long")
-    if not isinstance(identifier, str) or not 0 < len(identifier) <= 256:
+    if not isinstance(identifier, str) or not (0 < len(identifier) <= 256 and identifier.isprintable()):
         raise invalid_client("the client assertion has no jti")
     if not spend(f"{installation.client_id} {identifier}", now + LONGEST_ASSERTION_LIFE + SKEW):
         raise invalid_client("the client assertion was used before")

@@ -161,6 +161,23 @@ def read_public_url(text: str) -> str:
     return f"{parts.scheme}://{shown}" + ("" if port in (None, usual) else f":{port}")
 
 
+def is_listable(address: str) -> bool:
+    """Whether a code or a logout token may be sent there: https, or http to this very machine.
+
+    Without a user (`http://localhost@elsewhere`) and without a fragment, which would swallow the answer.
+    """
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not _ADDRESS_CHARACTERS.fullmatch(address) or not host or "@" in parts.netloc or "#" in address:
+        return False
+    return "\\" not in address and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS)
+    )
+
+
 def read_origin_pattern(text: str) -> str:
     """A pattern such as `https://*.apps.example.com`: a star for one label under two fixed ones or more.
 

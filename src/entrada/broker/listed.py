@@ -26,6 +26,7 @@ from entrada.broker.installations import (
     Installation,
     Proof,
     installation_at,
+    is_listable,
     read_origin_pattern,
     read_public_url,
 )
@@ -78,11 +79,20 @@ def _read(table: SettingsTable) -> Installation:
         made = replace(installation_at(url, tenant_id=tenant), client_id=ClientId(client_id))
     pattern = table.parsed("origin_pattern", read_origin_pattern)
     redirect_uris = table.texts("redirect_uris")
-    for address in redirect_uris:
-        if not address.startswith(("https://", "http://localhost", "http://127.0.0.1")):
-            table.refuse(
-                f"redirect_uris names {address!r}.", "A code travels there: write https://…", "redirect_uris"
-            )
+    back, backchannel = table.texts("post_logout_redirect_uris"), table.text("backchannel_logout_uri")
+    for key, addresses in (
+        ("redirect_uris", redirect_uris),
+        ("post_logout_redirect_uris", back),
+        ("backchannel_logout_uri", frozenset({backchannel} if backchannel else ())),
+    ):
+        for address in sorted(addresses):
+            if not is_listable(address):
+                table.refuse(
+                    f"{key} names {address!r}.",
+                    "Codes and logout tokens travel there: write https://host/path, or http:// for this "
+                    "machine, without a user or a fragment.",
+                    key,
+                )
     if url is None and pattern is None and not redirect_uris:
         table.refuse("The installation has no address.", "Add url, redirect_uris or origin_pattern.")
     secrets = table.texts("secret_sha256")
@@ -90,9 +100,8 @@ def _read(table: SettingsTable) -> Installation:
         made,
         redirect_uris=tuple(sorted(redirect_uris)) or made.redirect_uris,
         origin_pattern=pattern,
-        post_logout_redirect_uris=tuple(sorted(table.texts("post_logout_redirect_uris")))
-        or made.post_logout_redirect_uris,
-        backchannel_logout_uri=table.text("backchannel_logout_uri") or made.backchannel_logout_uri,
+        post_logout_redirect_uris=tuple(sorted(back)) or made.post_logout_redirect_uris,
+        backchannel_logout_uri=backchannel or made.backchannel_logout_uri,
         proof=Proof.SECRET if secrets else Proof.PKCE,
         secret_hashes=tuple(_secret_hash(table, secret) for secret in sorted(secrets)),
         claims=_claims(table),

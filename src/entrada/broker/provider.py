@@ -69,6 +69,8 @@ class Provider:
 
         One for a tenant that is not allowed here is none.
         """
+        if not client_id.isprintable():
+            return None  # nobody's name, and no text that every database takes
         found = next((one for one in self.listed if one.client_id == client_id), None)
         found = found or self.store.find_installation(client_id)
         return found if found is None or self.allows(found.tenant_id) else None

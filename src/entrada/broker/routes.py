@@ -28,7 +28,6 @@ from entrada.events import Event, record
 from entrada.web import sign_in_routes, sign_out_routes
 from entrada.web.auth import Auth
 from entrada.web.auth_routes import AuthRoutes, Route
-from entrada.web.front_channel import end_named_session
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.refusals import page_response
 
@@ -96,8 +95,7 @@ class BrokerRoutes(AuthRoutes):
         def end(entra_session_id: str) -> int:
             return len(provider.store.end_grants(now=provider.now(), entra_session_id=entra_session_id))
 
-        end_named_session(request, end)
-        return sign_out_routes.front_channel(auth, request)
+        return sign_out_routes.front_channel(auth, request, end_elsewhere=end)
 
     def _end_session(self, request: WebRequest) -> WebResponse:
         """Ends what the hint names, here and at Entra; then back to the installation."""

@@ -19,7 +19,7 @@ from entrada.broker.authorization_response import error_response
 from entrada.broker.context import BrokerContext, context_of, read_context
 from entrada.broker.ending import BrokerEnding
 from entrada.broker.installations import Installation
-from entrada.broker.oauth_errors import OAuthError
+from entrada.broker.oauth_errors import OAuthError, invalid_request
 from entrada.broker.provider import Provider
 from entrada.entra.authority import parse_guid
 from entrada.errors import InstallationRefused
@@ -28,6 +28,9 @@ from entrada.sealing import Sealer
 from entrada.web.messages import WebRequest, WebResponse, not_early
 from entrada.web.sign_in import SignInRequest, WebSignIn
 from entrada.web.site import Site
+
+LARGEST_COOKIE = 4_096
+"""Name and value together, as browsers take them (RFC 6265bis, section 5.6)."""
 
 
 class AuthorizeSite(Site):
@@ -80,7 +83,12 @@ class BrokerSignIn:
             tenant_id=installation.tenant_id,
             context=context_of(asked).written(),
         )
-        return self._walk_for(installation).begin(wish, request).response()
+        begun = self._walk_for(installation).begin(wish, request)
+        if any(len(cookie.partition(";")[0]) > LARGEST_COOKIE for cookie in begun.cookies):
+            # A browser drops it without a word, and the person would come back to a sign-in nobody knows.
+            too_long = invalid_request("state, nonce, hints and address are too long together")
+            return error_response(address, too_long, issuer=self.provider.issuer)
+        return begun.response()
 
     def callback(self, request: WebRequest) -> WebResponse | None:
         """Entra's response, if the sign-in was begun here; None: it is the broker's own, or nobody's.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from entrada.entra.application import EntraApplication
+from entrada.entra.claims import is_session_id_of_entra
 from entrada.errors import EntradaError, RequestRefused
 from entrada.events import Event, record
 from entrada.web.messages import WebRequest
@@ -26,7 +27,7 @@ def end_named_session(request: WebRequest, end: Callable[[str], int]) -> int:
         session_ids = [value for name, value in request.query_pairs() if name == "sid"]
     except RequestRefused:
         return 0  # more parameters than Entra ever sends
-    if len(session_ids) != 1:
+    if len(session_ids) != 1 or not is_session_id_of_entra(session_ids[0]):
         return 0
     count = end(session_ids[0])
     if count:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from entrada.events import Event, record
 from entrada.web.auth import Auth
 from entrada.web.front_channel import end_named_session, entra_origins
@@ -46,10 +48,17 @@ def signed_out(auth: Auth, request: WebRequest) -> WebResponse:
     return page_response(auth.pages.signed_out(login_path=auth.site.login_path))
 
 
-def front_channel(auth: Auth, request: WebRequest) -> WebResponse:
+def front_channel(
+    auth: Auth, request: WebRequest, *, end_elsewhere: Callable[[str], int] = lambda _: 0
+) -> WebResponse:
+    """`end_elsewhere` ends what stands on Entra's session beside the sessions here; how much that was."""
     budget, now = auth.budgets.front_channel, auth.relying_party.clock.monotonic()
     budget.take(request.peer, now=now)
-    if end_named_session(request, auth.relying_party.sign_out.end_by_entra):
+
+    def end(entra_session_id: str) -> int:
+        return end_elsewhere(entra_session_id) + auth.relying_party.sign_out.end_by_entra(entra_session_id)
+
+    if end_named_session(request, end):
         budget.give_back(request.peer, now=now)
     application = auth.relying_party.sign_in.application
     return page_response(auth.pages.front_channel_done(framed_by=entra_origins(application)))
