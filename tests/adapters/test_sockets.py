@@ -131,6 +131,21 @@ def test_K15_a_socket_closes_when_its_session_ends() -> None:
     assert told == ["over 4401"]
 
 
+def test_K15_a_socket_closes_when_its_persons_roles_change() -> None:
+    """The guard let in whoever had the old ones; the next socket is decided anew."""
+    browser = new_browser()
+    browser.sign_in()
+    party = browser.auth.relying_party
+    (user,) = party.accounts.list_users()
+
+    def grant() -> None:
+        party.accounts.grant_role(user.id, role="Trainee", granted_by="test", now=browser.entra.clock.now())
+        browser.entra.clock.advance(seconds=1)
+
+    assert connect(browser, "/members", after=grant)[-1]["code"] == 4401
+    assert browser.request("GET", "/auth/me", **SCRIPT).status == 200
+
+
 def test_K15_a_quiet_socket_prolongs_nothing() -> None:
     """An open socket is no use of the session: past the idle limit it closes."""
     browser = new_browser()

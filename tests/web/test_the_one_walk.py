@@ -123,6 +123,15 @@ def test_K65_a_protected_page_in_a_frame_offers_a_window(browser: Browser, dest:
     assert "script-src" not in policy
 
 
+@pytest.mark.parametrize("path", ["//evil.test/x", "/\\evil.test", "/auth/logout"])
+def test_K65_the_window_opens_on_this_origin(browser: Browser, path: str) -> None:
+    """What may not be a page to land on is no link in a page of ours either."""
+    headers = {**FRAMED, "sec-fetch-dest": "iframe"}
+    got = browser.auth.challenge(WebRequest(method="GET", path=path, raw_path=path, headers=headers))
+    assert got.status == 401
+    assert b'href="/" target="_blank"' in got.body
+
+
 def test_K61_an_unknown_address_has_a_page_of_the_same_make(browser: Browser) -> None:
     """404, with a way to the front page; a script gets JSON."""
     page = browser.auth.not_found(WebRequest(method="GET", path="/nowhere", headers=PAGE_VISIT))

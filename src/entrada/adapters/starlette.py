@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Protocol, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
@@ -105,8 +105,10 @@ class EntradaMiddleware:
             return
 
         async def stands() -> bool:
+            # With other roles, too, it is decided anew who may open it.
+            ask = partial(auth.still_stands, request, roles=session.principal.roles)
             try:
-                return await to_thread.run_sync(auth.still_stands, request, limiter=self._bounded())
+                return await to_thread.run_sync(ask, limiter=self._bounded())
             except EntradaError:
                 return False  # it cannot be known: as for a request, nobody is let in
 

@@ -3,13 +3,15 @@
     GET  /auth/broker/installations    for administrators: who is in, and who asks, from where, for whom
     POST /auth/broker/installations    ?ask=URL&tenant=ID; for administrators ?approve=ID and ?remove=ID
 
-Asking opens nothing. Who asks is shown with the address they asked from; at most a hundred wait at a time.
+Asking opens nothing. Who asks is shown with the address they asked from; at most a hundred wait at a time,
+ten from one address. A yes is for what the page showed: tenant included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from entrada.broker.installations import (
     CALLBACK_PATHS,
@@ -29,6 +31,7 @@ from entrada.web.refusals import page_response
 from entrada.web.same_origin import require_same_origin
 
 MOST_WAITING = 100
+MOST_WAITING_FROM_ONE_PEER = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,8 @@ def change(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse:
         if client_id is None:
             continue
         installation = provider.store.find_installation(client_id)
-        if installation is None:
+        if installation is None or request.first("tenant") != installation.tenant_id:
+            # Refused and asked for anew meanwhile, it may be somebody else's.
             raise InstallationRefused("There is no such installation in the database.")
         carry_out(provider, installation)
         record(Event.INSTALLATION_CHANGED, reason=verb, client_id=client_id, user_id=who)
@@ -112,8 +116,8 @@ def overview(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse
         facts += _facts(one.client_id, one.tenant_id)
         facts.append(Fact(label="Asked from", text=one.asked_from or "unknown", exact=True))
         actions += [
-            _action(f"Let in {one.client_id}", f"{request.path}?approve={one.client_id}", auth, request),
-            _action(f"Refuse {one.client_id}", f"{request.path}?remove={one.client_id}", auth, request),
+            _action(f"{label} {one.client_id}", f"{request.path}?{verb}={_named(one)}", auth, request)
+            for label, verb in (("Let in", "approve"), ("Refuse", "remove"))
         ]
     if not waiting:
         for one in provider.installations():
@@ -145,10 +149,12 @@ def _ask(auth: Auth, provider: Provider, request: WebRequest, public_url: str) -
         )
     except ValueError:
         raise InstallationRefused("That is no public URL.") from None
-    known = provider.store.installations()
-    if sum(not one.is_let_in for one in known) >= MOST_WAITING:
+    known = provider.installations()
+    waiting = [one for one in known if not one.is_let_in]
+    from_there = sum(one.asked_from == made.asked_from for one in waiting)
+    if len(waiting) >= MOST_WAITING or from_there >= MOST_WAITING_FROM_ONE_PEER:
         raise InstallationRefused("Too many wait to be let in already.")
-    if provider.installation(made.client_id) is None:
+    if all(one.client_id != made.client_id for one in known):  # also those whose tenant is shut out now
         provider.store.save_installation(made)
         record(Event.INSTALLATION_CHANGED, reason="asked", client_id=made.client_id, tenant_id=tenant)
     page = auth.pages.note(
@@ -180,6 +186,10 @@ def _administrator(auth: Auth, request: WebRequest) -> str:
             hint="$[admin_roles] names the roles that administer; ask for one in Microsoft Entra ID.",
         )
     return session.principal.user_id
+
+
+def _named(installation: Installation) -> str:
+    return f"{quote(installation.client_id, safe=':/')}&tenant={installation.tenant_id}"
 
 
 def _action(label: str, path: str, auth: Auth, request: WebRequest) -> Action:

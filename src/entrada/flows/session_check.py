@@ -94,8 +94,10 @@ class SessionCheck:
         live = look_up(self.live, cookie, monotonic) or self._load(cookie)
         return None if live is None else self._checked(cookie, live)
 
-    def stands(self, cookie_value: str | bytes) -> bool:
-        """Whether the session this cookie opens still stands. Asking is no use of it: no limit moves.
+    def stands(self, cookie_value: str | bytes, *, roles: frozenset[str] | None = None) -> bool:
+        """Whether the session this cookie opens still stands, and its person still has just these `roles`.
+
+        Asking is no use of it: no limit moves.
 
         Raises:
             StoreUnavailable: it cannot be known.
@@ -103,10 +105,12 @@ class SessionCheck:
         cookie, monotonic = _bytes_of(cookie_value), self.clock.monotonic()
         if monotonic >= self.live.trusted_until:
             self.look()
-        if look_up(self.live, cookie, monotonic) is not None:
-            return True
+        live = look_up(self.live, cookie, monotonic)
+        if live is not None:
+            return roles is None or live.principal.roles == roles
         session = find_proven(self.sessions, parse_session_token(cookie.decode("ascii", "replace")))
-        return session is not None and self._good(session, self.clock.now()) is not None
+        good = None if session is None else self._good(session, self.clock.now())
+        return good is not None and (roles is None or good[1].roles == roles)
 
     def look(self) -> None:
         """Learn what ended anywhere since the last look, and drop exactly that.

@@ -83,14 +83,16 @@ class Auth:
         """
         return self.cookie.check(request)
 
-    def still_stands(self, request: WebRequest) -> bool:
-        """Whether the session that this request opened a socket with is still good. Asking is no use of it.
+    def still_stands(self, request: WebRequest, *, roles: frozenset[str] | None = None) -> bool:
+        """Whether the session that this request opened a socket with is still good, with these `roles`.
+
+        Asking is no use of it.
 
         Raises:
             StoreUnavailable: it cannot be known.
         """
         check = self.relying_party.session_check
-        return any(check.stands(value) for value in self.cookie.values(request))
+        return any(check.stands(value, roles=roles) for value in self.cookie.values(request))
 
     def is_from_here(self, request: WebRequest) -> bool:
         """Whether a page of this application opened this WebSocket, or no browser did."""
@@ -101,7 +103,7 @@ class Auth:
     def challenge(self, request: WebRequest) -> WebResponse:
         """The response to a request without a session: a page goes to sign in, a script gets 401."""
         if request.is_framed:
-            return page_response(self.pages.open_in_window(path=request.target), status=401)
+            return page_response(self.pages.open_in_window(path=self._way_back(request)), status=401)
         if not request.is_page_visit:
             return json_response(401, {"error": "login_required", "login_path": self.site.login_path})
         try:
