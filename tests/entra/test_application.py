@@ -15,7 +15,7 @@ import pytest
 
 from entrada.entra.application import EntraApplication, TokenError, TokenResponse
 from entrada.entra.credential import ClientSecret
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import DiscoveryRefused, EntraUnavailable, TokenRefused
 from flows.world import LOGIN, SECRET, TENANT, FakeEntra, answer, application, metadata
 
@@ -80,7 +80,7 @@ def test_metadata_that_changed_is_used(entra: FakeEntra) -> None:
     [answer({}, status=500), answer(b"<html>"), answer(metadata(issuer="https://evil.test/v2.0"))],
     ids=["500", "html", "another issuer"],
 )
-def test_yesterdays_metadata_outlives_a_bad_refresh(entra: FakeEntra, broken: HttpAnswer) -> None:
+def test_yesterdays_metadata_outlives_a_bad_refresh(entra: FakeEntra, broken: HttpResponse) -> None:
     """An outage or a wrong answer at the refresh changes nothing, and is not asked again at every sign-in."""
     app = application(entra)
     before = app.metadata()
@@ -175,7 +175,7 @@ def test_an_unknown_tenant_is_told_as_one(entra: FakeEntra) -> None:
     ],
     ids=["empty", "null", "array", "bytes", "deep", "302"],
 )
-def test_discovery_that_is_none_is_unavailable(entra: FakeEntra, broken: HttpAnswer) -> None:
+def test_discovery_that_is_none_is_unavailable(entra: FakeEntra, broken: HttpResponse) -> None:
     """Whatever stands where the metadata should, the application says that Entra is unavailable."""
     entra.metadata = broken
     with pytest.raises(EntraUnavailable):
@@ -225,7 +225,7 @@ def test_discovery_that_names_a_member_twice_is_refused(entra: FakeEntra, broken
 )
 def test_a_token_response_is_read_as_strictly(entra: FakeEntra, broken: bytes) -> None:
     """A doubled member, or no object at all: nothing of it reaches MSAL."""
-    entra.token_answer = lambda form: answer(broken)
+    entra.token_response = lambda form: answer(broken)
     with pytest.raises(EntraUnavailable):
         redeem(application(entra), entra)
 
@@ -236,12 +236,12 @@ def test_a_token_response_is_read_as_strictly(entra: FakeEntra, broken: bytes) -
 def only(secret: str, entra: FakeEntra, *, error: str = "invalid_client") -> None:
     """From here on Entra accepts that secret alone."""
 
-    def redeem_with(form: Mapping[str, str]) -> HttpAnswer:
+    def redeem_with(form: Mapping[str, str]) -> HttpResponse:
         if form.get("client_secret") != secret:
             return answer({"error": error, "error_description": "AADSTS7000215: Invalid secret."}, status=401)
         return entra.redeem({**form, "client_secret": SECRET})
 
-    entra.token_answer = redeem_with
+    entra.token_response = redeem_with
 
 
 def tried(entra: FakeEntra) -> list[str]:
@@ -292,7 +292,7 @@ def test_another_refusal_is_not_tried_with_the_other_secret(entra: FakeEntra, er
 
 def test_an_unavailable_token_endpoint_is_not_tried_again(entra: FakeEntra) -> None:
     """After a 500 the code may be spent: it is not sent again, with no secret."""
-    entra.token_answer = lambda form: answer({}, status=500)
+    entra.token_response = lambda form: answer({}, status=500)
     with pytest.raises(EntraUnavailable):
         redeem(application(entra, credentials=OLD_AND_NEW), entra)
     assert len(entra.token_requests()) == 1
@@ -328,7 +328,7 @@ def test_A31_a_secret_with_odd_characters_arrives_to_the_letter(entra: FakeEntra
 )
 def test_retry_after_is_passed_on_within_an_hour(entra: FakeEntra, text: str, seconds: int | None) -> None:
     """A sane number of seconds is kept, bounded; anything else is no number."""
-    entra.token_answer = lambda form: answer({}, status=429, **{"retry-after": text})
+    entra.token_response = lambda form: answer({}, status=429, **{"retry-after": text})
     with pytest.raises(EntraUnavailable) as refusal:
         redeem(application(entra), entra)
     assert refusal.value.retry_after_seconds == seconds
@@ -336,7 +336,7 @@ def test_retry_after_is_passed_on_within_an_hour(entra: FakeEntra, text: str, se
 
 def test_an_error_answer_is_bounded(entra: FakeEntra) -> None:
     """However much Entra says, what is kept of it is little."""
-    entra.token_answer = lambda form: answer(
+    entra.token_response = lambda form: answer(
         {"error": "e" * 10_000, "error_description": "d" * 100_000}, status=400
     )
     answered = redeem(application(entra), entra)
@@ -347,10 +347,10 @@ def test_an_error_answer_is_bounded(entra: FakeEntra) -> None:
 def test_a_token_of_another_sign_in_is_refused(entra: FakeEntra) -> None:
     """B24: MSAL compares the nonce first; its complaint is our refusal."""
 
-    def another_nonce(form: Mapping[str, str]) -> HttpAnswer:
+    def another_nonce(form: Mapping[str, str]) -> HttpResponse:
         return entra.tokens({"nonce": "another"})
 
-    entra.token_answer = another_nonce
+    entra.token_response = another_nonce
     with pytest.raises(TokenRefused) as refusal:
         redeem(application(entra), entra)
     assert refusal.value.check == "nonce"
@@ -391,7 +391,7 @@ def test_J1_no_logger_writes_a_token_answer(
 ) -> None:
     """With everything logged, MSAL's oddest complaints included, no token, code or secret is written."""
     if odd is not None:
-        entra.token_answer = lambda form: answer(odd)
+        entra.token_response = lambda form: answer(odd)
     seen = [SECRET, "an-opaque-access-token", "a-refresh-token", "hush"]
     with caplog.at_level(logging.DEBUG), suppress(EntraUnavailable, TokenRefused):
         redeem(application(entra), entra)

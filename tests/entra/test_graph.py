@@ -14,7 +14,7 @@ import pytest
 from entrada.entra.authority import ObjectId
 from entrada.entra.graph import resolve_group_names, resolve_groups
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import EntraUnavailable, Fixer
 
 GRAPH = "https://graph.microsoft.com"
@@ -35,12 +35,12 @@ class Graph:
         self.member_of = member_of
         self.names = names or {}
         self.asked: list[tuple[str, str, Mapping[str, str], bytes | None]] = []
-        self.answers: list[HttpAnswer] = []
+        self.answers: list[HttpResponse] = []
         self.failure: EntraUnavailable | None = None
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         self.asked.append((method, url, headers or {}, body))
         if self.failure:
             raise self.failure
@@ -48,13 +48,13 @@ class Graph:
             return self.answers.pop(0)
         return self._check_member_groups(body) if body else self._list_groups(url)
 
-    def _check_member_groups(self, body: bytes) -> HttpAnswer:
+    def _check_member_groups(self, body: bytes) -> HttpResponse:
         asked = json.loads(body)["groupIds"]
         if len(asked) > 20:
-            return HttpAnswer(status=400, headers={}, body=b"{}")
+            return HttpResponse(status=400, headers={}, body=b"{}")
         return answer({"value": [found for found in asked if found in self.member_of]})
 
-    def _list_groups(self, url: str) -> HttpAnswer:
+    def _list_groups(self, url: str) -> HttpResponse:
         condition = parse_qs(urlsplit(url).query)["$filter"][0]
         wanted = condition.removeprefix("displayName eq '").removesuffix("'").replace("''", "'")
         # Graph compares without regard to case.
@@ -64,9 +64,9 @@ class Graph:
     def close(self) -> None: ...
 
 
-def answer(document: Any, *, status: int = 200, **headers: str) -> HttpAnswer:
+def answer(document: Any, *, status: int = 200, **headers: str) -> HttpResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return HttpAnswer(status=status, headers=named, body=json.dumps(document).encode())
+    return HttpResponse(status=status, headers=named, body=json.dumps(document).encode())
 
 
 def groups_of(graph: Graph, asked: frozenset[ObjectId]) -> frozenset[ObjectId]:
@@ -145,7 +145,7 @@ def test_C8_ids_in_capitals_are_the_same_groups() -> None:
 def test_C20_an_answer_that_cannot_be_read_refuses(body: bytes) -> None:
     """A broken answer is an outage, never "no groups"."""
     graph = Graph()
-    graph.answers = [HttpAnswer(status=200, headers={}, body=body)]
+    graph.answers = [HttpResponse(status=200, headers={}, body=body)]
     assert refusal(graph).code == "entra_unavailable"
 
 

@@ -30,7 +30,7 @@ from entra.tokens import token as signed_token
 from entrada.entra.authority import PERSONAL_ACCOUNTS
 from entrada.entra.key_ring import KEEP_FOR, REFRESH_AFTER, UNKNOWN_KID_PAUSE, KeyRing
 from entrada.entra.keys import DOCUMENT_LIMIT_BYTES, KEY_COUNT_LIMIT, KeySet, read_keys
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import EntraUnavailable, TokenRefused
 
 URI = "https://login.microsoftonline.com/common/discovery/v2.0/keys"
@@ -254,13 +254,13 @@ class Entra:
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         self.fetches.append(f"{method} {url}")
         self.arrived.set()
         assert self.may_answer.wait(10)
         if self.failure:
             raise self.failure
-        return HttpAnswer(status=self.status, headers={}, body=self.body)
+        return HttpResponse(status=self.status, headers={}, body=self.body)
 
     def close(self) -> None: ...
 
@@ -498,7 +498,7 @@ def test_an_unknown_kid_that_meets_a_running_refresh_asks_once_more(
     # The running refresh is answered with the old document, every later fetch with the new one.
     old_send = entra.send
 
-    def send(*args: Any, **kwargs: Any) -> HttpAnswer:
+    def send(*args: Any, **kwargs: Any) -> HttpResponse:
         entra.body = document(jwk("new"))
         return old_send(*args, **kwargs)
 

@@ -17,7 +17,7 @@ import pytest
 
 from entra.tiny_server import Behaviour, Handler, TinyServer, certificate, serving
 from entrada.entra import pooled_transport, strict_response
-from entrada.entra.pooled_transport import LARGEST_ANSWER_BYTES, PooledTransport
+from entrada.entra.pooled_transport import LARGEST_RESPONSE_BYTES, PooledTransport
 from entrada.errors import ConfigurationError, EntraUnavailable
 
 ENVIRONMENT = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -28,7 +28,7 @@ def quick_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short limits, and no proxy of this machine."""
     monkeypatch.setattr(pooled_transport, "CONNECT_SECONDS", 3.0)
     monkeypatch.setattr(pooled_transport, "READ_SECONDS", 1.0)
-    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 1.5)
+    monkeypatch.setattr(strict_response, "WHOLE_RESPONSE_SECONDS", 1.5)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -126,7 +126,7 @@ def endless(handler: Handler) -> None:
 
 
 def huge(handler: Handler) -> None:
-    handler.answer(b"x" * (LARGEST_ANSWER_BYTES + 1))
+    handler.answer(b"x" * (LARGEST_RESPONSE_BYTES + 1))
 
 
 @pytest.mark.parametrize("behaviour", [huge, endless])
@@ -134,7 +134,7 @@ def test_A29_an_answer_beyond_the_limit_is_refused(
     transport: PooledTransport, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However it is sent, no more than the limit is kept."""
-    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 30.0)
+    monkeypatch.setattr(strict_response, "WHOLE_RESPONSE_SECONDS", 30.0)
     with serving(behaviour) as server:
         refusal = unavailable(transport, server.url)
     assert "larger than" in refusal.reason
@@ -143,9 +143,9 @@ def test_A29_an_answer_beyond_the_limit_is_refused(
 
 def test_the_largest_answer_is_taken(transport: PooledTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactly the limit is still an answer."""
-    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 30.0)
-    with serving(lambda handler: handler.answer(b"x" * LARGEST_ANSWER_BYTES)) as server:
-        assert len(transport.send("GET", server.url).body) == LARGEST_ANSWER_BYTES
+    monkeypatch.setattr(strict_response, "WHOLE_RESPONSE_SECONDS", 30.0)
+    with serving(lambda handler: handler.answer(b"x" * LARGEST_RESPONSE_BYTES)) as server:
+        assert len(transport.send("GET", server.url).body) == LARGEST_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x-unheard-of"])
@@ -173,7 +173,7 @@ def test_a_server_that_says_nothing_is_given_up(transport: PooledTransport, beha
     """No answer, or no more of it, ends within the read limit, with the limit as the reason."""
     with serving(behaviour) as server:
         refusal = unavailable(transport, server.url)
-    assert "no answer within" in refusal.reason
+    assert "no response within" in refusal.reason
 
 
 def drips(handler: Handler) -> None:

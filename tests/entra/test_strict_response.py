@@ -26,7 +26,7 @@ STRANGER = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nstranger"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooled_transport, "READ_SECONDS", 1.0)
-    monkeypatch.setattr(strict_response, "WHOLE_ANSWER_SECONDS", 1.5)
+    monkeypatch.setattr(strict_response, "WHOLE_RESPONSE_SECONDS", 1.5)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from entra.tokens import OTHER_TENANT
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import EntraUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
 from flows.world import GRAPH, Browser, FakeEntra, Sent, answer, new_browser
@@ -23,10 +23,10 @@ OVERAGE = {
 }
 
 
-def graph(member_of: set[str], named: dict[str, list[str]] | None = None) -> Callable[[Sent], HttpAnswer]:
+def graph(member_of: set[str], named: dict[str, list[str]] | None = None) -> Callable[[Sent], HttpResponse]:
     """A Graph that knows the person's groups, and the groups of a name."""
 
-    def answered(request: Sent) -> HttpAnswer:
+    def answered(request: Sent) -> HttpResponse:
         if request.url.endswith("/checkMemberGroups"):
             return answer(
                 {"value": [group for group in json.loads(request.body)["groupIds"] if group in member_of]}
@@ -105,7 +105,7 @@ def test_C19_overage_costs_nothing_where_no_group_is_mapped() -> None:
     ],
     ids=["403", "429", "500", "no list", "html"],
 )
-def test_C20_a_graph_that_fails_refuses_the_sign_in(failure: HttpAnswer) -> None:
+def test_C20_a_graph_that_fails_refuses_the_sign_in(failure: HttpResponse) -> None:
     """Rather than going on with fewer groups, the sign-in ends with a page, without account or session."""
     entra = FakeEntra(graph=lambda _: failure)
     browser = new_browser(entra, mapping=MAPPING)
@@ -121,12 +121,12 @@ def test_C20_overage_without_an_access_token_refuses_the_sign_in() -> None:
     entra = FakeEntra()
     redeem = entra.redeem
 
-    def without_access_token(form: Any) -> HttpAnswer:
+    def without_access_token(form: Any) -> HttpResponse:
         document = json.loads(redeem(form).body)
         del document["access_token"]
         return answer(document)
 
-    entra.token_answer = without_access_token
+    entra.token_response = without_access_token
     browser = new_browser(entra, mapping=MAPPING)
     assert browser.sign_in(**OVERAGE).status == 502
     assert browser.session_cookie is None

@@ -174,7 +174,7 @@ def test_K17_an_answer_about_one_person_never_stops_the_run() -> None:
 def test_K17_where_nothing_answers_the_run_stops_and_nobody_loses_access() -> None:
     """A handful of people are asked about, not a thousand, each with a time-out."""
     store = Store([due(number) for number in range(1_000)])
-    entra = Entra(lambda _: EntraUnavailable(reason="no answer within 10 s"))
+    entra = Entra(lambda _: EntraUnavailable(reason="no response within 10 s"))
     assert recheck(store, entra).run() < 10
     assert store.ended == {}
     entra.says = lambda _: None

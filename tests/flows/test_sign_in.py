@@ -17,7 +17,7 @@ from entrada.accounts.admission import AdmissionPolicy, GuestRule, LinkByEmail
 from entrada.accounts.identity import EntraIdentity, Profile, UserId
 from entrada.accounts.roles import RolesSync, role_mapping
 from entrada.entra.authority import ObjectId
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import (
     AccountDisabled,
     EntradaError,
@@ -260,7 +260,7 @@ def test_A9_an_error_is_not_redeemed(party: RelyingParty, entra: FakeEntra) -> N
 
 def test_a_refusal_of_the_token_endpoint_is_explained(party: RelyingParty, entra: FakeEntra) -> None:
     """An expired secret, for one, is told with its code and by whom it is mended."""
-    entra.token_answer = lambda form: answer(
+    entra.token_response = lambda form: answer(
         {"error": "invalid_client", "error_description": "AADSTS7000222: expired"}, status=401
     )
     refusal = turned_away(party, entra, EntraRefused)
@@ -271,7 +271,7 @@ def test_a_refusal_of_the_token_endpoint_is_explained(party: RelyingParty, entra
 # --- what the token endpoint may answer ---
 
 
-def tokens_with(**changes: Any) -> HttpAnswer:
+def tokens_with(**changes: Any) -> HttpResponse:
     return FakeEntra.tokens({}, **changes)
 
 
@@ -293,10 +293,10 @@ def tokens_with(**changes: Any) -> HttpAnswer:
     ids=["no id_token", "html", "null", "array", "text", "empty", "bytes", "deep", "500", "503", "307"],
 )
 def test_A29_an_answer_that_is_none_signs_nobody_in(
-    party: RelyingParty, entra: FakeEntra, got: HttpAnswer
+    party: RelyingParty, entra: FakeEntra, got: HttpResponse
 ) -> None:
     """What is not a token answer is Entra being unavailable: nothing made, nothing sent twice."""
-    entra.token_answer = lambda form: got
+    entra.token_response = lambda form: got
     turned_away(party, entra, EntraUnavailable)
     assert len(entra.token_requests()) == 1
 
@@ -308,7 +308,7 @@ def test_A29_an_id_token_that_is_none_signs_nobody_in(
     party: RelyingParty, entra: FakeEntra, id_token: object
 ) -> None:
     """Whatever stands where the ID token should, no exception of a library comes through."""
-    entra.token_answer = lambda form: tokens_with(id_token=id_token)
+    entra.token_response = lambda form: tokens_with(id_token=id_token)
     refusal = turned_away(party, entra, EntradaError)
     assert isinstance(refusal, TokenRefused | EntraUnavailable)
 
@@ -316,10 +316,10 @@ def test_A29_an_id_token_that_is_none_signs_nobody_in(
 def redeem_with(entra: FakeEntra, **changes: Any) -> None:
     """From here on the token endpoint answers with these members changed, or ABSENT."""
 
-    def redeem(form: Mapping[str, str]) -> HttpAnswer:
+    def redeem(form: Mapping[str, str]) -> HttpResponse:
         return answer(without_absent({**json.loads(entra.redeem(form).body), **changes}))
 
-    entra.token_answer = redeem
+    entra.token_response = redeem
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])
@@ -350,7 +350,7 @@ def test_Entra_down_is_unavailable_with_a_reason(party: RelyingParty, entra: Fak
 
 def test_a_throttled_token_endpoint_says_when_to_come_back(party: RelyingParty, entra: FakeEntra) -> None:
     """429 with Retry-After is passed on in seconds."""
-    entra.token_answer = lambda form: answer({}, status=429, **{"retry-after": "17"})
+    entra.token_response = lambda form: answer({}, status=429, **{"retry-after": "17"})
     refusal = turned_away(party, entra, EntraUnavailable)
     assert isinstance(refusal, EntraUnavailable)
     assert refusal.retry_after_seconds == 17

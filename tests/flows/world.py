@@ -25,7 +25,7 @@ from entrada.accounts.store import AccountStore
 from entrada.entra.application import EntraApplication
 from entrada.entra.authority import Authority
 from entrada.entra.credential import ClientSecret
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import EntraUnavailable
 from entrada.flows.groups import GroupFinder
 from entrada.flows.identification import Identification
@@ -87,9 +87,9 @@ class Sent:
     body: bytes = b""
 
 
-def answer(document: object, *, status: int = 200, **headers: str) -> HttpAnswer:
+def answer(document: object, *, status: int = 200, **headers: str) -> HttpResponse:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return HttpAnswer(status=status, headers={"content-type": "application/json", **headers}, body=body)
+    return HttpResponse(status=status, headers={"content-type": "application/json", **headers}, body=body)
 
 
 def metadata(tenant: str = TENANT, **changes: Any) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class FakeEntra:
     clock: SetClock = field(default_factory=SetClock)
     metadata: Any = field(default_factory=metadata)
     keys: bytes = field(default_factory=lambda: document(jwk()))
-    token_answer: Callable[[Mapping[str, str]], HttpAnswer] | None = None
-    graph: Callable[[Sent], HttpAnswer] | None = None
+    token_response: Callable[[Mapping[str, str]], HttpResponse] | None = None
+    graph: Callable[[Sent], HttpResponse] | None = None
     down: bool = False
     sent: list[Sent] = field(default_factory=list)
     _codes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class FakeEntra:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         text = (body or b"").decode()
         request = Sent(
             method=method,
@@ -142,11 +142,11 @@ class FakeEntra:
             assert self.graph is not None, "nobody expected a question to Graph"
             return self.graph(request)
         if path.endswith("/openid-configuration"):
-            return self.metadata if isinstance(self.metadata, HttpAnswer) else answer(self.metadata)
+            return self.metadata if isinstance(self.metadata, HttpResponse) else answer(self.metadata)
         if path.endswith("/keys"):
             return answer(self.keys)
         assert path.endswith("/token"), url
-        return (self.token_answer or self.redeem)(request.form)
+        return (self.token_response or self.redeem)(request.form)
 
     def close(self) -> None:
         pass
@@ -158,7 +158,7 @@ class FakeEntra:
         self._codes[code] = {"nonce": asked["nonce"], **claims}
         return {"code": code, "state": asked["state"], "session_state": "c9d1"}
 
-    def redeem(self, form: Mapping[str, str]) -> HttpAnswer:
+    def redeem(self, form: Mapping[str, str]) -> HttpResponse:
         claims = self._codes.pop(form.get("code", ""), None)
         if claims is None or form.get("client_secret") != SECRET:
             refused = "invalid_grant" if claims is None else "invalid_client"
@@ -168,7 +168,7 @@ class FakeEntra:
         return self.tokens({**times, **claims})
 
     @staticmethod
-    def tokens(claims: Mapping[str, Any], **others: Any) -> HttpAnswer:
+    def tokens(claims: Mapping[str, Any], **others: Any) -> HttpResponse:
         return answer(
             {
                 "token_type": "Bearer",

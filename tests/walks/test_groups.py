@@ -91,11 +91,11 @@ def test_C19_no_groups_mapped(visitor: Visitor, emulator: RunningEmulator) -> No
         ("server_error", {"status": 500}, "HTTP 500"),
         ("server_error", {"status": 503}, "HTTP 503"),
         ("drop", {}, "connection was lost"),
-        ("html", {}, "Graph's answer is"),
-        ("null", {}, "Graph's answer is"),
-        ("array", {}, "Graph's answer is"),
-        ("half_json", {}, "Graph's answer is"),
-        ("empty", {}, "Graph's answer is"),
+        ("html", {}, "Graph's response is"),
+        ("null", {}, "Graph's response is"),
+        ("array", {}, "Graph's response is"),
+        ("half_json", {}, "Graph's response is"),
+        ("empty", {}, "Graph's response is"),
         ("oversized", {}, "larger than"),
         ("redirect", {}, "HTTP 307"),
         ("body", {"text": '{"value": "all of them"}'}, "holds no list"),
@@ -138,7 +138,7 @@ def test_C20_graph_hangs(
     emulator.fail("hang", endpoint=CHECK)
     watching = watch(by_group)
     page = watching.refused(by_group.complete(), 503, "entra_unavailable")
-    assert "no answer within" in page
+    assert "no response within" in page
 
 
 def test_C21_groups_of_nobody(by_group: Visitor, emulator: RunningEmulator) -> None:

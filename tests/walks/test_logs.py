@@ -12,7 +12,7 @@ import pytest
 
 from entrada.emulator import RunningEmulator
 from entrada.entra.pooled_transport import PooledTransport
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from walks.conftest import NewVisitor, Serve
 from walks.refusals import OURS, logged
 from walks.visitor import Visitor, query_of
@@ -27,7 +27,7 @@ def sent_and_received(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     seen: set[str] = set()
     send = PooledTransport.send
 
-    def listen(self: PooledTransport, method: str, url: str, **given: Any) -> HttpAnswer:
+    def listen(self: PooledTransport, method: str, url: str, **given: Any) -> HttpResponse:
         asked: Mapping[str, list[str]] = parse_qs((given.get("body") or b"").decode())
         seen.update(value for name in SECRET_PARAMETERS for value in asked.get(name, ()))
         answer = send(self, method, url, **given)

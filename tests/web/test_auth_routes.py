@@ -447,7 +447,7 @@ def test_signed_in_people_do_not_notice_that_entra_is_down(ada: Browser) -> None
 
 def test_a_throttled_sign_in_says_when_to_come_back(browser: Browser) -> None:
     """Retry-After is passed on with the page."""
-    browser.entra.token_answer = lambda form: answer({}, status=429, **{"retry-after": "17"})
+    browser.entra.token_response = lambda form: answer({}, status=429, **{"retry-after": "17"})
     got = browser.sign_in()
     assert (got.status, headers_of(got, "retry-after")) == (503, ["17"])
 

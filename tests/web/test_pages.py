@@ -32,8 +32,8 @@ from entrada.errors import (
 )
 from entrada.storage.sql.failures import BUSY, FULL, READ_ONLY, unavailable
 from entrada.web.pages import Pages
-from entrada.web.pages.parts import Action, Fact, Notice, Page, Tone
 from entrada.web.pages.rendering import safe_path, source_hash, static_text, stylesheet
+from entrada.web.pages.values import Action, Fact, Notice, Page, Tone
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from entrada.adapters.starlette import (
     to_starlette,
     web_request_of,
 )
-from entrada.web.pages.parts import Action, Fact, Page
+from entrada.web.pages.values import Action, Fact, Page
 from entrada.web.refusals import page_response
 
 

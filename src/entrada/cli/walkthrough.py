@@ -3,7 +3,7 @@
     for step in walk_through("http://localhost:8000", person="ada@contoso.test"):
         print(step)
 
-It signs in at the emulator, which lets a script answer for a person.
+It signs in at the emulator, which lets a script page for a person.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class WalkBroken(EntradaError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Page:
+    """What came back for one address; `location` is absolute, and the address itself without a redirect."""
+
     status: int
     location: str
     body: bytes
@@ -42,22 +44,22 @@ class Browser:
     )
     _cookies: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def visit(self, url: str) -> Answer:
+    def visit(self, url: str) -> Page:
         jar = self._cookies.setdefault(urlsplit(url).netloc, {})
         cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
-        answer = self._http.request(
+        response = self._http.request(
             "GET", url, headers={**_PAGE_VISIT, **({"cookie": cookie} if cookie else {})}, redirect=False
         )
-        for line in answer.headers.getlist("set-cookie"):
+        for line in response.headers.getlist("set-cookie"):
             name, _, value = line.partition(";")[0].partition("=")
             if value:
                 jar[name] = value
             else:
                 jar.pop(name, None)
-        return Answer(
-            status=answer.status,
-            location=urljoin(url, answer.headers.get("location", "")),
-            body=answer.data,
+        return Page(
+            status=response.status,
+            location=urljoin(url, response.headers.get("location", "")),
+            body=response.data,
         )
 
 
@@ -68,33 +70,33 @@ def walk_through(public_url: str, *, person: str) -> Iterator[str]:
         WalkBroken: names the step, and what came instead.
     """
     browser = Browser()
-    answer = _expect(browser.visit(f"{public_url}/"), 303, "the protected page")
+    page = _expect(browser.visit(f"{public_url}/"), 303, "the protected page")
     yield "asked for the protected page: not signed in, so sent to the sign-in page"
-    login = answer.location
+    login = page.location
     _expect(browser.visit(login), 200, "the sign-in page")
     yield "the sign-in page shows the button “Sign in with Microsoft Entra ID”"
-    answer = _expect(browser.visit(f"{public_url}/auth/entra/start?next=/"), 303, "the start of the sign-in")
-    sent = parse_qs(urlsplit(answer.location).query)
+    page = _expect(browser.visit(f"{public_url}/auth/entra/start?next=/"), 303, "the start of the sign-in")
+    sent = parse_qs(urlsplit(page.location).query)
     if sent.get("code_challenge_method") != ["S256"] or not sent.get("nonce") or not sent.get("state"):
         raise _broken("the start of the sign-in", "a request without PKCE, nonce or state")
     yield "the button leads to Entra with state, nonce and a PKCE challenge (S256)"
-    at_entra = f"{answer.location}&{urlencode({'login_hint': person, '_emulator_approve': '1'})}"
-    answer = _expect(browser.visit(at_entra), (302, 303), "the emulator's sign-in")
+    at_entra = f"{page.location}&{urlencode({'login_hint': person, '_emulator_approve': '1'})}"
+    page = _expect(browser.visit(at_entra), (302, 303), "the emulator's sign-in")
     yield f"Entra (the emulator) knows {person} and sends back a code"
-    answer = _expect(browser.visit(answer.location), 303, "the redirect URI")
+    page = _expect(browser.visit(page.location), 303, "the redirect URI")
     yield "the code was redeemed through MSAL, the ID token verified, the account and session made"
     _expect(browser.visit(f"{public_url}/"), 200, "the protected page after signing in")
-    answer = _expect(browser.visit(f"{public_url}/auth/me"), 200, "/auth/me")
-    me = json.loads(answer.body)
+    page = _expect(browser.visit(f"{public_url}/auth/me"), 200, "/auth/me")
+    me = json.loads(page.body)
     yield f"signed in as {me['name']} with the roles {', '.join(me['roles']) or 'none'}"
     _expect(browser.visit(f"{public_url}/editors"), 200, "the editors' page")
     yield "the editors' page opens, because the role allows it"
 
 
-def _expect(answer: Answer, status: int | tuple[int, ...], step: str) -> Answer:
-    if answer.status not in ((status,) if isinstance(status, int) else status):
-        raise _broken(step, f"HTTP {answer.status}")
-    return answer
+def _expect(page: Page, status: int | tuple[int, ...], step: str) -> Page:
+    if page.status not in ((status,) if isinstance(status, int) else status):
+        raise _broken(step, f"HTTP {page.status}")
+    return page
 
 
 def _broken(step: str, instead: str) -> WalkBroken:

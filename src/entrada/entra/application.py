@@ -23,7 +23,7 @@ from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
 from entrada.entra.key_ring import KeyRing
 from entrada.entra.keys import KeySet
-from entrada.entra.msal_parts import MsalHttpClient, NoTokenCache, msal_authority, read_object
+from entrada.entra.msal_transport import MsalHttpClient, NoTokenCache, msal_authority, read_object
 from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
 
@@ -217,7 +217,7 @@ class EntraApplication:
         discovered = self._ready()
         answer: TokenResponse | TokenError = TokenError(error="invalid_client", description="")
         for client in tuple(discovered.clients):
-            answer = _token_answer(_asked(question, client))
+            answer = _token_response(_asked(question, client))
             if not (isinstance(answer, TokenError) and answer.error == "invalid_client"):
                 discovered.prefer(client)
                 break
@@ -340,7 +340,7 @@ def _asked(question: Callable[[Any], Mapping[str, Any]], client: Any) -> Mapping
         raise TokenRefused(check, "MSAL could not accept the ID token") from None
 
 
-def _token_answer(result: Mapping[str, Any]) -> TokenResponse | TokenError:
+def _token_response(result: Mapping[str, Any]) -> TokenResponse | TokenError:
     if "error" in result:
         return TokenError(
             error=str(result["error"])[:100], description=str(result.get("error_description", ""))[:2000]

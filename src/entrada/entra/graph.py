@@ -1,7 +1,7 @@
 """What a token leaves out and Microsoft Graph knows: a person's groups, and what a group name stands for.
 
 Owns the two questions asked of Graph, always at the configured host.
-Calls no address that stands in a token or an answer, so nothing there can send the bearer token elsewhere.
+Calls no address that stands in a token or a response, so nothing there can send the bearer token elsewhere.
 Never answers with fewer groups than there are because something failed: every failure is an error.
 
     resolve_groups          which of these groups is the person in? twenty ids a call, nested groups count
@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from entrada.entra.authority import ObjectId, parse_guid
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpAnswer, HttpTransport, read_retry_after
+from entrada.entra.transport import HttpResponse, HttpTransport, read_retry_after
 from entrada.errors import EntraUnavailable, Fixer
 from entrada.strict_json import JsonRefused, read_json_object
 
@@ -59,14 +59,14 @@ def resolve_groups(
     found: set[ObjectId] = set()
     for start in range(0, len(asked), IDS_PER_CALL):
         batch = asked[start : start + IDS_PER_CALL]
-        answer = transport.send(
+        response = transport.send(
             "POST",
             f"{graph_url}/v1.0/me/checkMemberGroups",
             headers={**_headers(access_token), "content-type": "application/json"},
             body=json.dumps({"groupIds": batch}).encode(),
         )
-        # Only what was asked for counts, whatever else an answer may hold.
-        found |= _read_ids(_read_values(answer)) & set(batch)
+        # Only what was asked for counts, whatever else a response may hold.
+        found |= _read_ids(_read_values(response)) & set(batch)
     return frozenset(found)
 
 
@@ -83,13 +83,13 @@ def resolve_all_groups(
     own = f"{graph_url}/v1.0/"
     url: object = f"{own}me/transitiveMemberOf/microsoft.graph.group?$select=id&$top={PAGE_SIZE}"
     while url is not None:
-        # The next page stands at an address of the answer's choosing: the token goes to Graph alone.
+        # The next page stands at an address of the response's choosing: the token goes to Graph alone.
         if not isinstance(url, str) or not url.startswith(own):
             raise _refused("the next page of groups is not at Graph")
         document = _read_document(transport.send("GET", url, headers=_headers(access_token)))
         groups = _values_of(document)
         if not all(isinstance(group, dict) for group in groups):
-            raise _refused("the answer is not a list of groups")
+            raise _refused("the response is not a list of groups")
         found |= _read_ids([group.get("id") for group in groups])
         if len(found) > at_most:
             raise _refused(
@@ -136,18 +136,18 @@ def _find_named(
     if not 0 < len(name) <= NAME_LIMIT_CHARS:
         raise _refused("a group name in the settings is empty or too long")
     condition = quote("displayName eq '" + name.replace("'", "''") + "'", safe="")
-    answer = transport.send(
+    response = transport.send(
         "GET",
         f"{graph_url}/v1.0/groups?$filter={condition}&$select=id,displayName&$top=100",
         headers=_headers(access_token),
     )
-    document = _read_document(answer)
+    document = _read_document(response)
     if "@odata.nextLink" in document:
-        # The next page stands at an address of the answer's choosing; a hundred of one name are too many.
+        # The next page stands at an address of the response's choosing; a hundred of one name are too many.
         raise _refused(f"more than a hundred groups are called {name!r}")
     groups = _values_of(document)
     if not all(isinstance(group, dict) and isinstance(group.get("displayName"), str) for group in groups):
-        raise _permission_missing(answer)
+        raise _permission_missing(response)
     return _read_ids([group.get("id") for group in groups if group["displayName"] == name])
 
 
@@ -158,48 +158,48 @@ def _headers(access_token: RawAccessToken) -> dict[str, str]:
     return {"authorization": f"Bearer {access_token}", "accept": "application/json"}
 
 
-def _read_values(answer: HttpAnswer) -> list[Any]:
-    return _values_of(_read_document(answer))
+def _read_values(response: HttpResponse) -> list[Any]:
+    return _values_of(_read_document(response))
 
 
-def _read_document(answer: HttpAnswer) -> Mapping[str, Any]:
-    if answer.status == 403:
-        raise _permission_missing(answer)
-    if answer.status != 200:
+def _read_document(response: HttpResponse) -> Mapping[str, Any]:
+    if response.status == 403:
+        raise _permission_missing(response)
+    if response.status != 200:
         raise _refused(
-            f"Graph answered HTTP {answer.status}",
-            answer=answer,
-            retry_after_seconds=read_retry_after(answer),
+            f"Graph answered HTTP {response.status}",
+            response=response,
+            retry_after_seconds=read_retry_after(response),
         )
     try:
-        return read_json_object(answer.body)
+        return read_json_object(response.body)
     except JsonRefused as refused:
-        raise _refused(f"Graph's answer is {refused}", answer=answer) from None
+        raise _refused(f"Graph's response is {refused}", response=response) from None
 
 
 def _values_of(document: Mapping[str, Any]) -> list[Any]:
     values = document.get("value")
     if not isinstance(values, list):
-        raise _refused("Graph's answer holds no list")
+        raise _refused("Graph's response holds no list")
     return values
 
 
 def _read_ids(values: list[Any]) -> frozenset[ObjectId]:
     ids = [parse_guid(value) for value in values]
     if None in ids:
-        raise _refused("Graph's answer holds something else than object ids")
+        raise _refused("Graph's response holds something else than object ids")
     return frozenset(ObjectId(found) for found in ids if found)
 
 
-def _permission_missing(answer: HttpAnswer) -> EntraUnavailable:
+def _permission_missing(response: HttpResponse) -> EntraUnavailable:
     return _refused(
-        "Graph does not let this application read groups (HTTP 403, or answers without names)",
+        "Graph does not let this application read groups (HTTP 403, or responses without names)",
         hint=(
             "Administrator: in the app registration, add the delegated Microsoft Graph permission "
             "GroupMember.Read.All and grant admin consent."
         ),
         fixer=Fixer.ADMINISTRATOR,
-        answer=answer,
+        response=response,
     )
 
 
@@ -208,7 +208,7 @@ def _refused(
     *,
     hint: str | None = None,
     fixer: Fixer = Fixer.NOBODY,
-    answer: HttpAnswer | None = None,
+    response: HttpResponse | None = None,
     retry_after_seconds: int | None = None,
 ) -> EntraUnavailable:
     error = EntraUnavailable(
@@ -216,9 +216,9 @@ def _refused(
         reason=reason,
         hint=hint,
         retry_after_seconds=retry_after_seconds,
-        answered=answer is None or (answer.status < 500 and answer.status != 429),
+        answered=response is None or (response.status < 500 and response.status != 429),
     )
     error.fixer = fixer
-    request_id = answer.headers.get("request-id", "") if answer else ""
+    request_id = response.headers.get("request-id", "") if response else ""
     error.correlation_id = request_id if _REQUEST_ID.fullmatch(request_id) else None
     return error

@@ -39,12 +39,12 @@ from urllib3.exceptions import (
 from entrada.entra import strict_response
 from entrada.entra.proxies import SOCKS_SCHEMES, Proxies, Proxy, read_proxies
 from entrada.entra.strict_response import ResponseTooSlow, StrictHTTPConnection, StrictHTTPSConnection
-from entrada.entra.transport import HttpAnswer
+from entrada.entra.transport import HttpResponse
 from entrada.errors import ConfigurationError, EntraUnavailable
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
-LARGEST_ANSWER_BYTES = 1_000_000
+LARGEST_RESPONSE_BYTES = 1_000_000
 MOST_IDLE_CONNECTIONS = 32
 _CHUNK_BYTES = 65_536
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
@@ -73,7 +73,7 @@ class PooledTransport:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         if self._owner != os.getpid():
             # Sockets inherited through a fork are the parent's: two processes must not talk on one.
             self._open_pools()
@@ -95,12 +95,12 @@ class PooledTransport:
                 decode_content=False,
                 enforce_content_length=True,
             )
-            answer = _read(response)
+            whole = _read(response)
         except HTTPError as error:
             raise _unavailable(error, parts.netloc, proxy) from None
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise EntraUnavailable(reason="the answer was compressed unasked", answered=True)
-        return answer
+        if whole.headers.get("content-encoding", "identity") != "identity":
+            raise EntraUnavailable(reason="the response was compressed unasked", answered=True)
+        return whole
 
     def close(self) -> None:
         for pools in (self._direct, self._proxied):
@@ -201,7 +201,7 @@ def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _read(response: Any) -> HttpAnswer:
+def _read(response: Any) -> HttpResponse:
     headers = {
         name.lower(): ", ".join(value.strip(" \t") for value in response.headers.getlist(name))
         for name in response.headers
@@ -209,20 +209,20 @@ def _read(response: Any) -> HttpAnswer:
     try:
         # `strict_response` has read it: a number, wherever there is a body.
         size = 0 if response.status in (204, 304) else int(headers.get("content-length", "0"))
-        if size > LARGEST_ANSWER_BYTES:
+        if size > LARGEST_RESPONSE_BYTES:
             raise _too_large()
         chunks: list[bytes] = []
         size = 0
         while chunk := response.read(_CHUNK_BYTES, decode_content=False):
             size += len(chunk)
-            if size > LARGEST_ANSWER_BYTES:
+            if size > LARGEST_RESPONSE_BYTES:
                 raise _too_large()
             chunks.append(chunk)
     except BaseException:
         response.close()
         raise
     response.release_conn()
-    return HttpAnswer(status=response.status, headers=headers, body=b"".join(chunks))
+    return HttpResponse(status=response.status, headers=headers, body=b"".join(chunks))
 
 
 def _unavailable(error: HTTPError, host: str, proxy: Proxy | None) -> EntraUnavailable:
@@ -230,7 +230,7 @@ def _unavailable(error: HTTPError, host: str, proxy: Proxy | None) -> EntraUnava
     cause = next((part for part in reversed(error.args) if isinstance(part, Exception)), None)
     if isinstance(cause, ResponseTooSlow):
         return EntraUnavailable(
-            reason=f"the answer took longer than {strict_response.WHOLE_ANSWER_SECONDS:g} s"
+            reason=f"the response took longer than {strict_response.WHOLE_RESPONSE_SECONDS:g} s"
         )
     if proxy is not None and isinstance(error, ProxyError):
         return _proxy_refused(str(cause), host, proxy)
@@ -267,13 +267,15 @@ def _proxy_refused(said: str, host: str, proxy: Proxy) -> EntraUnavailable:
 
 
 def _too_large() -> EntraUnavailable:
-    return EntraUnavailable(reason=f"the answer was larger than {LARGEST_ANSWER_BYTES} bytes", answered=True)
+    return EntraUnavailable(
+        reason=f"the response was larger than {LARGEST_RESPONSE_BYTES} bytes", answered=True
+    )
 
 
 _REASONS: tuple[tuple[type[HTTPError], Any], ...] = (
     # Before the time-out: urllib3 has counted a refused connection among them.
     (NewConnectionError, lambda: "the connection was refused"),
     (ConnectTimeoutError, lambda: f"no connection within {CONNECT_SECONDS:g} s"),
-    (ReadTimeoutError, lambda: f"no answer within {READ_SECONDS:g} s"),
-    (ProtocolError, lambda: "the connection was lost in the middle of the answer"),
+    (ReadTimeoutError, lambda: f"no response within {READ_SECONDS:g} s"),
+    (ProtocolError, lambda: "the connection was lost in the middle of the response"),
 )

@@ -23,7 +23,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-WHOLE_ANSWER_SECONDS = 15.0
+WHOLE_RESPONSE_SECONDS = 15.0
 LARGEST_HEAD_BYTES = 64 * 1024
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 
@@ -94,7 +94,7 @@ class _Reader(io.BufferedReader):
 class _ArrivingBytes(io.RawIOBase):
     def __init__(self, source: io.RawIOBase) -> None:
         self._source = source
-        self._deadline = time.monotonic() + WHOLE_ANSWER_SECONDS
+        self._deadline = time.monotonic() + WHOLE_RESPONSE_SECONDS
         self.head_bytes_left: int | None = LARGEST_HEAD_BYTES
         self.is_over = False
 

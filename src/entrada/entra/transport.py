@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpAnswer:
+class HttpResponse:
     """A whole HTTP response. Header names are lower case; `body` is decompressed and bounded."""
 
     status: int
@@ -24,22 +24,22 @@ class HttpAnswer:
 RETRY_AFTER_LIMIT_SECONDS = 3600
 
 
-def read_retry_after(answer: HttpAnswer) -> int | None:
+def read_retry_after(response: HttpResponse) -> int | None:
     """The seconds to wait that a response names, at most an hour; None for a date or anything else.
 
     A date would need a clock, and "try again later" is right without it.
     """
-    text = answer.headers.get("retry-after", "")
+    text = response.headers.get("retry-after", "")
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         return None
     return min(int(text), RETRY_AFTER_LIMIT_SECONDS)
 
 
 class HttpTransport(Protocol):
-    """Sends one request and gives the whole answer, whatever its status.
+    """Sends one request and gives the whole response, whatever its status.
 
     Raises:
-        EntraUnavailable: no usable answer (DNS, TLS, timeout, too large, connection lost).
+        EntraUnavailable: no usable response (DNS, TLS, timeout, too large, connection lost).
     """
 
     def send(
@@ -49,6 +49,6 @@ class HttpTransport(Protocol):
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-    ) -> HttpAnswer: ...
+    ) -> HttpResponse: ...
 
     def close(self) -> None: ...

@@ -37,7 +37,7 @@ from entrada.events import Event, record
 from entrada.flows.identification import Identified
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response
 from entrada.web.pages import Pages
-from entrada.web.pages.parts import Action, Fact, Page
+from entrada.web.pages.values import Action, Fact, Page
 from entrada.web.site import Site
 
 _BY_OAUTH_ERROR = {"access_denied": 403, "temporarily_unavailable": 503, "server_error": 502}

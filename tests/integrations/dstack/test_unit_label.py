@@ -36,8 +36,8 @@ def test_a_label_that_could_be_misread_is_not_used(label: str) -> None:
 def test_a_browser_asks_again_and_is_told_when_nothing_changed() -> None:
     """The script is revalidated at each load, so that another label shows at once."""
     made = labelled_scripts({"main-1.js": STOCK}, LABEL)["/main-1.js"]
-    first = made.answer(WebRequest(method="GET", path="/main-1.js"))
+    first = made.response_to(WebRequest(method="GET", path="/main-1.js"))
     tag = dict(first.headers)["etag"]
-    again = made.answer(WebRequest(method="GET", path="/main-1.js", headers={"if-none-match": tag}))
+    again = made.response_to(WebRequest(method="GET", path="/main-1.js", headers={"if-none-match": tag}))
     assert (first.status, again.status, again.body) == (200, 304, b"")
     assert labelled_scripts({"main-1.js": STOCK}, "Other")["/main-1.js"].tag != tag

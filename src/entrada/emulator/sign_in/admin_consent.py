@@ -11,7 +11,7 @@ from ..state.world import World
 from ..tokens.admission import check_application, find_application
 from ..tokens.identity_claims import by_login_hint
 from ..tokens.tenants import find_tenant
-from .answers import answer, refuse
+from .authorization_response import refuse, respond
 
 
 def admin_consent(world: World, request: Request, segment: str) -> Response:
@@ -44,9 +44,9 @@ def admin_consent(world: World, request: Request, segment: str) -> Response:
         return refuse(world, error, to=to, correlation_id=correlation_id(request))
     if parameters.get("_emulator_decline") == "1":
         told = "The admin canceled the request"
-        return answer(world, to, {"error": "permission_denied", "error_description": told})
+        return respond(world, to, {"error": "permission_denied", "error_description": told})
     world.directory.consent(app, tenant.tenant_id, "", granted)
-    return answer(world, to, {"admin_consent": "True", "tenant": tenant.tenant_id})
+    return respond(world, to, {"admin_consent": "True", "tenant": tenant.tenant_id})
 
 
 def _granted(world: World, word: str) -> list[str]:

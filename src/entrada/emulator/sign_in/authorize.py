@@ -21,7 +21,7 @@ from ..protocol.scopes import read_scope
 from ..state.world import World
 from ..tokens.admission import check_application, find_application
 from ..tokens.tenants import find_tenant
-from .answers import refuse
+from .authorization_response import refuse
 from .interaction import begin
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")

@@ -26,7 +26,7 @@ from ..tokens.identity_claims import by_login_hint
 from ..tokens.tenants import issuer
 from ..tokens.token_response import client_info_of
 from . import pages
-from .answers import answer, refuse
+from .authorization_response import refuse, respond
 
 _CODE = re.compile(r"[0-9]{6}")
 _WRONG_CODE = "000000"
@@ -231,12 +231,14 @@ def _finish(world: World, request: Request, pending: PendingSignIn, person: Pers
         shared_endpoint=asked.tenant is None,
         max_age=asked.max_age is not None,
     )
-    parameters = _answer_parameters(world, asked, grant, person)
+    parameters = _response_parameters(world, asked, grant, person)
     ours = issuer(world, asked.base_url, person.tenant_id, version=asked.version)
-    return _with_cookie(world, browser, answer(world, asked.to, parameters, issuer=ours))
+    return _with_cookie(world, browser, respond(world, asked.to, parameters, issuer=ours))
 
 
-def _answer_parameters(world: World, asked: AuthorizeRequest, grant: Grant, person: Person) -> dict[str, str]:
+def _response_parameters(
+    world: World, asked: AuthorizeRequest, grant: Grant, person: Person
+) -> dict[str, str]:
     parameters: dict[str, str] = {}
     if "code" in asked.response_type:
         parameters["code"] = world.codes.issue(grant)

@@ -21,7 +21,7 @@ from ..state.world import World
 from ..tokens.identity_claims import by_login_hint
 from ..tokens.tenants import find_tenant
 from . import pages
-from .answers import refuse
+from .authorization_response import refuse
 
 
 def logout(world: World, request: Request, segment: str) -> Response:

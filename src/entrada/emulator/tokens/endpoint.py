@@ -25,7 +25,7 @@ from .claims_parameter import newest_allowed
 from .client_authentication import AuthenticatedClient, authenticate
 from .tenants import find_tenant
 from .token_request import TokenRequest
-from .token_response import token_answer
+from .token_response import token_response
 
 
 def token(world: World, request: Request, segment: str, *, version: int = 2) -> Response:
@@ -99,7 +99,7 @@ def _authorization_code(world: World, asked: TokenRequest) -> Response:
     person = person_of(world, grant)
     check_account(world, app, None, person)
     scope = _narrowed(world, asked, grant, default=grant.scope)
-    return _answer(world, asked, grant, person, scope)
+    return _tokens_for(world, asked, grant, person, scope)
 
 
 def _check_platform(asked: TokenRequest, grant: Grant) -> None:
@@ -163,7 +163,7 @@ def _refresh_token(world: World, asked: TokenRequest) -> Response:
     except EntraError as error:
         raise as_grant_error(error) from None
     scope = _narrowed(world, asked, grant, default=grant.scope)
-    return _answer(world, asked, grant, person, scope)
+    return _tokens_for(world, asked, grant, person, scope)
 
 
 def as_grant_error(error: EntraError) -> EntraError:
@@ -215,14 +215,14 @@ def _narrowed(world: World, asked: TokenRequest, grant: Grant, *, default: str) 
     )
 
 
-def _answer(
+def _tokens_for(
     world: World, asked: TokenRequest, grant: Grant, person: Person, scope: RequestedScope
 ) -> Response:
     check_consent(world, asked.client.app, person, scope)
     if asked.version != grant.version:
         grant = grant._replace(version=asked.version)
     return json_response(
-        token_answer(
+        token_response(
             world,
             base_url=asked.request.base_url,
             client=asked.client.app,

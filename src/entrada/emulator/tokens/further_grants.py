@@ -15,7 +15,7 @@ from .identity_claims import by_login_hint
 from .opaque import read_note
 from .tenants import find_tenant
 from .token_request import TokenRequest
-from .token_response import token_answer
+from .token_response import token_response
 
 
 def begin_device_code(world: World, request: Request, segment: str) -> Response:
@@ -65,7 +65,7 @@ def device_code(world: World, asked: TokenRequest) -> Response:
     person = world.directory.people.get(code.account.object_id)
     if person is None:
         raise EntraError(50034)
-    return _answer(world, asked, person, code.account, code.scope)
+    return _tokens_for(world, asked, person, code.account, code.scope)
 
 
 def on_behalf_of(world: World, asked: TokenRequest) -> Response:
@@ -97,7 +97,7 @@ def on_behalf_of(world: World, asked: TokenRequest) -> Response:
     scope_text = asked.required("scope")
     admission.check_account(world, app, asked.tenant, person)
     admission.check_policy(world, app, person, mfa=mfa, claims_parameter="")
-    return _answer(world, asked, person, account, scope_text)
+    return _tokens_for(world, asked, person, account, scope_text)
 
 
 def password(world: World, asked: TokenRequest) -> Response:
@@ -123,10 +123,10 @@ def password(world: World, asked: TokenRequest) -> Response:
         error.error, error.status = "invalid_grant", 400
         raise
     account = SignedIn(object_id=person.object_id, auth_time=world.clock.now(), mfa=False)
-    return _answer(world, asked, person, account, asked.form.get("scope") or "openid")
+    return _tokens_for(world, asked, person, account, asked.form.get("scope") or "openid")
 
 
-def _answer(
+def _tokens_for(
     world: World, asked: TokenRequest, person: Person, account: SignedIn, scope_text: str
 ) -> Response:
     app: App = asked.client.app
@@ -148,7 +148,7 @@ def _answer(
         version=asked.version,
     )
     return json_response(
-        token_answer(
+        token_response(
             world,
             base_url=asked.request.base_url,
             client=app,

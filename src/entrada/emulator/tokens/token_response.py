@@ -19,7 +19,7 @@ from .claims_parameter import wants_continuous_access
 from .id_token import id_token
 
 
-def token_answer(
+def token_response(
     world: World,
     *,
     base_url: str,
@@ -32,13 +32,13 @@ def token_answer(
     client_info: bool,
     claims_parameter: str = "",
 ) -> dict[str, Any]:
-    """The token endpoint's answer for a person: tokens as far as the scope asks for them."""
+    """The token endpoint's response for a person: tokens as far as the scope asks for them."""
     continuous = scope.resource.is_graph and wants_continuous_access(claims_parameter or grant.claims)
     seconds = access_token_seconds(continuous=continuous)
     permissions = granted_permissions(world, client, person, scope)
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "token_type": "Bearer",
-        "scope": _scope_answer(scope, permissions),
+        "scope": _scope_text(scope, permissions),
         "expires_in": seconds,
         "ext_expires_in": seconds,
         "access_token": delegated_access_token(
@@ -56,14 +56,14 @@ def token_answer(
         ),
     }
     if grant.version == 1:
-        answer["expires_in"] = answer["ext_expires_in"] = str(seconds)
-        answer["expires_on"] = str(int(world.clock.now()) + seconds)
-        answer["resource"] = scope.resource.audience
+        response["expires_in"] = response["ext_expires_in"] = str(seconds)
+        response["expires_on"] = str(int(world.clock.now()) + seconds)
+        response["resource"] = scope.resource.audience
     if "offline_access" in scope.oidc or grant.version == 1:
         carried_on = grant.for_refreshing(now=world.clock.now())
-        answer["refresh_token"] = world.sealer.seal(REFRESH, carried_on)
+        response["refresh_token"] = world.sealer.seal(REFRESH, carried_on)
     if "openid" in scope.oidc or grant.version == 1:
-        answer["id_token"] = id_token(
+        response["id_token"] = id_token(
             world,
             base_url=base_url,
             client=client,
@@ -71,11 +71,11 @@ def token_answer(
             grant=grant,
             scope=scope,
             grant_type=grant_type,
-            access_token=answer["access_token"],
+            access_token=response["access_token"],
         )
     if client_info:
-        answer["client_info"] = client_info_of(person)
-    return tamper_document(world, "token_response", answer)
+        response["client_info"] = client_info_of(person)
+    return tamper_document(world, "token_response", response)
 
 
 def client_info_of(person: Person) -> str:
@@ -96,7 +96,7 @@ def granted_permissions(world: World, client: App, person: Person, scope: Reques
     return sorted(names)
 
 
-def _scope_answer(scope: RequestedScope, permissions: list[str]) -> str:
+def _scope_text(scope: RequestedScope, permissions: list[str]) -> str:
     words = [name for name in scope.oidc if name != "offline_access"]
     words += [
         scope.as_written.get(name, _full_name(scope, name)) for name in permissions if name not in words

@@ -6,7 +6,7 @@
     names, roles        what a person is called there, and which roles texts stand for
     hooks               the only file that knows what dstack looks like inside
     store, walk         links and users in dstack's own database; one sign-in from begin to end
-    front, routes       the addresses dstack's own pages and command line ask for
+    middleware, routes  the addresses dstack's own pages and command line ask for
     state, outcome      what travels by way of Entra, and what waits for dstack's page
     offline             links from the command line
     recheck             the background look at everyone who signed in

@@ -27,7 +27,7 @@ class LabelledScript:
     body: bytes = field(repr=False)
     tag: str
 
-    def answer(self, request: WebRequest) -> WebResponse:
+    def response_to(self, request: WebRequest) -> WebResponse:
         headers = [("etag", self.tag), ("cache-control", "no-cache"), ("x-content-type-options", "nosniff")]
         if request.headers.get("if-none-match") == self.tag:
             return WebResponse(status=304, headers=headers)

@@ -23,9 +23,9 @@ from entrada.integrations.dstack.addresses import CALLBACK_PATH
 from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.ending import OutcomeEnding
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
-from entrada.integrations.dstack.front import Front
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
 from entrada.integrations.dstack.label import labelled_scripts
+from entrada.integrations.dstack.middleware import DstackMiddleware
 from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.recheck import start_rechecks
 from entrada.integrations.dstack.roles import roles_of
@@ -52,7 +52,9 @@ class Prepared:
         self.bridge.attach()
         await self.bridge.transaction(lambda session: links.create_tables(session.connection()))
         scripts = labelled_scripts(dstack_hooks.scripts_of_the_ui(), self.sign_in_label)
-        app.middleware_stack = Front(inner=app.middleware_stack, routes=self.routes, scripts=scripts)
+        app.middleware_stack = DstackMiddleware(
+            inner=app.middleware_stack, routes=self.routes, scripts=scripts
+        )
         self.hooks.register_provider(self.hooks.OAuthProviderInfo(name="entra", enabled=True))
         parts = self.routes.parts
         app.state.entrada_rechecks = start_rechecks(recheck_of(parts, self.routes.ending.store))

@@ -9,7 +9,7 @@ from entrada.errors import RoleRequired
 from entrada.events import Event
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.web.messages import WebResponse
-from entrada.web.pages.parts import Action
+from entrada.web.pages.values import Action
 from entrada.web.refusals import page_response, record_refusal, status_of
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from entrada.web.pages.parts import Action, Fact, Notice, Page
 from entrada.web.pages.rendering import Rendering
+from entrada.web.pages.values import Action, Fact, Notice, Page
 
 
 class AccountPages(Rendering):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from entrada.errors import EntradaError
-from entrada.web.pages.failure_words import FIXERS, evidence_of, heading_of
-from entrada.web.pages.parts import Action, Fact, Page
+from entrada.web.pages.failure_texts import FIXERS, evidence_of, heading_of
 from entrada.web.pages.rendering import Rendering
+from entrada.web.pages.values import Action, Fact, Page
 
 
 class FailurePages(Rendering):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from entrada.errors import NameOf, native_name
-from entrada.web.pages.parts import Page
+from entrada.web.pages.values import Page
 
 if TYPE_CHECKING:
     from jinja2 import Environment

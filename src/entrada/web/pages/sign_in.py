@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from entrada.web.pages.parts import Action, Notice, Page
 from entrada.web.pages.rendering import Rendering, origin_of
+from entrada.web.pages.values import Action, Notice, Page
 
 DEFAULT_LABEL: Final = "Sign in with Microsoft Entra ID"
 

@@ -1,4 +1,4 @@
-"""What MSAL is given instead of its own parts: our transport for HTTP, and a cache that keeps nothing.
+"""What MSAL is given in place of its own: our transport for HTTP, and a cache that stores nothing.
 
 Source: MSAL Python, `msal.oauth2cli.http` (what it asks of an HTTP client) and `msal.TokenCache`.
 """
@@ -20,7 +20,7 @@ from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import EntraUnavailable
 from entrada.strict_json import JsonRefused, read_json_object
 
-# MSAL writes whole token answers into these loggers when something is odd about them.
+# MSAL writes whole token responses into these loggers when something is odd about them.
 for _name in ("msal.application", "msal.oauth2cli.oauth2", "msal.oauth2cli.oidc", "msal.token_cache"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
@@ -37,7 +37,7 @@ class NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal is untyped
 
 
 @dataclass(frozen=True, kw_only=True)
-class _MsalAnswer:
+class _MsalResponse:
     status_code: int
     text: str = field(repr=False)
     headers: Mapping[str, str]
@@ -52,7 +52,7 @@ class MsalHttpClient:
 
     Discovery is answered from the document that was checked already, so MSAL cannot be shown another one.
     Whatever address MSAL makes of it, a form with the client secret goes to the checked token endpoint alone.
-    A token answer that is not a JSON object stops here: MSAL would write it into the log.
+    A token response that is not a JSON object stops here: MSAL would write it into the log.
     """
 
     def __init__(self, transport: HttpTransport, *, metadata: Mapping[str, Any], token_endpoint: str) -> None:
@@ -60,9 +60,9 @@ class MsalHttpClient:
         self._token_endpoint = token_endpoint
         # MSAL takes no plain http, which a broker on this very machine speaks.
         shown = {**metadata, "token_endpoint": _with_https(token_endpoint)}
-        self._metadata = _MsalAnswer(status_code=200, text=json.dumps(shown), headers={})
+        self._metadata = _MsalResponse(status_code=200, text=json.dumps(shown), headers={})
 
-    def get(self, url: str, **_: Any) -> _MsalAnswer:
+    def get(self, url: str, **_: Any) -> _MsalResponse:
         if not url.endswith("/.well-known/openid-configuration"):
             raise EntraUnavailable(reason="MSAL asked for something other than discovery")
         return self._metadata
@@ -74,9 +74,9 @@ class MsalHttpClient:
         params: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> _MsalAnswer:
+    ) -> _MsalResponse:
         del params, url
-        answer = self._transport.send(
+        response = self._transport.send(
             "POST",
             self._token_endpoint,
             headers={
@@ -85,16 +85,18 @@ class MsalHttpClient:
             },
             body=urlencode(data or {}).encode("ascii"),
         )
-        if answer.status == 429 or answer.status >= 500:
+        if response.status == 429 or response.status >= 500:
             raise EntraUnavailable(
-                reason=f"the token endpoint answered HTTP {answer.status}",
-                retry_after_seconds=read_retry_after(answer),
+                reason=f"the token endpoint answered HTTP {response.status}",
+                retry_after_seconds=read_retry_after(response),
             )
-        if not (answer.status == 200 or 400 <= answer.status < 500):
-            raise EntraUnavailable(reason=f"the token endpoint answered HTTP {answer.status}")
-        read_object(answer.body, "the token endpoint")
-        return _MsalAnswer(
-            status_code=answer.status, text=answer.body.decode("utf-8", "replace"), headers=answer.headers
+        if not (response.status == 200 or 400 <= response.status < 500):
+            raise EntraUnavailable(reason=f"the token endpoint answered HTTP {response.status}")
+        read_object(response.body, "the token endpoint")
+        return _MsalResponse(
+            status_code=response.status,
+            text=response.body.decode("utf-8", "replace"),
+            headers=response.headers,
         )
 
     def close(self) -> None:
@@ -114,7 +116,7 @@ def _with_https(url: str) -> str:
 
 
 def read_object(body: bytes, whose: str) -> dict[str, Any]:
-    """The JSON object in an answer of `whose`.
+    """The JSON object in a response of `whose`.
 
     Raises:
         EntraUnavailable: anything else.

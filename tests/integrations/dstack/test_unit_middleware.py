@@ -1,4 +1,4 @@
-"""The application in front of dstack's: what it refuses before anybody looks at it."""
+"""Our middleware around dstack: what it refuses before anybody looks at it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from entrada.integrations.dstack.front import Front
+from entrada.integrations.dstack.middleware import DstackMiddleware
 
 
 class NoRoutes:
@@ -33,7 +33,7 @@ def test_K4_a_head_over_the_limit_never_reaches_dstack(
     headers: list[tuple[bytes, bytes]], query: bytes, status: int
 ) -> None:
     """On dstack's own paths, too."""
-    front = Front(inner=_dstack, routes=cast(Any, NoRoutes()), scripts={})
+    middleware = DstackMiddleware(inner=_dstack, routes=cast(Any, NoRoutes()), scripts={})
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -44,5 +44,5 @@ def test_K4_a_head_over_the_limit_never_reaches_dstack(
 
     path = "/api/server/get_info"
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": headers}
-    asyncio.run(front(scope, receive, send))
+    asyncio.run(middleware(scope, receive, send))
     assert sent[0]["status"] == status

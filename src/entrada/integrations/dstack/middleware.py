@@ -1,4 +1,4 @@
-"""Stands before dstack's application and answers our addresses; everything else goes on to dstack untouched.
+"""ASGI middleware around dstack: it serves our addresses and hands everything else on to dstack untouched.
 
 It wraps the application as it is served, instead of adding routes: dstack mounts its static files on `/`, in
 front of whatever is added later, and FastAPI keeps included routers in a shape of its own.
@@ -33,7 +33,9 @@ UPDATE_USER_PATH = "/api/users/update"
 
 
 @dataclass(kw_only=True)
-class Front:
+class DstackMiddleware:
+    """One application with ours around it; `inner` is what dstack serves."""
+
     inner: ASGIApp
     routes: DstackRoutes
     scripts: Mapping[str, LabelledScript] = field(repr=False)
@@ -51,20 +53,20 @@ class Front:
             await to_starlette(refusal, head=scope["method"] == "HEAD")(scope, receive, send)
             return
         request = web_request(scope)
-        answer: WebResponse | None = None
+        response: WebResponse | None = None
         handler = self._handlers.get((request.method, request.path))
         if handler is not None:
-            answer = await self._walk(handler, request, receive)
+            response = await self._walk(handler, request, receive)
         elif request.method == "GET" and request.path in self.scripts:
-            answer = self.scripts[request.path].answer(request)
+            response = self.scripts[request.path].response_to(request)
         elif request.method == "POST" and request.path == NEXT_REDIRECT_PATH:
-            answer, receive = await self._next_redirect(request, receive)
+            response, receive = await self._next_redirect(request, receive)
         elif request.method == "POST" and request.path == MY_USER_PATH:
-            answer = await self._refusal_of_token(request)
+            response = await self._refusal_of_token(request)
         elif request.method == "POST" and request.path == UPDATE_USER_PATH:
             await self._update_user(scope, receive, send)
             return
-        await (self.inner if answer is None else to_starlette(answer))(scope, receive, send)
+        await (self.inner if response is None else to_starlette(response))(scope, receive, send)
 
     async def _walk(
         self, handler: Callable[[WebRequest], WebResponse], request: WebRequest, receive: Receive
@@ -82,17 +84,17 @@ class Front:
     async def _next_redirect(
         self, request: WebRequest, receive: Receive
     ) -> tuple[WebResponse | None, Receive]:
-        """dstack's own answer only where another provider may have made the state."""
+        """dstack's own response only where another provider may have made the state."""
         try:
             whole = await _with_body(request, receive)
-            answer = self.routes.next_redirect(whole)
+            response = self.routes.next_redirect(whole)
         except EntradaError as error:
             return responses.failure_json(error), receive
         others = [p for p in self.routes.hooks.list_providers() if p.enabled and p.name != "entra"]
-        if answer is None and not others:
+        if response is None and not others:
             refused = RequestRefused("This server has not begun that sign-in.")
             return responses.failure_json(refused), receive
-        return answer, _again(whole.body)
+        return response, _again(whole.body)
 
     async def _refusal_of_token(self, request: WebRequest) -> WebResponse | None:
         """What the user interface gets for a token alone, where the setting entra_only wants more."""
@@ -104,7 +106,9 @@ class Front:
             async with hooks.get_db().get_session() as session:
                 user = await hooks.log_in_with_token(session=session, token=token.strip())
         except (SQLAlchemyError, OSError):
-            return json_response(503, {"detail": {"msg": "dstack's database did not answer.", "code": None}})
+            return json_response(
+                503, {"detail": {"msg": "dstack's database did not response.", "code": None}}
+            )
         if user is None:
             return None
         is_admin = user.global_role == hooks.GlobalRole.ADMIN
@@ -114,10 +118,10 @@ class Front:
         return json_response(403, {"detail": {"msg": words, "code": None}})
 
     async def _update_user(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """dstack's own answer; if an administrator changed a user, that user is in their hands again."""
+        """dstack's own response; if an administrator changed a user, that user is in their hands again."""
         statuses: list[int] = []
 
-        async def watched(message: Message) -> None:
+        async def noting_status(message: Message) -> None:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
             await send(message)
@@ -127,7 +131,7 @@ class Front:
         except RequestRefused as error:
             await to_starlette(responses.failure_json(error))(scope, receive, send)
             return
-        await self.inner(scope, _again(body), watched)
+        await self.inner(scope, _again(body), noting_status)
         name = _username_in(body)
         if statuses == [200] and name is not None:
             await self.routes.ending.store.note_changed_by_hand(name)

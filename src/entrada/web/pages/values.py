@@ -1,4 +1,4 @@
-"""What pages are made of: plain values that a caller fills in."""
+"""The plain values that a page is made of: a caller fills them in, and a template writes them."""
 
 from __future__ import annotations
 

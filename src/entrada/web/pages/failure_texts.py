@@ -1,4 +1,4 @@
-"""A refusal in words: its heading, who can act, and the evidence that helps to find it in a log."""
+"""A refusal's texts: its heading, who can act, and the evidence that helps to find it in a log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from entrada.errors import (
     Unavailable,
     native_name,
 )
-from entrada.web.pages.parts import Fact
+from entrada.web.pages.values import Fact
 
 _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     ConfigurationError: "This application is not set up correctly",

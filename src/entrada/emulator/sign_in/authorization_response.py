@@ -16,7 +16,7 @@ from ..state.world import World
 from . import pages
 
 
-def answer(world: World, to: ReturnAddress, parameters: dict[str, str], *, issuer: str = "") -> Response:
+def respond(world: World, to: ReturnAddress, parameters: dict[str, str], *, issuer: str = "") -> Response:
     """Send the browser back with these parameters and the request's state; only a fault says the issuer."""
     if to.state is not None:
         parameters["state"] = to.state
@@ -75,7 +75,7 @@ def refuse(
     if not error.stays_on_page or silent or errors_return:
         if error.stays_on_page and not silent:
             parameters["error"] = "access_denied"
-        return answer(world, to, parameters)
+        return respond(world, to, parameters)
     if to.state is not None:
         parameters["state"] = to.state
     back = (
