@@ -53,6 +53,7 @@ STATUS = {
     errors.InsufficientClaims: 403,
     errors.AmbiguousRequest: 400,
     errors.ForwardAuthRefused: 403,
+    errors.InstallationRefused: 403,
     errors.AddressTooLong: 414,
     errors.IdentityAlreadyLinked: 400,
     errors.Unavailable: 503,
