@@ -26,7 +26,7 @@ from entrada.errors import InstallationRefused, RoleRequired
 from entrada.events import Event, record
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, redirect
-from entrada.web.pages.parts import Action, Fact
+from entrada.web.pages.values import Action, Fact
 from entrada.web.refusals import page_response
 from entrada.web.same_origin import require_same_origin
 
