@@ -14,7 +14,8 @@ local ANSWERS_WITHIN_MS = 5000
 
 -- What Entrada is told of the request; a body never.
 local PASSED_ON = {
-    "accept", "authorization", "cookie", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "user-agent",
+    "accept", "authorization", "cookie", "origin", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site",
+    "sec-websocket-key", "user-agent", "x-http-method-override", "x-http-method", "x-method-override",
     "x-requested-with",
 }
 

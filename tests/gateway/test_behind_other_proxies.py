@@ -163,6 +163,20 @@ def test_d12_a_websocket_without_a_session_is_refused_before_the_upgrade(
         assert link.recv(65_536) == b"hello"
 
 
+def test_k15_a_page_of_another_site_opens_no_socket(
+    ada: Visitor, behind_proxy: Site, upstream: Upstream
+) -> None:
+    """With her cookie and another site's Origin it is 403; with this site's it opens."""
+    upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    upgrade += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+    line, cookie = "GET /socket HTTP/1.1", cookie_of(ada)
+    elsewhere = [*upgrade, "Origin: https://elsewhere.test"]
+    assert raw_request(behind_proxy, line, *elsewhere, cookie=cookie) == 403
+    assert upstream.requests == []
+    here = [*upgrade, f"Origin: {behind_proxy.public_url}"]
+    assert raw_request(behind_proxy, line, *here, cookie=cookie) == 101
+
+
 def test_events_arrive_one_by_one(ada: Visitor, http: httpx.Client, behind_proxy: Site) -> None:
     """Server-sent events come through as they are sent."""
     headers = {"cookie": cookie_of(ada), "host": httpx.URL(behind_proxy.public_url).netloc.decode()}
