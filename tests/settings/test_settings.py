@@ -84,6 +84,7 @@ PROMISED = {
     "ENTRADA_SESSION_IDLE": set(),
     "ENTRADA_SESSION_ABSOLUTE": set(),
     "ENTRADA_ADMIN_ROLES": set(),
+    "ENTRADA_BEARER_SCOPES": set(),
     "ENTRADA_BROKER_URL": set(),
     "ENTRADA_RECHECK_EVERY": set(),
     "ENTRADA_ENTRA_ONLY": set(),

@@ -27,6 +27,7 @@ from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.assertion import Assertions
+from entrada.gateway.bearer_callers import bearer_callers
 from entrada.gateway.connection_limits import ConnectionLimits, connections_allowed
 from entrada.gateway.explain import explain
 from entrada.gateway.fast_path import FastChecks, fast_protocol, is_tested
@@ -87,7 +88,11 @@ def run(args: argparse.Namespace) -> int:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
         auth.relying_party.start_recheck()
         try:
-            app = create_gateway(auth, hops=hops, book=book, assertions=assertions)
+            with found.names.in_errors():
+                bearer = bearer_callers(
+                    auth.relying_party, scopes=settings.bearer_scopes, mapping=settings.roles
+                )
+            app = create_gateway(auth, hops=hops, book=book, assertions=assertions, bearer=bearer)
             run_server(app, listener, fast_checks(auth, hops=hops, book=book))
         finally:
             auth.relying_party.close()

@@ -214,7 +214,7 @@ class Identification:
             if metadata.sends_issuer_parameter:
                 raise ResponseRefused("This sign-in answer does not say who it is from.")
             return
-        tenants = self._allowed_tenants()
+        tenants = self.allowed_tenants()
         if response.issuer not in {metadata.issuer_of(tenant) for tenant in tenants}:
             raise ResponseRefused("This sign-in answer comes from another issuer.")
 
@@ -256,7 +256,7 @@ class Identification:
             client_id=self.application.client_id,
             issuer_template=self.application.metadata().issuer_template,
             is_one_issuer=self.application.authority.is_broker,
-            allowed_tenants=self._allowed_tenants(),
+            allowed_tenants=self.allowed_tenants(),
             nonce=nonce,
             max_age=max_age,
         )
@@ -303,7 +303,12 @@ class Identification:
             family_name=id_token.family_name,
         )
 
-    def _allowed_tenants(self) -> frozenset[TenantId]:
+    def allowed_tenants(self) -> frozenset[TenantId]:
+        """Whose people may sign in.
+
+        Raises:
+            EntraUnavailable: Entra's metadata was never read so far.
+        """
         if self.tenants is not None:
             return self.tenants
         own = self.application.metadata().tenant_id

@@ -24,6 +24,7 @@ from entrada.errors import EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.gateway.assertion import Assertions, key_document
+from entrada.gateway.bearer_callers import BearerCallers
 from entrada.gateway.clients import ClientOfTrustedProxies
 from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
@@ -40,7 +41,12 @@ OWN_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 def create_gateway(
-    auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook, assertions: Assertions | None = None
+    auth: AuthRoutes,
+    *,
+    hops: TrustedHops,
+    book: RuleBook,
+    assertions: Assertions | None = None,
+    bearer: BearerCallers | None = None,
 ) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
     book = replace(book, own_hosts=auth.site.hosts)
@@ -57,10 +63,16 @@ def create_gateway(
             scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
             watch=lambda session, end: _watch(auth, session, end),
             assertion=None if assertions is None else assertions.about,
+            bearer=bearer,
         )
         app = _Upstreams(auth, app, proxy, assertions)
     return ForwardAuthEndpoint(
-        app=app, peek=auth.session_in_memory, find=auth.session_of, hops=hops, book=book
+        app=app,
+        peek=auth.session_in_memory,
+        find=auth.session_of,
+        hops=hops,
+        book=book,
+        bearer=bearer,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from entrada.accounts.principal import UserPrincipal
+from entrada.entra.callers import CallerKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +24,18 @@ class Caller:
     username: str | None
     roles: frozenset[str]
     groups: frozenset[str] = frozenset()
+    kind: CallerKind | None = None
+    """Who acts in the access token that they came with; None: they came with a session."""
+
+    @property
+    def stands_for_itself(self) -> bool:
+        """An application or agent without an account: it is let in where a rule names its role, only."""
+        return self.kind is not None and not self.kind.has_account
 
 
-def caller_of(principal: UserPrincipal, groups: Iterable[str] = ()) -> Caller:
+def caller_of(
+    principal: UserPrincipal, groups: Iterable[str] = (), *, kind: CallerKind | None = None
+) -> Caller:
     return Caller(
         user_id=principal.user_id,
         tenant_id=principal.identity.tenant_id,
@@ -35,4 +45,5 @@ def caller_of(principal: UserPrincipal, groups: Iterable[str] = ()) -> Caller:
         username=principal.username,
         roles=principal.roles,
         groups=frozenset(groups),
+        kind=kind,
     )

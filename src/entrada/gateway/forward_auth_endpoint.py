@@ -25,6 +25,7 @@ from entrada.gateway.asgi import (
     peer_of,
     target_of,
 )
+from entrada.gateway.bearer_callers import BearerCallers, challenge_fields, refused_for_lack_of_rights
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.forward_auth import (
     Contract,
@@ -37,7 +38,7 @@ from entrada.gateway.forward_auth import (
     refused_status,
 )
 from entrada.gateway.hops import TrustedHops
-from entrada.gateway.rules import RuleBook
+from entrada.gateway.rules import Decision, RuleBook
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
 from entrada.web.refusals import status_of
 
@@ -55,6 +56,8 @@ class ForwardAuthEndpoint:
     find: FindSession
     hops: TrustedHops
     book: RuleBook
+    bearer: BearerCallers | None = None
+    """None: no access token is looked at."""
     _limiter: CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,9 +93,13 @@ class ForwardAuthEndpoint:
                 raise RequestRefused(
                     "A page of another site may not open a connection here in somebody's name."
                 )
-            caller = await self._caller(asked)
+            caller = await self._caller(asked, received)
             verdict = decide(original, book=self.book, caller=caller, requirements=requirements)
-            return answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
+            if verdict.decision is Decision.FORBIDDEN:
+                refused_for_lack_of_rights(caller)
+            told = answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
+            is_asked = told.status == 401 and self.bearer is not None
+            return told.with_headers(*challenge_fields(None)) if is_asked else told
         except EntradaError as error:
             status = refused_status(contract, status_of(error))
             record(
@@ -105,7 +112,7 @@ class ForwardAuthEndpoint:
             body = {"error": error.code, "message": error.sentence, "hint": error.hint}
             return WebResponse(
                 status=status,
-                headers=[("content-type", "application/json"), *SAFE_HEADERS],
+                headers=[("content-type", "application/json"), *SAFE_HEADERS, *challenge_fields(error)],
                 body=json.dumps(body).encode(),
             )
 
@@ -116,15 +123,21 @@ class ForwardAuthEndpoint:
                 hint="Name the address of your proxy in $[trusted_proxies].",
             )
 
-    async def _caller(self, asked: WebRequest) -> Caller | None:
+    async def _caller(self, asked: WebRequest, received: Received) -> Caller | None:
+        token = None if self.bearer is None else self.bearer.token_of(received.fields, asked.query)
+        if token is not None and self.bearer is not None:
+            return await to_thread.run_sync(self.bearer.caller, token, limiter=self._threads())
         if "cookie" not in asked.headers:
             return None
         session = self.peek(asked)
         if session is None:
-            if self._limiter is None:
-                self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
-            session = await to_thread.run_sync(self.find, asked, limiter=self._limiter)
+            session = await to_thread.run_sync(self.find, asked, limiter=self._threads())
         return None if session is None else caller_of(session.principal)
+
+    def _threads(self) -> CapacityLimiter:
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
+        return self._limiter
 
 
 def _reason(error: EntradaError) -> str:

@@ -32,6 +32,7 @@ from entrada.errors import (
 )
 from entrada.flows.session_check import CheckedSession
 from entrada.gateway.asgi import forwarded_request, is_from_this_host, peer_of, target_of
+from entrada.gateway.bearer_callers import BearerCallers, challenge_fields, refused_for_lack_of_rights
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.fields import Field, connection_options, folded_name, strip
 from entrada.gateway.hops import TrustedHops
@@ -74,6 +75,8 @@ class ReverseProxy:
     watch: Watch | None = None
     assertion: Callable[[Caller, str], str] | None = None
     """The signed assertion about a caller for an audience; routes with an audience need it."""
+    bearer: BearerCallers | None = None
+    """None: no access token is looked at."""
     _pools: dict[str, Pool] = field(default_factory=dict, repr=False)
     _limiter: CapacityLimiter | None = None
 
@@ -84,14 +87,17 @@ class ReverseProxy:
         target = target_of(scope)
         visit = forwarded_request(method=scope["method"], host=host, target=target, fields=fields)
         try:
-            route, session = await self._decide(scope, visit, target, host)
+            route, session, caller = await self._decide(scope, visit, target, host)
             if route is None:
                 response = self.challenge(visit)
+                if response.status == 401 and self.bearer is not None:
+                    response = response.with_headers(*challenge_fields(None))
             else:
-                await self._pass_on(_Exchange(scope, receive, send), visit, target, route, session)
+                exchange = _Exchange(scope, receive, send)
+                await self._pass_on(exchange, visit, target, route, session, caller)
                 return
         except EntradaError as error:
-            response = self.failure(error, visit)
+            response = self.failure(error, visit).with_headers(*challenge_fields(error))
         await to_starlette(response, head=scope["method"] == "HEAD")(scope, receive, send)
 
     def close(self) -> None:
@@ -100,8 +106,8 @@ class ReverseProxy:
 
     async def _decide(
         self, scope: Scope, visit: WebRequest, target: bytes, host: str
-    ) -> tuple[Route | None, CheckedSession | None]:
-        """The route and the session; no route where signing in comes first.
+    ) -> tuple[Route | None, CheckedSession | None, Caller | None]:
+        """The route, the session and who it is; no route where signing in comes first.
 
         Raises:
             EntradaError: ambiguous, forbidden, or without a route.
@@ -113,11 +119,13 @@ class ReverseProxy:
         ]
         request = self.book.read(scope["method"], host, target, overrides)
         rule, route = self.book.rule_for(request), self.book.route_for(request)
-        session = await self._session(visit)
-        caller = None if session is None else caller_of(session.principal)
-        match rule.decide(caller):
+        session, caller = await self._who(scope, visit)
+        decision = rule.decide(caller)
+        if decision is Decision.FORBIDDEN:
+            refused_for_lack_of_rights(caller)
+        match decision:
             case Decision.SIGN_IN_NEEDED:
-                return None, None
+                return None, None, None
             case Decision.FORBIDDEN if rule.roles:
                 raise RoleRequired(
                     f"This page is for people with the role {' or '.join(sorted(rule.roles))}."
@@ -126,17 +134,20 @@ class ReverseProxy:
                 raise RequestRefused("Nobody may open this page.")
         if route is None:
             raise PageNotFound
-        return route, session
+        return route, session, caller
 
-    async def _session(self, visit: WebRequest) -> CheckedSession | None:
+    async def _who(self, scope: Scope, visit: WebRequest) -> tuple[CheckedSession | None, Caller | None]:
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
+        token = None if self.bearer is None else self.bearer.token_of(scope["headers"], visit.query)
+        if token is not None and self.bearer is not None:
+            return None, await to_thread.run_sync(self.bearer.caller, token, limiter=self._limiter)
         if "cookie" not in visit.headers:
-            return None
+            return None, None
         session = self.peek(visit)
         if session is None:
-            if self._limiter is None:
-                self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
             session = await to_thread.run_sync(self.find, visit, limiter=self._limiter)
-        return session
+        return session, None if session is None else caller_of(session.principal)
 
     async def _pass_on(
         self,
@@ -145,8 +156,8 @@ class ReverseProxy:
         target: bytes,
         route: Route,
         session: CheckedSession | None,
+        caller: Caller | None,
     ) -> None:
-        caller = None if session is None else caller_of(session.principal)
         upgrade = exchange.upgrade
         if exchange.is_coded:
             raise RequestRefused("This request's body is coded in a way that is not passed on.")

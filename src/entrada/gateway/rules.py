@@ -95,6 +95,8 @@ class Rule(Place):
             return Decision.FORBIDDEN
         if caller is None:
             return Decision.SIGN_IN_NEEDED
+        if caller.stands_for_itself and not self.roles:
+            return Decision.FORBIDDEN
         missing_role = bool(self.roles) and self.roles.isdisjoint(caller.roles)
         missing_group = bool(self.groups) and self.groups.isdisjoint(caller.groups)
         return Decision.FORBIDDEN if missing_role or missing_group else Decision.ALLOWED

@@ -192,6 +192,11 @@ class Settings(BaseModel):
     admin_roles: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [], "Roles whose holders administer: at a broker, they let installations in. Comma-separated."
     )
+    bearer_scopes: Annotated[list[str], BeforeValidator(read_items)] = _declare(
+        [],
+        "Scopes of this registration's API: `entrada serve` lets in access tokens with one of them, and "
+        "applications' tokens by their app roles. Empty: no token is looked at.",
+    )
     broker_url: Origin | None = _declare(
         None,
         "Sign in through the registration of this broker; then only $[tenant_id] is needed besides.",

@@ -1,0 +1,128 @@
+"""Callers with an access token, at the same addresses as people with a session.
+
+A request with `Authorization: Bearer` is judged by its token alone; its cookies are not looked at. It must
+be for this registration: its client id or `api://` and that. Whom it lets in:
+
+    person               one of the scopes of $[bearer_scopes], and an account here; then the account's roles
+    application, agent   an app role that the mapping knows, and a rule that names one of its roles
+    agent for a person, agent's account       nobody: no setting says yet which of them may
+
+Source: RFC 6750; Microsoft, "Secure applications and APIs by validating claims".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from entrada.accounts.principal import AppPrincipal
+from entrada.accounts.roles import RoleMapping
+from entrada.entra.access_token import V1, V2, AccessTokenExpectations
+from entrada.entra.callers import CallerKind
+from entrada.entra.jws import RawAccessToken
+from entrada.errors import BearerError, ConfigurationError, EntradaError, InsufficientScope
+from entrada.flows.bearer import BearerCheck, read_bearer
+from entrada.flows.relying_party import RelyingParty
+from entrada.gateway.caller import Caller, caller_of
+from entrada.gateway.fields import Field
+from entrada.web.bearer_challenges import bearer_challenge
+
+_LET_IN = frozenset({CallerKind.PERSON, CallerKind.APPLICATION, CallerKind.AGENT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BearerCallers:
+    """`scopes`: one of these, of a token with a person in it. `mapping` says what app roles mean here."""
+
+    check: BearerCheck
+    scopes: frozenset[str]
+    mapping: RoleMapping
+
+    def token_of(self, fields: Sequence[Field], query: str) -> RawAccessToken | None:
+        """The token of a request; None: it carries none, and then its query is the application's own affair.
+
+        Raises:
+            BearerRequestRefused: it cannot be read in one way only.
+        """
+        values = [value.decode("latin-1") for name, value in fields if name == b"authorization"]
+        return None if read_bearer(values) is None else read_bearer(values, query=query)
+
+    def caller(self, raw: RawAccessToken) -> Caller:
+        """Who calls. May ask Entra for keys, and the database.
+
+        Raises:
+            BearerTokenRefused, InsufficientScope: the token failed a check, or is not for this.
+            AdmissionRefused, EntraUnavailable, StoreUnavailable: as `BearerCheck.check`.
+        """
+        checked = self.check.check(raw)
+        kind, principal = checked.token.caller, checked.principal
+        if kind not in _LET_IN:
+            raise InsufficientScope(f"This call is not for callers of the kind {kind}.")
+        if not isinstance(principal, AppPrincipal):
+            if self.scopes.isdisjoint(checked.token.scopes):
+                raise InsufficientScope(
+                    f"This call needs the scope {' or '.join(sorted(self.scopes))}.", scopes=self.scopes
+                )
+            return caller_of(principal, kind=kind)
+        known = self.mapping.app_roles
+        return Caller(
+            user_id="",
+            tenant_id=principal.tenant_id,
+            object_id=principal.object_id,
+            name=principal.name,
+            email=None,
+            username=None,
+            roles=frozenset(role for value in principal.roles for role in known.get(value, ())),
+            kind=kind,
+        )
+
+
+def bearer_callers(
+    relying_party: RelyingParty, *, scopes: Sequence[str], mapping: RoleMapping
+) -> BearerCallers | None:
+    """None without scopes: then no token is looked at.
+
+    Raises:
+        ConfigurationError: sign-in goes through a broker, whose tokens are for nobody's API.
+    """
+    if not scopes:
+        return None
+    identification = relying_party.sign_in.identification
+    application = identification.application
+    if application.authority.is_broker:
+        raise ConfigurationError(
+            "$[bearer_scopes] is set, and a broker issues no access tokens for an API.",
+            hint="Leave $[bearer_scopes] out, or sign in with a registration of your own.",
+            setting="bearer_scopes",
+        )
+
+    def expected() -> AccessTokenExpectations:
+        return AccessTokenExpectations(
+            issuer_template=application.metadata().issuer_template,
+            audiences=frozenset({application.client_id, f"api://{application.client_id}"}),
+            allowed_tenants=identification.allowed_tenants(),
+            versions=frozenset({V1, V2}),
+        )
+
+    check = BearerCheck(
+        expected=expected,
+        keys_for=application.keys_for,
+        accounts=relying_party.accounts,
+        clock=relying_party.clock,
+    )
+    return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping)
+
+
+def refused_for_lack_of_rights(caller: Caller | None) -> None:
+    """Raises:
+    InsufficientScope: a token brought this caller here, and no rule lets it in.
+    """
+    if caller is not None and caller.kind is not None:
+        raise InsufficientScope("This token is genuine, but the rules for this address do not let it in.")
+
+
+def challenge_fields(error: EntradaError | None) -> list[tuple[str, str]]:
+    """WWW-Authenticate for a refusal of a token, or (None) for a call that brought none."""
+    if error is None or isinstance(error, BearerError):
+        return [("www-authenticate", bearer_challenge(error))]
+    return []
