@@ -5,16 +5,20 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from entrada.emulator import RunningEmulator
+from house import tools
 from walks.site import Site
 from walks.visitor import SCRIPT, Visitor
 
 from .conftest import entrada_behind
+from .proxies import STARTS
 from .test_behind_nginx import RAW, connected, cookie_of, fields_of, head_of, raw_request
 from .test_identity import OURS, spelled
 from .upstream import Upstream
@@ -191,6 +195,29 @@ def test_after_signing_out_the_next_request_is_refused(ada: Visitor) -> None:
     assert ada.fetch("/reports").status_code == 200
     ada.sign_out()
     assert ada.fetch("/reports").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("caddy", 502),
+        ("haproxy", 503),
+        pytest.param("envoy", 403, marks=[pytest.mark.heavy, pytest.mark.timeout(300)]),
+    ],
+)
+def test_d11_while_entrada_does_not_answer_nobody_passes(
+    name: str, status: int, upstream: Upstream, tmp_path: Path
+) -> None:
+    """Public paths included; the application hears nothing."""
+    upstream.requests.clear()
+    port = tools.free_port()
+    with ExitStack() as stack:
+        nobody = f"127.0.0.1:{tools.free_port()}"
+        STARTS[name](stack, tmp_path, port, nobody, f"127.0.0.1:{upstream.port}")
+        for path in ("/healthz", "/reports"):
+            url = f"http://127.0.0.1:{port}{path}"
+            assert httpx.get(url, headers={"host": "localhost"}, trust_env=False).status_code == status
+    assert upstream.requests == []
 
 
 # What Traefik 3.7 writes to ForwardAuth's address for a visit: the client's own fields are copied, hop-by-hop
