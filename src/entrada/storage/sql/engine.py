@@ -45,6 +45,11 @@ def connect(database_url: str, *, wait: timedelta = WAIT) -> Database:
 
 
 def sqlite_path(url: URL) -> Path:
+    """The file that an SQLite URL names.
+
+    Raises:
+        ConfigurationError: it names none, or has options or a host.
+    """
     if not url.database or url.database == ":memory:":
         raise refused("names an SQLite database in memory, which every connection has for itself", EXAMPLES)
     if url.query or url.host:
@@ -53,6 +58,11 @@ def sqlite_path(url: URL) -> Path:
 
 
 def postgresql_database(url: URL, *, wait: timedelta) -> Database:
+    """The database at a PostgreSQL URL.
+
+    Raises:
+        ConfigurationError: its driver is not installed.
+    """
     try:
         from entrada.storage.sql.postgresql import PostgresqlDatabase
     except ModuleNotFoundError as missing:
@@ -66,4 +76,5 @@ def postgresql_database(url: URL, *, wait: timedelta) -> Database:
 
 
 def refused(what: str, hint: str) -> ConfigurationError:
+    """The refusal of the setting `database_url`; the sentence begins with its name."""
     return ConfigurationError(f"$[database_url] {what}.", hint=hint, setting="database_url")
