@@ -38,6 +38,24 @@ def test_a_yes_is_for_the_tenant_that_the_page_showed(
     assert not waiting.is_let_in
 
 
+def test_c21_an_administrator_answers_for_their_own_tenant_alone(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """Each tenant's administrators hand out this registration's roles: another's "Admin" is none here."""
+    provider = behind_broker.broker.broker.provider
+    url, ada = "https://app.test", new_browser()
+    assert ask(behind_broker, url, FABRIKAM_ID) == 202
+    overview = f"{behind_broker.url}/auth/broker/installations"
+    ada.sign_in(f"{behind_broker.url}/auth/entra/start", "ada@contoso.test")
+    assert url not in ada.open(overview).text
+    for verb in ("approve", "remove"):
+        answer = ada.send("POST", f"{overview}?{verb}={url}&tenant={FABRIKAM_ID}")
+        assert answer.status_code == 403
+    waiting = provider.installation(url)
+    assert waiting is not None
+    assert not waiting.is_let_in
+
+
 def test_one_address_cannot_keep_the_others_from_asking(behind_broker: BehindBroker) -> None:
     """Ten wait from one; somebody elsewhere may still ask."""
     asked = [ask(behind_broker, f"https://a{number}.test", CONTOSO_ID) for number in range(12)]

@@ -5,6 +5,9 @@
 
 Asking opens nothing. Who asks is shown with the address they asked from; at most a hundred wait at a time,
 ten from one address. A yes is for what the page showed: tenant included.
+
+Whoever administers a tenant hands out this registration's roles there, the administrators' among them. So an
+administrator sees and answers for their own tenant alone; for all of them there is the command line.
 """
 
 from __future__ import annotations
@@ -90,7 +93,7 @@ def change(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse:
     wanted = request.first("ask")
     if wanted is not None:
         return _ask(auth, provider, request, wanted)
-    who = _administrator(auth, request)
+    who, own_tenant = _administrator(auth, request)
     for verb, carry_out in (("approve", _approve), ("remove", _remove)):
         client_id = request.first(verb)
         if client_id is None:
@@ -99,6 +102,12 @@ def change(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse:
         if installation is None or request.first("tenant") != installation.tenant_id:
             # Refused and asked for anew meanwhile, it may be somebody else's.
             raise InstallationRefused("There is no such installation in the database.")
+        if installation.tenant_id != own_tenant:
+            raise InstallationRefused(
+                "That installation is for people of another tenant than yours.",
+                hint="Whoever runs this sign-in service answers for other tenants: "
+                "`entrada broker installations`.",
+            )
         carry_out(provider, installation)
         record(Event.INSTALLATION_CHANGED, reason=verb, client_id=client_id, user_id=who)
         return redirect(request.path)
@@ -109,8 +118,9 @@ def overview(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse
     """The page of administrators; those who ask come first."""
     if auth.session_of(request) is None:
         return auth.challenge(request)
-    _administrator(auth, request)
-    waiting = [one for one in provider.store.installations() if not one.is_let_in]
+    _, own_tenant = _administrator(auth, request)
+    known = [one for one in provider.installations() if one.tenant_id == own_tenant]
+    waiting = [one for one in known if not one.is_let_in]
     facts, actions = [], []
     for one in waiting:
         facts += _facts(one.client_id, one.tenant_id)
@@ -120,7 +130,7 @@ def overview(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse
             for label, verb in (("Let in", "approve"), ("Refuse", "remove"))
         ]
     if not waiting:
-        for one in provider.installations():
+        for one in known:
             facts += _facts(one.client_id, one.tenant_id)
     page = auth.pages.note(
         "Installations that ask to be let in" if waiting else "Installations",
@@ -173,8 +183,8 @@ def _remove(provider: Provider, installation: Installation) -> None:
     provider.store.remove_installation(installation.client_id, now=provider.now())
 
 
-def _administrator(auth: Auth, request: WebRequest) -> str:
-    """The user id of an administrator.
+def _administrator(auth: Auth, request: WebRequest) -> tuple[str, TenantId]:
+    """The user id of an administrator, and the tenant they answer for.
 
     Raises:
         RoleRequired: nobody is signed in, or has none of the roles that administer.
@@ -185,7 +195,7 @@ def _administrator(auth: Auth, request: WebRequest) -> str:
             "This page is for administrators of the sign-in service.",
             hint="$[admin_roles] names the roles that administer; ask for one in Microsoft Entra ID.",
         )
-    return session.principal.user_id
+    return session.principal.user_id, session.principal.identity.tenant_id
 
 
 def _named(installation: Installation) -> str:
