@@ -17,7 +17,14 @@ from house import tools
 
 OTHERS = ("3.10", "3.12", "3.13")
 FAST = ("accounts", "adapters", "entra", "flows", "gateway", "sessions", "settings", "storage", "web")
-TOOLS = ("pytest-timeout>=2.3", "hypothesis>=6.100", "httpx>=0.27", "pysocks>=1.7", "fastapi>=0.115")
+TOOLS = (
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "httpx>=0.27",
+    "pysocks>=1.7",
+    "fastapi>=0.115",
+    "psycopg[binary]>=3.2",
+)
 SECONDS = 280
 
 
