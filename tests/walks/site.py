@@ -92,11 +92,13 @@ def served(
     clock: ShiftedClock | None = None,
     app_of: Callable[[AuthRoutes], Any] | None = None,
     budgets: Budgets | None = None,
+    config_of: Callable[[Any], uvicorn.Config] = server_config,
     **settings: str,
 ) -> Iterator[Site]:
     """A site until the end of the block; `settings` beat those that point at the emulator.
 
-    `app_of` makes another application than the protected pages of this module.
+    `app_of` makes another application than the protected pages of this module; `config_of` runs it otherwise
+    than `entrada serve` does.
 
     `database` None keeps everything in memory. Without `budgets` as many sign-ins may fail as the tests want:
     all of them come from one address.
@@ -118,7 +120,7 @@ def served(
     except BaseException:
         listener.close()
         raise
-    server = uvicorn.Server(server_config(app_of(auth) if app_of else create_app(auth, routes=PROTECTED)))
+    server = uvicorn.Server(config_of(app_of(auth) if app_of else create_app(auth, routes=PROTECTED)))
     thread = threading.Thread(target=server.run, args=([listener],), name="site")
     thread.start()
     try:

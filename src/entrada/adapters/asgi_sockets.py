@@ -1,66 +1,85 @@
 """A WebSocket lives no longer than the session that opened it.
 
-Plain ASGI. While the socket is open somebody asks every half second whether its session still stands; when it
-does not, the client gets close code 4401 and the application a disconnect, whatever either is doing.
+Plain ASGI. The process watches the session for as long as the socket is open; when it is over, the client gets
+close code 4401 and the application a disconnect, whatever either is doing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 SESSION_ENDED = 4401
 """The close code, after HTTP's 401; 4000 to 4999 are the applications' own (RFC 6455, section 7.4.2)."""
 NOT_ALLOWED = 4403
-ASK_EVERY_SECONDS = 0.5
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Watch = Callable[[Callable[[], None]], Callable[[], None]]
+"""Called with what to call, from any thread, when the session is over; what it returns ends the watch."""
 
 
-async def run_while_session_stands(
-    app: Application,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    *,
-    stands: Callable[[], Awaitable[bool]],
+log = logging.getLogger(__name__)
+
+
+class SocketClosed(OSError):
+    """What ASGI has `send` raise once a socket is closed, so that who only talks learns of it, too.
+
+    Source: ASGI, WebSocket specification 2.4, "Disconnected client".
+    """
+
+
+async def run_until_session_ends(
+    app: Application, scope: Scope, receive: Receive, send: Send, *, watch: Watch
 ) -> None:
     """The application with its socket, until it is done or its session is over."""
-    ended, over = asyncio.Event(), False
+    loop = asyncio.get_running_loop()
+    ended, closed = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        with suppress(RuntimeError):  # the loop is gone, and the socket with it
+            loop.call_soon_threadsafe(ended.set)
 
     async def received() -> Message:
-        if over:
-            return {"type": "websocket.disconnect", "code": SESSION_ENDED}
-        message, end = asyncio.ensure_future(receive()), asyncio.ensure_future(ended.wait())
+        message, end_told = asyncio.ensure_future(receive()), asyncio.ensure_future(closed.wait())
         try:
-            await asyncio.wait({message, end}, return_when=asyncio.FIRST_COMPLETED)
-            if over or not message.done():
+            await asyncio.wait({message, end_told}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.is_set() or not message.done():
+                await closed.wait()
                 return {"type": "websocket.disconnect", "code": SESSION_ENDED}
             return message.result()
         finally:
-            for waiting in (message, end):
+            for waiting in (message, end_told):
                 if not waiting.done():
                     waiting.cancel()
 
     async def sent(message: Message) -> None:
-        if not over:
-            await send(message)
+        if ended.is_set():
+            await closed.wait()
+            raise SocketClosed("the session of this socket is over")
+        await send(message)
 
-    async def end_with_the_session() -> None:
-        nonlocal over
-        while await stands():
-            await asyncio.sleep(ASK_EVERY_SECONDS)
-        over = True
-        await send({"type": "websocket.close", "code": SESSION_ENDED, "reason": "signed out"})
-        ended.set()
+    async def close() -> None:
+        await ended.wait()
+        try:
+            await send({"type": "websocket.close", "code": SESSION_ENDED, "reason": "signed out"})
+        finally:
+            closed.set()
 
-    asking = asyncio.ensure_future(end_with_the_session())
+    closing = asyncio.ensure_future(close())
+    end_watch = watch(end)
     try:
         await app(scope, received, sent)
+    except Exception:
+        if not ended.is_set():
+            raise
+        log.debug("a socket's application gave up when its session was over", exc_info=True)
     finally:
-        asking.cancel()
+        end_watch()
+        closing.cancel()

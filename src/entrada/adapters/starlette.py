@@ -9,7 +9,7 @@
 The middleware responds on the sign-in paths and puts the session into `request.scope`; the walks that may
 ask Entra or a database run in a bounded pool of threads. Mounted under a prefix (`Mount`, `--root-path`) it
 serves and names its paths there. A WebSocket that another site's page opens is nobody's, and one of a
-signed-in person is closed when their session ends.
+signed-in person is closed when their session ends, or their roles change.
 `login_required` and `roles_required` guard single endpoints: pages, routes of FastAPI, WebSockets.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, Protocol, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from entrada.accounts.principal import UserPrincipal
-from entrada.adapters.asgi_sockets import NOT_ALLOWED, SESSION_ENDED, run_while_session_stands
+from entrada.adapters.asgi_sockets import NOT_ALLOWED, SESSION_ENDED, run_until_session_ends
 from entrada.errors import EntradaError, RequestRefused, RoleRequired
 from entrada.flows.session_check import CheckedSession
 from entrada.web.auth_routes import AuthRoutes
@@ -104,15 +104,16 @@ class EntradaMiddleware:
             await self._app(noted, receive, send)
             return
 
-        async def stands() -> bool:
-            # With other roles, too, it is decided anew who may open it.
-            ask = partial(auth.still_stands, request, roles=session.principal.roles)
-            try:
-                return await to_thread.run_sync(ask, limiter=self._bounded())
-            except EntradaError:
-                return False  # it cannot be known: as for a request, nobody is let in
+        opened, watching = session, auth.relying_party.session_watch
 
-        await run_while_session_stands(self._app, noted, receive, send, stands=stands)
+        def watch(end: Callable[[], None]) -> Callable[[], None]:
+            def changed(now: UserPrincipal) -> None:
+                if now.roles != opened.principal.roles:
+                    end()  # with other roles it is decided anew who may open it
+
+            return watching.session(opened, on_end=end, on_change=changed)
+
+        await run_until_session_ends(self._app, noted, receive, send, watch=watch)
 
     def _auth_under(self, root_path: str) -> AuthRoutes:
         """The sign-in pages as they stand under the prefix that the server, not the visitor, has set."""

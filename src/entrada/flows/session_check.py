@@ -94,24 +94,6 @@ class SessionCheck:
         live = look_up(self.live, cookie, monotonic) or self._load(cookie)
         return None if live is None else self._checked(cookie, live)
 
-    def stands(self, cookie_value: str | bytes, *, roles: frozenset[str] | None = None) -> bool:
-        """Whether the session this cookie opens still stands, and its person still has just these `roles`.
-
-        Asking is no use of it: no limit moves.
-
-        Raises:
-            StoreUnavailable: it cannot be known.
-        """
-        cookie, monotonic = _bytes_of(cookie_value), self.clock.monotonic()
-        if monotonic >= self.live.trusted_until:
-            self.look()
-        live = look_up(self.live, cookie, monotonic)
-        if live is not None:
-            return roles is None or live.principal.roles == roles
-        session = find_proven(self.sessions, parse_session_token(cookie.decode("ascii", "replace")))
-        good = None if session is None else self._good(session, self.clock.now())
-        return good is not None and (roles is None or good[1].roles == roles)
-
     def look(self) -> None:
         """Learn what ended anywhere since the last look, and drop exactly that.
 

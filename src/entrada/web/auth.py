@@ -83,17 +83,6 @@ class Auth:
         """
         return self.cookie.check(request)
 
-    def still_stands(self, request: WebRequest, *, roles: frozenset[str] | None = None) -> bool:
-        """Whether the session that this request opened a socket with is still good, with these `roles`.
-
-        Asking is no use of it.
-
-        Raises:
-            StoreUnavailable: it cannot be known.
-        """
-        check = self.relying_party.session_check
-        return any(check.stands(value, roles=roles) for value in self.cookie.values(request))
-
     def is_from_here(self, request: WebRequest) -> bool:
         """Whether a page of this application opened this WebSocket, or no browser did."""
         return is_same_origin(request, origins=self.site.urls)
