@@ -134,11 +134,11 @@ def test_a_whole_sign_in_through_the_adapter(browser: Browser) -> None:
 
 
 def test_several_cookies_of_an_answer_all_arrive(browser: Browser) -> None:
-    """The session's cookie and the spent sign-in's deletion are two headers, not one."""
+    """The session's cookie, the spent sign-in's deletion and the browser's mark are headers of their own."""
     client = client_of(browser)
     got = client.get("/auth/entra/start", headers=PAGE_VISIT)
     got = client.get(CALLBACK, params=browser.entra.approve(got.headers["location"]), headers=PAGE_VISIT)
-    assert len(got.headers.get_list("set-cookie")) == 2
+    assert len(got.headers.get_list("set-cookie")) == 3
 
 
 def test_a_request_without_a_session_is_nobodys(browser: Browser) -> None:

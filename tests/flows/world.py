@@ -40,6 +40,7 @@ from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.pages import Pages
+from entrada.web.peers import UNKNOWN_PEER
 from entrada.web.pending_cookies import PendingCookies
 from entrada.web.site import Site
 
@@ -262,6 +263,7 @@ class Browser:
     entra: FakeEntra
     url: str = PUBLIC_URL
     cookies: dict[str, str] = field(default_factory=dict)
+    peer: str = UNKNOWN_PEER
 
     def request(
         self, method: str, target: str, *, form: Mapping[str, str] | None = None, **headers: str
@@ -275,7 +277,12 @@ class Browser:
         }
         got = self.auth.handle(
             WebRequest(
-                method=method, path=path, query=query, headers=sent, body=urlencode(form or {}).encode()
+                method=method,
+                path=path,
+                query=query,
+                headers=sent,
+                body=urlencode(form or {}).encode(),
+                peer=self.peer,
             )
         )
         self.take_cookies(got)
@@ -292,6 +299,10 @@ class Browser:
                 self.cookies[name] = value
             else:
                 self.cookies.pop(name, None)
+
+    def forget(self, kind: str) -> None:
+        """Deletes the cookies whose names hold this."""
+        self.cookies = {name: value for name, value in self.cookies.items() if kind not in name}
 
     def visit(self, target: str, **headers: str) -> WebResponse:
         return self.request("GET", target, **(PAGE_VISIT | headers))

@@ -11,6 +11,7 @@ import pytest
 
 from entrada.errors import TenantRefused
 from entrada.flows.pending import unseal_pending
+from entrada.sealing import Sealer
 from entrada.web.messages import WebRequest
 from entrada.web.sign_in import SignInRequest
 from entrada.web.site import Site
@@ -207,3 +208,60 @@ def test_an_ending_gets_its_context_back_and_may_choose(browser: Browser) -> Non
 
 
 OTHER: Any = "99999999-9999-4999-8999-999999999999"
+
+
+OFFICE = "198.51.100.1"
+
+
+def made_up_answers(browser: Browser, *, times: int) -> list[int]:
+    """The statuses of so many sign-ins that this browser begins and answers with made-up codes."""
+    statuses = []
+    for _ in range(times):
+        state = parse_qs(urlsplit(browser.start()).query)["state"][0]
+        statuses.append(browser.come_back({"code": "made-up", "state": state}).status)
+        browser.forget("refusals")
+    return statuses
+
+
+def neighbours() -> tuple[Browser, Browser]:
+    """Two browsers of one site behind one address."""
+    one = new_browser()
+    one.peer = OFFICE
+    return one, Browser(auth=one.auth, entra=one.entra, peer=OFFICE)
+
+
+def test_K21_strangers_on_the_same_address_do_not_lock_out_who_works_there() -> None:
+    """A browser in which they have signed in before is on its person's own budget, signed out or not."""
+    person, stranger = neighbours()
+    person.sign_in()
+    person.forget("session")
+    assert 429 in made_up_answers(stranger, times=130)
+    assert person.sign_in().status == 303
+
+
+def test_K21_a_known_browser_has_a_budget_too() -> None:
+    """Who has signed in once cannot try codes without end, from however many addresses and browsers."""
+    person, other = neighbours()
+    person.sign_in()
+    other.sign_in()
+    for number in range(60):
+        person.peer, other.peer = f"192.0.2.{number}", f"203.0.113.{number}"
+        assert made_up_answers(person, times=1) + made_up_answers(other, times=1) == [400, 400]
+    assert made_up_answers(person, times=1) == [429]
+
+
+@pytest.mark.parametrize("spoil", ["of another application", "expired", "made up"])
+def test_K21_no_other_cookie_makes_a_browser_known(spoil: str) -> None:
+    """A cookie that we did not seal, or sealed long ago, leaves the browser on its address's budget."""
+    person, stranger = neighbours()
+    person.sign_in()
+    (name,) = (name for name in person.cookies if "known" in name)
+    if spoil == "expired":
+        person.entra.clock.advance(days=91)
+    elif spoil == "made up":
+        person.cookies[name] = "99999999999 somebody"
+    else:
+        sealer = Sealer([b"another key of thirty-two bytes and more"], purpose="pending sign-in")
+        person.cookies[name] = sealer.seal(b"99999999999 somebody", context="entrada_known")
+    assert 429 in made_up_answers(stranger, times=130)
+    assert person.sign_in().status == 429

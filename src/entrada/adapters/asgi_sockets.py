@@ -1,7 +1,7 @@
 """A WebSocket lives no longer than the session that opened it.
 
-Plain ASGI. The process watches the session for as long as the socket is open; when it is over, the client gets
-close code 4401 and the application a disconnect, whatever either is doing.
+Plain ASGI. The process watches the session for as long as the socket is open; when it is over, the client
+gets close code 4401 and the application a disconnect, whatever either is doing.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ Source: RFC 6749, section 4.1; OpenID Connect Core 1.0, section 3.1; RFC 9207.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from entrada.accounts.identity import UserId
 from entrada.entra.authority import TenantId, parse_guid
@@ -30,6 +32,7 @@ from entrada.flows.sign_in import ANSWERABLE_BY_A_PERSON
 from entrada.web.budgets import Budgets
 from entrada.web.cookies import CookieRules
 from entrada.web.ending import Ending
+from entrada.web.known_browsers import KnownBrowsers
 from entrada.web.messages import WebRequest, WebResponse, not_early, redirect
 from entrada.web.pending_cookies import MOST_REFUSALS, PendingCookies
 from entrada.web.refusals import Person, RefusalPages, page_response, person_of, record_refusal
@@ -159,26 +162,68 @@ class WebSignIn:
         response = read_authorization_response(pairs)
         rules = self.site.cookie_rules(request)
         pending = self.pending.find(response.state, request, rules)
-        peer, now = request.peer, self.identification.clock.monotonic()
         if pending is None:
-            self.budgets.foreign.take(peer, now=now)
+            self.spend_foreign(request, rules)
             return self.ending.nothing_pending(response, request)
-        self.budgets.redemptions.take(peer, now=now)
+        peer = self._take_redemption(request, rules)
         spent = [self.pending.drop(response.state, rules)]
         identified: Identified | None = None
         try:
-            identified = self.identification.complete(response, pending)
-            ended = self.ending.complete(identified, pending, request)
+            with self._redemption(peer):
+                identified = self.identification.complete(response, pending)
+                ended = self.ending.complete(identified, pending, request)
         except EntradaError as error:
-            if isinstance(error, (Unavailable, AdmissionRefused)):
-                self.budgets.redemptions.give_back(peer, now=now)
             person = None if identified is None else person_of(identified)
             return self._refused(error, pending, request, person).with_cookies(spent)
-        finally:
-            self.prune()
-        self.budgets.redemptions.give_back(peer, now=now)
         self.record_completed(identified, ended.user_id)
-        return ended.response.with_cookies([*spent, *self.pending.forget_refusals(request, rules)])
+        known = self.known.keep(ended.user_id, rules, now=self.identification.clock.now())
+        forgotten = self.pending.forget_refusals(request, rules)
+        return ended.response.with_cookies([*spent, *forgotten, known])
+
+    # Budgets
+
+    @cached_property
+    def known(self) -> KnownBrowsers:
+        return KnownBrowsers(sealer=self.pending.sealer, cross_site=self.pending.cross_site)
+
+    def spend_foreign(self, request: WebRequest, rules: CookieRules) -> None:
+        """Counts a response to no sign-in of this browser.
+
+        Raises:
+            TooManyRequests: too many of them came from there.
+        """
+        clock = self.identification.clock
+        peer = self.known.peer_of(request, rules, now=clock.now())
+        self.budgets.foreign.take(peer, now=clock.monotonic())
+
+    @contextmanager
+    def redemption(self, request: WebRequest, rules: CookieRules) -> Iterator[None]:
+        """Around whatever redeems a code: it counts as failed unless it succeeds, or fails by nobody's doing.
+
+        Raises:
+            TooManyRequests: too many from there have failed; the sign-in under way is still good.
+        """
+        with self._redemption(self._take_redemption(request, rules)):
+            yield
+
+    def _take_redemption(self, request: WebRequest, rules: CookieRules) -> str:
+        clock = self.identification.clock
+        peer = self.known.peer_of(request, rules, now=clock.now())
+        self.budgets.redemptions.take(peer, now=clock.monotonic())
+        return peer
+
+    @contextmanager
+    def _redemption(self, peer: str) -> Iterator[None]:
+        failed = False
+        try:
+            yield
+        except EntradaError as error:
+            failed = not isinstance(error, (Unavailable, AdmissionRefused))
+            raise
+        finally:
+            if not failed:
+                self.budgets.redemptions.give_back(peer, now=self.identification.clock.monotonic())
+            self.prune()
 
     def record_completed(self, identified: Identified, user_id: UserId) -> None:
         identity = identified.newcomer.identity

@@ -53,12 +53,10 @@ def front_channel(
 ) -> WebResponse:
     """`end_elsewhere` ends what stands on Entra's session beside the sessions here; how much that was."""
     budget, now = auth.budgets.front_channel, auth.relying_party.clock.monotonic()
-    budget.take(request.peer, now=now)
 
     def end(entra_session_id: str) -> int:
         return end_elsewhere(entra_session_id) + auth.relying_party.sign_out.end_by_entra(entra_session_id)
 
-    if end_named_session(request, end):
-        budget.give_back(request.peer, now=now)
+    end_named_session(request, end, budget=budget, now=now)
     application = auth.relying_party.sign_in.application
     return page_response(auth.pages.front_channel_done(framed_by=entra_origins(application)))

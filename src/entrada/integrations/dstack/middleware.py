@@ -138,10 +138,7 @@ class DstackMiddleware:
 
 
 async def _with_body(request: WebRequest, receive: Receive) -> WebRequest:
-    body = await read_body(receive) if request.method == "POST" else b""
-    return WebRequest(
-        method=request.method, path=request.path, query=request.query, headers=request.headers, body=body
-    )
+    return request.with_body(await read_body(receive) if request.method == "POST" else b"")
 
 
 def _again(body: bytes) -> Receive:

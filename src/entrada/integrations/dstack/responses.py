@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from entrada.errors import EntradaError, NameOf, RequestRefused, native_name
+from entrada.errors import EntradaError, NameOf, RequestRefused, TooManyRequests, native_name
 from entrada.events import Event
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_response
 from entrada.web.refusals import record_refusal
@@ -34,9 +34,15 @@ def json_body(request: WebRequest) -> Mapping[str, Any]:
 
 
 def failure_json(error: EntradaError, names: NameOf = native_name) -> WebResponse:
-    incident = record_refusal(error, Event.SIGN_IN_REFUSED, status=400)
+    """As dstack's page and command line read a refusal, which show the words with 400."""
+    status = 429 if isinstance(error, TooManyRequests) else 400
+    incident = record_refusal(error, Event.SIGN_IN_REFUSED, status=status)
     detail = {"msg": " ".join(error.told(names)), "code": "error"}
-    return json_response(400, {"detail": [detail], "error": error.code, "incident": incident})
+    document = {"detail": [detail], "error": error.code, "incident": incident}
+    wait = error.retry_after_seconds if isinstance(error, TooManyRequests) else None
+    return json_response(status, document).with_headers(
+        *([] if wait is None else [("retry-after", str(wait))])
+    )
 
 
 def ui_page(html: bytes) -> WebResponse:

@@ -197,9 +197,11 @@ class DstackRoutes:
         """The walk for who holds the pending sign-in's own cookie: `dstack login`, or a script."""
         pending = self.parts.pending.find(written.state, request, rules)
         if pending is None:
+            self.sign_in.spend_foreign(request, rules)
             raise StateMissing
-        identified = self.parts.identification.complete(written, pending)
-        user = self.ending.admit(identified)
+        with self.sign_in.redemption(request, rules):
+            identified = self.parts.identification.complete(written, pending)
+            user = self.ending.admit(identified)
         self.sign_in.record_completed(identified, user.id)
         return user.id, self.parts.pending.drop(written.state, rules)
 

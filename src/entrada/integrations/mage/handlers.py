@@ -24,6 +24,7 @@ from entrada.integrations.mage.addresses import (
 )
 from entrada.integrations.mage.routes import MageRoutes, token_in
 from entrada.web.messages import LARGEST_BODY_BYTES, SAFE_HEADERS, WebRequest, WebResponse
+from entrada.web.peers import UNKNOWN_PEER, peer_of
 
 WALKS_AT_ONCE = 16
 
@@ -139,7 +140,10 @@ def summary(handler: RequestHandler) -> str:
 
 
 def request_of(handler: RequestHandler) -> WebRequest:
-    """The request as ours; of a body only what an answer from Entra can be."""
+    """The request as ours; of a body only what an answer from Entra can be.
+
+    Behind a proxy, whom Mage does not know from anybody else, nobody can be told apart by their address.
+    """
     request = handler.request
     headers: dict[str, str] = {}
     for name, value in request.headers.get_all():
@@ -152,6 +156,7 @@ def request_of(handler: RequestHandler) -> WebRequest:
         query=request.query,
         headers=headers,
         body=request.body[: LARGEST_BODY_BYTES + 1],
+        peer=UNKNOWN_PEER if "x-forwarded-for" in headers else peer_of(request.remote_ip),
     )
 
 

@@ -165,7 +165,12 @@ class MageRoutes:
         return response if entra_url is None else response.with_headers((SIGN_OUT_HEADER, entra_url))
 
     def _front_channel(self, request: WebRequest) -> WebResponse:
-        end_named_session(request, self.walk.store.end_by_entra_session)
+        end_named_session(
+            request,
+            self.walk.store.end_by_entra_session,
+            budget=self.web_sign_in.budgets.front_channel,
+            now=self.walk.parts.clock.monotonic(),
+        )
         origins = entra_origins(self.walk.parts.identification.application)
         return page_response(self.pages.front_channel_done(framed_by=origins))
 
