@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from entrada.compatibility import StrEnum
@@ -244,8 +245,22 @@ class TokenRefused(SignInError):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RefusedPerson:
+    """A person as a token of Entra's names them: genuine, though nothing here stands on it."""
+
+    name: str
+    account: str | None
+    tenant_id: str
+    object_id: str | None
+    roles: tuple[str, ...] = ()
+
+
 class AdmissionRefused(SignInError):
+    """`refused` says who, where the walk learnt no more of them than their token says."""
+
     code = "admission_refused"
+    refused: RefusedPerson | None = None
     default_sentence = "You are signed in at Microsoft, but this application does not let you in."
     default_hint = "Ask your administrator for access."
 

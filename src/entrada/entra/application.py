@@ -307,6 +307,10 @@ def _again(error: EntradaError) -> EntradaError:
     return fresh
 
 
+_TRY_LATER = (408, 425, 429)
+"""Refusals for now (RFC 9110, section 15.5.9; RFC 8470; RFC 6585); every other 4xx stays."""
+
+
 def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[str, Any]:
     answer = transport.send("GET", authority.metadata_url)
     if answer.status == 400 and b"AADSTS90002" in answer.body:
@@ -319,6 +323,12 @@ def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[s
         raise DiscoveryRefused(
             f"There is no such place as {authority.metadata_url}.",
             hint="Check $[tenant_id], and $[authority_host] if it is set.",
+            setting="tenant_id",
+        )
+    if 400 <= answer.status < 500 and answer.status not in _TRY_LATER:
+        raise DiscoveryRefused(
+            f"Entra refuses to describe {authority.metadata_url} (HTTP {answer.status}).",
+            hint="Check $[tenant_id], $[cloud] and $[authority_host], and what a proxy on the way allows.",
             setting="tenant_id",
         )
     if answer.status != 200:

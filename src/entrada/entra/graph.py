@@ -151,6 +151,12 @@ def _find_named(
     return _read_ids([group.get("id") for group in groups if group["displayName"] == name])
 
 
+_NOT_AN_OUTAGE = (
+    "Administrator: waiting does not help. Check the Graph host of $[cloud], what a proxy on the way allows, "
+    "and that the person still exists in the directory."
+)
+
+
 def _headers(access_token: RawAccessToken) -> dict[str, str]:
     # Anything but a token68 could smuggle a second header into the request.
     if not _BEARER.fullmatch(access_token):
@@ -166,8 +172,11 @@ def _read_document(response: HttpResponse) -> Mapping[str, Any]:
     if response.status == 403:
         raise _permission_missing(response)
     if response.status != 200:
+        stays = 400 <= response.status < 500 and response.status not in (408, 425, 429)
         raise _refused(
             f"Graph answered HTTP {response.status}",
+            hint=_NOT_AN_OUTAGE if stays else None,
+            fixer=Fixer.ADMINISTRATOR if stays else Fixer.NOBODY,
             response=response,
             retry_after_seconds=read_retry_after(response),
         )

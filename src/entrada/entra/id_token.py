@@ -8,11 +8,11 @@ Does no I/O and reads no clock: keys and `now` come in as arguments.
      3  signature                               RS256, before any claim is read
      4  ver                                     2.0
      5  tid, iss, key_issuer                    the issuer is that tenant's own, and the key may speak for it
-     6  tenant                                  allowed here; personal accounts have their own answer
-     7  aud, azp                                this application
-     8  exp, nbf, iat                           within the skew; not issued long ago
-     9  nonce                                   the one of this sign-in
-    10  token_use                               an ID token, no access or logout token
+     6  aud, azp                                this application
+     7  exp, nbf, iat                           within the skew; not issued long ago
+     8  token_use                               an ID token, no access or logout token
+     9  tenant                                  allowed here; personal accounts have their own answer
+    10  nonce                                   the one of this sign-in
     11  sub, oid                                a person that can be named
     12  auth_time, acrs                         as fresh and as strong as asked for
     13  at_hash, c_hash                         the tokens beside it, when it names them
@@ -48,7 +48,7 @@ from entrada.entra.checks import (
 )
 from entrada.entra.jws import PLAIN_JWT, RS256_ONLY, RawAccessToken, RawIdToken, read_claims, read_jws
 from entrada.entra.keys import KeySet
-from entrada.errors import TokenRefused
+from entrada.errors import AdmissionRefused, RefusedPerson, TokenRefused
 
 _MADE_BY_VERIFICATION: Final = object()
 """Only this module passes it on; a test holds the whole source to that."""
@@ -240,18 +240,33 @@ def verify_refreshed_id_token(
 def _believe(
     raw: str, keys: KeySet, expected: IdTokenExpectations, now: datetime
 ) -> tuple[Mapping[str, Any], str, TenantId]:
-    """Checks 1 to 8 and 10: claims, issuer and tenant of a genuine, current ID token for this application."""
+    """Checks 1 to 9: claims, issuer and tenant of a genuine, current ID token for this application."""
     jws = read_jws(raw, algorithms=RS256_ONLY, types=PLAIN_JWT)
     key = find_key(keys, jws)
     verify_signature(jws, key)
     claims = read_claims(jws)
     _check_version(claims)
     issuer, tenant_id = check_issuer(claims, key, expected.issuer_template)
-    check_tenant(tenant_id, expected.allowed_tenants)
     check_audience(claims, expected.client_id)
     check_times(claims, skew=expected.skew, oldest_issue=expected.oldest_issue, now=now)
     _check_token_use(claims)
+    try:
+        check_tenant(tenant_id, expected.allowed_tenants)
+    except AdmissionRefused as refused:
+        refused.refused = _named_in(claims, tenant_id)
+        raise
     return claims, issuer, tenant_id
+
+
+def _named_in(claims: Mapping[str, Any], tenant_id: TenantId) -> RefusedPerson:
+    """Who is told that they may not come in: everything that does not depend on the tenant has passed."""
+    account = read.shown_text(claims.get("preferred_username")) or read.shown_text(claims.get("email"))
+    return RefusedPerson(
+        name=read.shown_text(claims.get("name")) or account or "",
+        account=account,
+        tenant_id=tenant_id,
+        object_id=parse_guid(claims.get("oid")),
+    )
 
 
 def _check_version(claims: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ from entrada.errors import (
     AdmissionRefused,
     EntraRefused,
     EntraUnavailable,
+    RefusedPerson,
     ResponseRefused,
     SignInAlreadyUsed,
     SignInError,
@@ -171,7 +172,7 @@ class Identification:
         tokens = self._redeem(code, pending)
         id_token = self._verify(tokens, pending, code)
         if pending.tenant_id not in (None, id_token.tenant_id):
-            raise TenantRefused
+            raise _not_of_that_tenant(id_token)
         return self._identify(id_token, tokens)
 
     def refresh(self, remembered: RememberedSignIn, refresh_token: RawRefreshToken) -> Identified:
@@ -334,3 +335,15 @@ class Identification:
                 ),
             ),
         )
+
+
+def _not_of_that_tenant(id_token: IdToken) -> TenantRefused:
+    error = TenantRefused()
+    error.refused = RefusedPerson(
+        name=id_token.name,
+        account=id_token.preferred_username or id_token.email,
+        tenant_id=id_token.tenant_id,
+        object_id=id_token.object_id,
+        roles=tuple(sorted(id_token.roles)),
+    )
+    return error

@@ -85,7 +85,7 @@ class Person:
     name: str
     account: str | None
     tenant_id: str
-    object_id: str
+    object_id: str | None
     roles: Sequence[str]
 
 
@@ -109,9 +109,23 @@ def person_of(found: Identified | UserPrincipal) -> Person:
     )
 
 
+def person_in(error: EntradaError) -> Person | None:
+    """Whom the error itself names; see `AdmissionRefused`."""
+    refused = error.refused if isinstance(error, AdmissionRefused) else None
+    if refused is None:
+        return None
+    return Person(
+        name=refused.name,
+        account=refused.account,
+        tenant_id=refused.tenant_id,
+        object_id=refused.object_id,
+        roles=refused.roles,
+    )
+
+
 def record_refusal(error: EntradaError, event: Event, *, status: int, person: Person | None = None) -> str:
     """One line in the log about a refusal, with its evidence; the incident number it bears."""
-    incident = secrets.token_hex(8)
+    incident, person = secrets.token_hex(8), person or person_in(error)
     if isinstance(error, TooManyRequests) and not error.is_news:
         return incident  # whoever asks too often shall not fill the log as well
     record(
@@ -154,7 +168,7 @@ class RefusalPages:
         `next_path` is where the person was going, and where trying again shall lead. `person` is the one that
         was refused; `is_signed_in` says whether somebody has a session here.
         """
-        status = status_of(error)
+        status, person = status_of(error), person or person_in(error)
         is_sign_in = request.path == self.site.start_path or request.path in self.site.callback_routes
         event = Event.SIGN_IN_REFUSED if is_sign_in else Event.REQUEST_REFUSED
         incident = record_refusal(error, event, status=status, person=person)

@@ -61,6 +61,8 @@ _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     EntraUnavailable: "Microsoft cannot be reached right now",
     StoreUnavailable: "Not available right now",
 }
+_NO_USE: Final = "Microsoft's answer is of no use"
+"""It was reached, so nobody shall look for an outage."""
 _GENERAL_HEADING: Final = "Something went wrong"
 
 FIXERS: Final[Mapping[Fixer, tuple[str, str]]] = {
@@ -76,6 +78,8 @@ _TRAILER = re.compile(
 
 
 def heading_of(error: EntradaError) -> str:
+    if isinstance(error, EntraUnavailable) and error.answered:
+        return _NO_USE
     for kind in type(error).__mro__:
         if kind in _HEADINGS:
             return _HEADINGS[kind]
