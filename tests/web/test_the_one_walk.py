@@ -66,7 +66,11 @@ def test_K26_consent_given_is_thanked_for(browser: Browser) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["admin_consent=False&error=access_denied&error_description=x", "admin_consent=True&error=access_denied"],
+    [
+        "admin_consent=False&error=access_denied&error_description=x",
+        "admin_consent=True&error=access_denied",
+        "error=permission_denied&error_description=The+admin+canceled+the+request",
+    ],
 )
 def test_K26_consent_not_given_is_said(browser: Browser, query: str) -> None:
     """An error beside it, or a no, is told as one."""

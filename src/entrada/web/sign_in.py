@@ -289,13 +289,17 @@ class _Consent:
 def _consent_of(pairs: Sequence[tuple[str, str]]) -> _Consent | None:
     """What came back from the admin-consent endpoint, if that is what this is.
 
+    One that was cancelled bears nothing but `error=permission_denied` and a description; a link of ours has
+    no state.
+
     Source: Microsoft, "Grant tenant-wide admin consent to an application": `admin_consent=True&tenant=…`.
     """
     found = dict(pairs)
-    if "admin_consent" not in found or "code" in found or len(found) != len(pairs):
+    cancelled = found.get("error") == "permission_denied" and "state" not in found
+    if not ("admin_consent" in found or cancelled) or "code" in found or len(found) != len(pairs):
         return None
     return _Consent(
-        granted=found["admin_consent"].lower() == "true" and "error" not in found,
+        granted=found.get("admin_consent", "").lower() == "true" and "error" not in found,
         tenant_id=parse_guid(found.get("tenant", "")),
     )
 

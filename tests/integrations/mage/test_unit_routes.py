@@ -238,6 +238,19 @@ def test_entra_ends_exactly_the_sessions_it_names(world: World) -> None:
     assert world.tokens() == {}
 
 
+@pytest.mark.parametrize("sid", ["a b", "a+b&c=d", "x%41", '"<>', "~" * 129, "x" * 256])
+def test_K19_mages_sessions_end_by_any_sid_that_a_sign_in_accepts(
+    world: World, entra_now: RunningEmulator, sid: str
+) -> None:
+    """What the sign-in accepts, the front channel accepts, in Mage's store as in ours."""
+    back = world.answer_of_entra("ada@contoso.test")
+    entra_now.fail("tamper", target="id_token", set={"sid": sid})
+    world.keep(world.routes.callback(world.request(back)))
+    assert len(world.tokens()) == 1
+    world.keep(world.routes.front_channel(world.request(f"/auth/entra/logout?sid={quote(sid, safe='')}")))
+    assert world.tokens() == {}
+
+
 def test_signing_in_again_ends_the_session_this_browser_had(world: World) -> None:
     world.sign_in("ada@contoso.test")
     (first,) = world.tokens()

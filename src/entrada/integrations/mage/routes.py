@@ -194,6 +194,8 @@ def _looks_like_ours(pairs: Sequence[tuple[str, str]]) -> bool:
     states = [value for name, value in pairs if name == "state"]
     if any(name == "admin_consent" for name, _ in pairs):
         return True
+    if not states and ("error", "permission_denied") in pairs:
+        return True  # the link was cancelled
     return len(states) == 1 and _STATE.fullmatch(states[0]) is not None
 
 
