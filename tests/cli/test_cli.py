@@ -110,6 +110,16 @@ def test_a_process_that_cannot_start_shows_no_traceback(tmp_path: Path, free_por
     assert "Traceback" not in ran.stderr
 
 
+def test_ctrl_c_while_a_command_is_being_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing the server takes most of the first second, in which people change their minds."""
+
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("entrada.cli.importlib.import_module", interrupted)
+    assert main(["serve"]) == 130
+
+
 def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     """`entrada settings | head -1` ends quietly."""
     program = f"{sys.executable} -m entrada.cli settings --format json | head -c 1"

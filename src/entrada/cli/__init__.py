@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _write_what_the_terminal_can()
     log_to_stderr()
-    args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
     try:
+        args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
         status: int = args.func(args)
     except EntradaError as error:
         print(f"entrada: {error.sentence}\n  {error.hint}", file=sys.stderr)
