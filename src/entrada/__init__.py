@@ -11,9 +11,12 @@ everything else may change. Each is loaded when it is asked for: importing this 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# `typing` would be nine tenths of what importing this costs; type checkers take this name for true.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from entrada.accounts.principal import AppPrincipal, UserPrincipal
     from entrada.build.library import Entrada
     from entrada.errors import EntradaError
