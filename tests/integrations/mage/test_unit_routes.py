@@ -152,6 +152,12 @@ def test_another_providers_answer_goes_to_mages_own_page(world: World) -> None:
     assert answer.status == 200
 
 
+def test_without_a_broker_there_is_no_back_channel(world: World) -> None:
+    """Nobody's signed word ends sessions where the sign-in goes to Entra itself."""
+    request = world.request("/auth/broker/backchannel-logout", method="POST")
+    assert world.routes.backchannel(request) is None
+
+
 @pytest.mark.parametrize("path", ["/oauth", "/oauth?provider=active_directory"])
 def test_coming_back_from_entras_sign_out_leads_to_the_sign_in_page(world: World, path: str) -> None:
     assert header(world.routes.callback(world.request(path)), "location") == "/sign-in"
