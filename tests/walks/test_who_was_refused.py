@@ -40,6 +40,7 @@ def test_K29_who_is_of_another_tenant_reads_as_whom_they_came(
     visitor.approve_as(MALLORY)
     page = watch(visitor).refused(visitor.complete(), 403, "tenant_refused")
     assert f"Signed in as {mallory.display_name} ({MALLORY})" in " ".join(page.split())
+    assert "Roles" not in page  # nobody has looked
     assert "Use another account" in page
     assert f"object_id={mallory.object_id}" in caplog.text
 

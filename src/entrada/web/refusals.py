@@ -86,7 +86,8 @@ class Person:
     account: str | None
     tenant_id: str
     object_id: str | None
-    roles: Sequence[str]
+    roles: Sequence[str] | None
+    """None: nobody has looked which they have."""
 
 
 def person_of(found: Identified | UserPrincipal) -> Person:
@@ -119,7 +120,7 @@ def person_in(error: EntradaError) -> Person | None:
         account=refused.account,
         tenant_id=refused.tenant_id,
         object_id=refused.object_id,
-        roles=refused.roles,
+        roles=refused.roles or None,
     )
 
 
@@ -139,7 +140,7 @@ def record_refusal(error: EntradaError, event: Event, *, status: int, person: Pe
         reason=error.sentence if isinstance(error, ResponseRefused) else getattr(error, "reason", None),
         tenant_id=None if person is None else person.tenant_id,
         object_id=None if person is None else person.object_id,
-        roles=None if person is None else ",".join(person.roles),
+        roles=None if person is None or person.roles is None else ",".join(person.roles),
         entra_correlation_id=error.correlation_id,
     )
     return incident
@@ -233,7 +234,7 @@ def page_response(page: Page, *, status: int = 200, cookies: Sequence[str] = ())
 
 def _facts_about(person: Person) -> list[Fact]:
     account = "" if person.account is None else f" ({person.account})"
-    return [
-        Fact(label="Signed in as", text=f"{person.name}{account}"),
-        Fact(label="Roles", text=", ".join(person.roles) or "None"),
-    ]
+    facts = [Fact(label="Signed in as", text=f"{person.name}{account}")]
+    if person.roles is not None:
+        facts.append(Fact(label="Roles", text=", ".join(person.roles) or "None"))
+    return facts
