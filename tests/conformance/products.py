@@ -163,8 +163,8 @@ def of_dstack(folder: Path, _: Server) -> Iterator[People]:
         with engine.begin() as connection:
             links.remove_link(connection, identity)
 
-    with dstack_world.attached_bridge(hooks) as bridge:
-        store = DstackStore(bridge=bridge, clock=MovableClock())
+    with dstack_world.attached_database(hooks) as database:
+        store = DstackStore(database=database, clock=MovableClock())
         yield People(
             admission=store,
             recheck=store,

@@ -24,8 +24,8 @@ from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import adopt, checks, hooks, launcher, linking
+from entrada.integrations.mage.setting_names import ON_MAGES_PAGE
 from entrada.integrations.mage.store import MageStore
-from entrada.integrations.mage.words import ON_MAGES_PAGE
 from entrada.settings import default_file, load_settings
 
 

@@ -78,14 +78,14 @@ def real_store(commands: Path, environment: dict[str, str]) -> Iterator[RealStor
 class There:
     def __init__(self) -> None:
         from entrada.clock import SystemClock
-        from entrada.integrations.dstack.bridge import Bridge
         from entrada.integrations.dstack.hooks import find_hooks
+        from entrada.integrations.dstack.loop_database import LoopDatabase
         from entrada.integrations.dstack.store import DstackStore
 
-        self.bridge = Bridge(find_hooks())  # sets dstack up, before anything else of it is imported
+        self.database = LoopDatabase(find_hooks())  # sets dstack up, before anything else of it is imported
         self.db = importlib.import_module("dstack._internal.server.db")
         self.users = importlib.import_module("dstack._internal.server.services.users")
-        self.store = DstackStore(bridge=self.bridge, clock=SystemClock())
+        self.store = DstackStore(database=self.database, clock=SystemClock())
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.wait(self._attach())
@@ -94,13 +94,13 @@ class There:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     async def _attach(self) -> None:
-        self.bridge.attach()
+        self.database.attach()
 
     def open(self, database: str) -> None:
         from entrada.integrations.kit import links
 
         self.wait(self._open(database))
-        self.wait(self.bridge.transaction(lambda s: links.create_tables(s.connection())))
+        self.wait(self.database.transaction(lambda s: links.create_tables(s.connection())))
 
     async def _open(self, database: str) -> None:
         await self.db.get_db().engine.dispose()
@@ -110,7 +110,7 @@ class There:
         self.wait(self._make_administrator(user_id))
 
     async def _make_administrator(self, user_id: str) -> None:
-        hooks = self.bridge.hooks
+        hooks = self.database.hooks
         async with hooks.get_db().get_session() as session:
             user = await self._user(session, user_id)
             await self.users.update_user(
@@ -121,14 +121,14 @@ class There:
         self.wait(self._delete_user(user_id))
 
     async def _delete_user(self, user_id: str) -> None:
-        async with self.bridge.hooks.get_db().get_session() as session:
+        async with self.database.hooks.get_db().get_session() as session:
             user = await self._user(session, user_id)
             await self.users.delete_users(session, actor=user, usernames=[user.name])
 
     async def _user(self, session: Any, user_id: str) -> Any:
         from entrada.integrations.dstack.users import existing
 
-        return await session.run_sync(lambda s: existing(s, self.bridge.hooks, user_id))
+        return await session.run_sync(lambda s: existing(s, self.database.hooks, user_id))
 
 
 def main() -> None:

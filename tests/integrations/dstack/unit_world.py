@@ -21,7 +21,7 @@ from sqlalchemy import DateTime, Engine, Enum, ForeignKey, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from entrada.compatibility import UTC
-from entrada.integrations.dstack.bridge import Bridge
+from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.kit import links
 
 T = TypeVar("T")
@@ -160,13 +160,13 @@ def dstacks_engine(url: str) -> Engine:
 
 
 @contextmanager
-def attached_bridge(hooks: Any) -> Iterator[Bridge]:
-    """A bridge to a loop that runs in a thread of its own, as dstack's does in its server's."""
+def attached_database(hooks: Any) -> Iterator[LoopDatabase]:
+    """A database on a loop that runs in a thread of its own, as dstack's does in its server's."""
     loop, attached = asyncio.new_event_loop(), threading.Event()
-    bridge = Bridge(hooks)
+    database = LoopDatabase(hooks)
 
     async def attach() -> None:
-        bridge.attach()
+        database.attach()
         attached.set()
 
     def run() -> None:
@@ -177,7 +177,7 @@ def attached_bridge(hooks: Any) -> Iterator[Bridge]:
     thread.start()
     attached.wait(10)
     try:
-        yield bridge
+        yield database
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)

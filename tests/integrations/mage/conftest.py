@@ -19,7 +19,7 @@ WITH_ENTRADA = {"ENTRADA_PUBLIC_URL": "{site}"}
 """What `entrada mage start` is told beyond Mage's own variables: the address that the tests' browsers use."""
 
 BOTH = {"UPDATE_ROLES_ON_LOGIN": "1", "AZURE_DEVOPS_ORGANIZATION": "contoso"}
-"""What lets Mage as it comes do its best, and opens the door beside the main one."""
+"""What lets Mage as it comes do its best, and opens the others beside the main one."""
 
 
 @pytest.fixture(scope="session")

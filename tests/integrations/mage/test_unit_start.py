@@ -18,8 +18,8 @@ from entrada.integrations.kit.hooks import Finding, Hook, look_at
 from entrada.integrations.mage import configuration, hooks
 from entrada.integrations.mage.addresses import base_path_of
 from entrada.integrations.mage.routes import token_in
+from entrada.integrations.mage.setting_names import ON_MAGES_PAGE
 from entrada.integrations.mage.store import check_interval
-from entrada.integrations.mage.words import ON_MAGES_PAGE
 from entrada.settings import FoundValues, Names, Settings, load_settings
 
 TENANT = "c0000000-0000-4000-8000-000000000001"

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID
-from entrada.integrations.mage.door import UNKNOWN_PROVIDER
+from entrada.integrations.mage.other_sign_ins import UNKNOWN_PROVIDER
 from integrations.mage import pages
 from integrations.mage.desk import OWNER, Desk
 

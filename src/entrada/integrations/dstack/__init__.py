@@ -5,12 +5,13 @@
 
     names, roles        what a person is called there, and which roles texts stand for
     hooks               the only file that knows what dstack looks like inside
-    store, walk         links and users in dstack's own database; one sign-in from begin to end
+    loop_database       dstack's database, asked on dstack's own event loop
+    store, ending       links and users in it; what a verified person leads to
     middleware, routes  the addresses dstack's own pages and command line ask for
     state, outcome      what travels by way of Entra, and what waits for dstack's page
     offline             links from the command line
     recheck             the background look at everyone who signed in
-    entra_only, label   the switch, and the words on the button
+    entra_only, label   the switch, and the text on the button
     start, stop         from settings to a server with sign-in; how a wrong one is stopped
     plugin              the way in that dstack loads
 

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from entrada.errors import StoreUnavailable
 from entrada.integrations.dstack import users
-from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
+from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.kit import links
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def _run(work: Callable[[Session, Hooks], T]) -> T:
 
     async def run() -> T:
         try:
-            return await Bridge(hooks).transaction(_if_there_are_tables)
+            return await LoopDatabase(hooks).transaction(_if_there_are_tables)
         finally:
             await hooks.get_db().engine.dispose()
 

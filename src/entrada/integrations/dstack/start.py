@@ -20,11 +20,11 @@ from entrada.integrations.dstack import hooks as dstack_hooks
 from entrada.integrations.dstack import outcome, state
 from entrada.integrations.dstack.access_log import keep_codes_out
 from entrada.integrations.dstack.addresses import CALLBACK_PATH
-from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.ending import OutcomeEnding
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
 from entrada.integrations.dstack.label import labelled_scripts
+from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.dstack.middleware import DstackMiddleware
 from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.recheck import start_rechecks
@@ -43,14 +43,14 @@ log = logging.getLogger("entrada")
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     hooks: Hooks
-    bridge: Bridge
+    database: LoopDatabase
     routes: DstackRoutes
     sign_in_label: str
 
     async def switch_on(self, app: Any) -> None:
         """Called by dstack once, with its application, when everything else is ready."""
-        self.bridge.attach()
-        await self.bridge.transaction(lambda session: links.create_tables(session.connection()))
+        self.database.attach()
+        await self.database.transaction(lambda session: links.create_tables(session.connection()))
         scripts = labelled_scripts(dstack_hooks.scripts_of_the_ui(), self.sign_in_label)
         app.middleware_stack = DstackMiddleware(
             inner=app.middleware_stack, routes=self.routes, scripts=scripts
@@ -119,8 +119,8 @@ def prepare() -> Prepared:
     hooks = find_hooks()
     _let_events_through()
     keep_codes_out()
-    bridge, clock = Bridge(hooks), SystemClock()
-    store = DstackStore(bridge=bridge, clock=clock)
+    database, clock = LoopDatabase(hooks), SystemClock()
+    store = DstackStore(database=database, clock=clock)
     parts = build_parts(
         settings,
         found,
@@ -149,7 +149,7 @@ def prepare() -> Prepared:
     routes = DstackRoutes(
         parts=parts, ending=ending, hooks=hooks, entra_only=entra_only if parts.entra_only else None
     )
-    return Prepared(hooks=hooks, bridge=bridge, routes=routes, sign_in_label=settings.sign_in_label)
+    return Prepared(hooks=hooks, database=database, routes=routes, sign_in_label=settings.sign_in_label)
 
 
 def check_settings(settings: Settings) -> None:

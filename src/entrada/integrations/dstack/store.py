@@ -19,7 +19,7 @@ from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, U
 from entrada.clock import Clock
 from entrada.errors import AccountDisabled
 from entrada.integrations.dstack import users
-from entrada.integrations.dstack.bridge import Bridge
+from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.dstack.members import give_roles
 from entrada.integrations.kit import links
 from entrada.integrations.kit.links import Link
@@ -35,7 +35,7 @@ class KeptForRecheck:
 
 @dataclass(frozen=True, kw_only=True)
 class DstackStore:
-    bridge: Bridge
+    database: LoopDatabase
     clock: Clock
     kept: KeptForRecheck | None = None
 
@@ -44,8 +44,8 @@ class DstackStore:
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
         """See `SpentSignIns`."""
         now = self.clock.now()
-        return self.bridge.wait_for(
-            self.bridge.transaction(
+        return self.database.wait_for(
+            self.database.transaction(
                 lambda s: links.spend_sign_in(s.connection(), sign_in_id, expires_at=expires_at, now=now)
             )
         )
@@ -61,21 +61,21 @@ class DstackStore:
             link = links.find_link(session.connection(), identity)
             if link is None:
                 return None
-            user = users.user_of(session, self.bridge.hooks, link.user_id)
+            user = users.user_of(session, self.database.hooks, link.user_id)
             if user is None or user.deleted:
                 raise AccountDisabled(
                     "Your account in dstack was deleted.",
                     hint="An administrator of the server can let you in anew: "
                     f"entrada dstack forget {link.username or link.email or link.identity.object_id}",
                 )
-            return users.as_user(session, self.bridge.hooks, user)
+            return users.as_user(session, self.database.hooks, user)
 
-        return self.bridge.wait_for(self.bridge.transaction(work))
+        return self.database.wait_for(self.database.transaction(work))
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         """See `AdmissionStore`: the active users with that address, none if one of them is linked already."""
-        return self.bridge.wait_for(
-            self.bridge.transaction(lambda s: users.unlinked_by_email(s, self.bridge.hooks, email))
+        return self.database.wait_for(
+            self.database.transaction(lambda s: users.unlinked_by_email(s, self.database.hooks, email))
         )
 
     def create(
@@ -93,28 +93,28 @@ class DstackStore:
             connection, made_id = session.connection(), UserId(str(user.id))
             links.put_link(connection, identity, user_id=made_id, linked_by="sign-in", now=now)
             self._note_sign_in(session, user, identity, profile, entra_grants, now)
-            return users.as_user(session, self.bridge.hooks, user)
+            return users.as_user(session, self.database.hooks, user)
 
-        return self.bridge.wait_for(users.create(self.bridge, profile, identity, ride_along))
+        return self.database.wait_for(users.create(self.database, profile, identity, ride_along))
 
     def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
         """See `AdmissionStore`. Whoever held the user's token until now holds nothing from here on."""
 
         def work(session: Session) -> User:
-            user = users.existing(session, self.bridge.hooks, user_id)
+            user = users.existing(session, self.database.hooks, user_id)
             is_new = links.find_link(session.connection(), identity) is None
             links.put_link(session.connection(), identity, user_id=user_id, linked_by="e-mail", now=now)
             if is_new:
-                users.replace_token(self.bridge.hooks, user)
+                users.replace_token(self.database.hooks, user)
                 users.note(
                     session,
-                    self.bridge.hooks,
+                    self.database.hooks,
                     user,
                     "Token refreshed: linked to Microsoft Entra ID by e-mail",
                 )
-            return users.as_user(session, self.bridge.hooks, user)
+            return users.as_user(session, self.database.hooks, user)
 
-        return self.bridge.wait_for(self.bridge.change(uuid.UUID(user_id), work))
+        return self.database.wait_for(self.database.change(uuid.UUID(user_id), work))
 
     def record_sign_in(
         self,
@@ -128,13 +128,13 @@ class DstackStore:
         """See `AdmissionStore`. Ends what a re-check began: the user is active again."""
 
         def work(session: Session) -> User:
-            user = users.existing(session, self.bridge.hooks, user_id)
-            users.reactivate(session, self.bridge.hooks, user)
+            user = users.existing(session, self.database.hooks, user_id)
+            users.reactivate(session, self.database.hooks, user)
             users.follow_email(session, identity, user, profile)
             self._note_sign_in(session, user, identity, profile, entra_grants, now)
-            return users.as_user(session, self.bridge.hooks, user)
+            return users.as_user(session, self.database.hooks, user)
 
-        return self.bridge.wait_for(self.bridge.change(uuid.UUID(user_id), work))
+        return self.database.wait_for(self.database.change(uuid.UUID(user_id), work))
 
     def _note_sign_in(
         self,
@@ -148,7 +148,7 @@ class DstackStore:
         user_id = UserId(str(user.id))
         links.note_sign_in(session.connection(), identity, user_id=user_id, profile=profile, now=now)
         if entra_grants is not None:
-            give_roles(session, self.bridge.hooks, user, entra_grants)
+            give_roles(session, self.database.hooks, user, entra_grants)
         if self.kept is not None:
             links.keep_sign_in(
                 session.connection(),
@@ -164,13 +164,13 @@ class DstackStore:
 
         def work(session: Session) -> Link | None:
             while link := links.claim_due(session.connection(), now=now, next_check_at=next_check_at):
-                user = users.user_of(session, self.bridge.hooks, link.user_id)
+                user = users.user_of(session, self.database.hooks, link.user_id)
                 if user is not None and not user.deleted:
                     return link
                 links.end_link(session.connection(), link, because="deleted in dstack", now=now)
             return None
 
-        return self.bridge.wait_for(self.bridge.transaction(work))
+        return self.database.wait_for(self.database.transaction(work))
 
     def renew(
         self,
@@ -184,14 +184,14 @@ class DstackStore:
         """See `RecheckStore`."""
 
         def work(session: Session) -> None:
-            user = users.user_of(session, self.bridge.hooks, link.user_id, hold=True)
+            user = users.user_of(session, self.database.hooks, link.user_id, hold=True)
             renewed = links.renew_link(
                 session.connection(), link, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at
             )
             if renewed and user is not None and not user.deleted and entra_grants is not None:
-                give_roles(session, self.bridge.hooks, user, entra_grants)
+                give_roles(session, self.database.hooks, user, entra_grants)
 
-        self.bridge.wait_for(self.bridge.change(uuid.UUID(link.user_id), work))
+        self.database.wait_for(self.database.change(uuid.UUID(link.user_id), work))
 
     def end_access(self, link: Link, *, because: str, now: datetime) -> bool:
         """See `RecheckStore`: the user is deactivated, and the token that UI, CLI and API share is another.
@@ -201,17 +201,17 @@ class DstackStore:
 
         def work(session: Session) -> bool:
             connection = session.connection()
-            user = users.user_of(session, self.bridge.hooks, link.user_id, hold=True)
+            user = users.user_of(session, self.database.hooks, link.user_id, hold=True)
             by_hand = user is not None and not user.active and not users.is_shut_out(session, user)
             if not links.end_link(connection, link, because=because, now=now):
                 return False
             if by_hand:
                 users.forget_ended(session, link.user_id)
             elif user is not None and not user.deleted:
-                users.shut_out(session, self.bridge.hooks, user)
+                users.shut_out(session, self.database.hooks, user)
             return True
 
-        return self.bridge.wait_for(self.bridge.change(uuid.UUID(link.user_id), work))
+        return self.database.wait_for(self.database.change(uuid.UUID(link.user_id), work))
 
     # dstack's own pages and administrators
 
@@ -219,14 +219,14 @@ class DstackStore:
         """What dstack's own sign-in answers with, as JSON; None if that user may not enter (any more)."""
 
         def work(session: Session) -> bytes | None:
-            hooks = self.bridge.hooks
+            hooks = self.database.hooks
             user = users.user_of(session, hooks, user_id)
             if user is None or user.deleted or not user.active:
                 return None
             body: bytes = hooks.CustomJSONResponse(hooks.user_model_to_user_with_creds(user)).body
             return body
 
-        return self.bridge.wait_for(self.bridge.transaction(work))
+        return self.database.wait_for(self.database.transaction(work))
 
     async def note_changed_by_hand(self, name: str) -> None:
         """An administrator changed this user: from now on it is theirs to let in, not a sign-in's.
@@ -235,8 +235,8 @@ class DstackStore:
         """
 
         def work(session: Session) -> None:
-            user_id = users.id_of(session, self.bridge.hooks, name)
+            user_id = users.id_of(session, self.database.hooks, name)
             if user_id is not None:
                 users.forget_ended(session, user_id)
 
-        await self.bridge.transaction(work)
+        await self.database.transaction(work)

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.errors import IdentityAlreadyLinked
-from entrada.integrations.dstack.bridge import Bridge
 from entrada.integrations.dstack.hooks import Hooks
+from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.dstack.members import memberships_of
 from entrada.integrations.dstack.names import names_for
 from entrada.integrations.dstack.roles import ADMIN, project_role
@@ -93,7 +93,7 @@ def unlinked_by_email(session: Session, hooks: Hooks, email: str) -> Sequence[Us
 
 
 async def create(
-    bridge: Bridge,
+    database: LoopDatabase,
     profile: Profile,
     identity: EntraIdentity,
     ride_along: Callable[[Session, DstackUser], User],
@@ -104,19 +104,19 @@ async def create(
         IdentityAlreadyLinked: from `ride_along`; nothing was made.
     """
     # dstack makes a pair of keys for each user: one try at a time for a person with several tabs.
-    async with bridge.alone_for(identity):
-        if await bridge.transaction(lambda s: links.find_link(s.connection(), identity)) is not None:
+    async with database.alone_for(identity):
+        if await database.transaction(lambda s: links.find_link(s.connection(), identity)) is not None:
             raise IdentityAlreadyLinked
-        return await _create(bridge, profile, identity, ride_along)
+        return await _create(database, profile, identity, ride_along)
 
 
 async def _create(
-    bridge: Bridge,
+    database: LoopDatabase,
     profile: Profile,
     identity: EntraIdentity,
     ride_along: Callable[[Session, DstackUser], User],
 ) -> User:
-    hooks = bridge.hooks
+    hooks = database.hooks
     for name in names_for(profile, identity):
         made: list[User] = []
         async with hooks.get_db().get_session() as session:

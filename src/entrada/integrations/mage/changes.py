@@ -1,7 +1,7 @@
 """What we change in a running Mage, with parts that `hooks` has found to fit, and what we ask of it.
 
     NAME_TO_PROVIDER        Microsoft's two entries, in place: other modules hold the same dictionary
-    SessionResource         asks the door before and after; what it opens counts; ending is ours
+    SessionResource         asks `other_sign_ins` before and after; what it opens counts; ending is ours
     UserResource.create     gives out no session for a user just made
     OauthResource, OauthAccessTokenResource    keep and show tokens for Git, never sessions
     Oauth2AccessToken.is_valid, authenticate_client_and_token    ask whether a sign-in opened it

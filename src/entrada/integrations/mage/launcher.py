@@ -24,17 +24,17 @@ from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import changes, children, hooks
 from entrada.integrations.mage.addresses import CALLBACK_PATH, SIGN_IN_PATH, Addresses, base_path_of
+from entrada.integrations.mage.background_jobs import BackgroundJobs
 from entrada.integrations.mage.configuration import check_environment, check_settings, with_public_url
-from entrada.integrations.mage.door import FROM_THE_BUTTON, Door
 from entrada.integrations.mage.ending import MageEnding
 from entrada.integrations.mage.hooks import Mage
 from entrada.integrations.mage.no_role import no_role_page
+from entrada.integrations.mage.other_sign_ins import FROM_THE_BUTTON, OtherSignIns
 from entrada.integrations.mage.pages import back_to_sign_in
 from entrada.integrations.mage.provider import ACTIVE_DIRECTORY, AZURE_DEVOPS, git_only, provider_class
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore, check_interval
 from entrada.integrations.mage.walk import MageWalk
-from entrada.integrations.mage.watch import Watch
 from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer
 from entrada.settings import FoundValues, Settings
@@ -86,13 +86,13 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
         ended = store.end_foreign_sessions()
         log.info("Entra only: %d sessions that it did not open have ended.", ended)
     _replace_sign_in(mage, parts, routes, store, break_glass)
-    watch = Watch(
+    jobs = BackgroundJobs(
         recheck_of(parts, store),
         store,
         every=check_interval(parts.recheck_every),
         first_look=lambda: what_owners_should_know(mage, parts.admission.roles, store),
     )
-    _serve(mage, routes, watch, store)
+    _serve(mage, routes, jobs, store)
 
 
 def build_routes(
@@ -162,7 +162,9 @@ def _replace_sign_in(
     def refusal() -> Exception:
         return changes.refusal(mage, FROM_THE_BUTTON)
 
-    door = Door(entra_only=parts.entra_only, break_glass=break_glass, access_is_over=store.access_is_over)
+    others = OtherSignIns(
+        entra_only=parts.entra_only, break_glass=break_glass, access_is_over=store.access_is_over
+    )
     changes.replace_providers(
         mage,
         {
@@ -179,12 +181,12 @@ def _replace_sign_in(
     )
     changes.guard_sessions(
         mage,
-        before=lambda payload: door.refuse_before(
+        before=lambda payload: others.refuse_before(
             payload,
             providers=list(mage.NAME_TO_PROVIDER),
             mode=mage.AUTHENTICATION_MODE,
         ),
-        after=lambda user: door.refuse_after(
+        after=lambda user: others.refuse_after(
             user_number=user.id, email=user.email, username=user.username, is_owner=bool(user.owner)
         ),
         note=lambda token: store.note_session(token, expires_at=store.clock.now() + routes.walk.session_life),
@@ -196,7 +198,7 @@ def _replace_sign_in(
     changes.hide_sessions(mage)
 
 
-def _serve(mage: Mage, routes: MageRoutes, watch: Watch, store: MageStore) -> None:
+def _serve(mage: Mage, routes: MageRoutes, jobs: BackgroundJobs, store: MageStore) -> None:
     from entrada.integrations.mage.dispatch import Guard, put_before  # import Tornado
     from entrada.integrations.mage.handlers import rules_for
 
@@ -205,7 +207,7 @@ def _serve(mage: Mage, routes: MageRoutes, watch: Watch, store: MageStore) -> No
     callback_paths = {path.removeprefix(routes.addresses.base_path) for path in site.callback_routes}
 
     def rules(update_routes: bool) -> Sequence[Any]:
-        watch.start()  # only now: Mage has started its other processes
+        jobs.start()  # only now: Mage has started its other processes
         for url in site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + site.callback_paths[0])
         return rules_for(

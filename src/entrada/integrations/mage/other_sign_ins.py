@@ -22,7 +22,7 @@ FROM_THE_BUTTON = 'Begin at "Sign in with Microsoft" on the sign-in page.'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
+class OtherSignIns:
     """`break_glass` are e-mail addresses and user names in lower case."""
 
     entra_only: bool

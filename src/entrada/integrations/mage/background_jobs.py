@@ -19,7 +19,7 @@ from entrada.integrations.mage.store import MageStore
 log = logging.getLogger("entrada.mage")
 
 
-class Watch:
+class BackgroundJobs:
     """`start` once; `stop` ends it, and waits for the look under way."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Watch:
         self._recheck, self._store, self._every = recheck, store, every
         self._first_look = first_look
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="entrada-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="entrada-jobs", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

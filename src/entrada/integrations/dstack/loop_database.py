@@ -28,7 +28,7 @@ _CLASHES = frozenset({"40P01", "40001"})
 T = TypeVar("T")
 
 
-class Bridge:
+class LoopDatabase:
     """`attach` is called once, on the loop; before that nothing can be asked."""
 
     def __init__(self, hooks: Hooks) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from entrada.errors import IdentityAlreadyLinked, StoreUnavailable
-from entrada.integrations.dstack.bridge import Bridge
-from integrations.dstack.unit_world import attached_bridge
+from entrada.integrations.dstack.loop_database import LoopDatabase
+from integrations.dstack.unit_world import attached_database
 
 HOOKS: Any = SimpleNamespace()
 
@@ -25,9 +25,9 @@ class TooManyConnections(Exception):
 
 
 @pytest.fixture
-def bridge() -> Iterator[Bridge]:
-    with attached_bridge(HOOKS) as bridge:
-        yield bridge
+def database() -> Iterator[LoopDatabase]:
+    with attached_database(HOOKS) as database:
+        yield database
 
 
 async def answer(value: object) -> object:
@@ -37,9 +37,9 @@ async def answer(value: object) -> object:
     return value
 
 
-def test_an_answer_comes_back(bridge: Bridge) -> None:
+def test_an_answer_comes_back(database: LoopDatabase) -> None:
     """What ran on the loop is the thread's result."""
-    assert bridge.wait_for(answer(7)) == 7
+    assert database.wait_for(answer(7)) == 7
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_an_answer_comes_back(bridge: Bridge) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_database_that_does_not_answer_is_unavailable(bridge: Bridge, error: Exception) -> None:
+def test_a_database_that_does_not_answer_is_unavailable(database: LoopDatabase, error: Exception) -> None:
     """Whatever way it is gone, the person reads that trying later helps."""
     with pytest.raises(StoreUnavailable):
-        bridge.wait_for(answer(error))
+        database.wait_for(answer(error))
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_a_database_that_does_not_answer_is_unavailable(bridge: Bridge, error: E
     [IntegrityError("INSERT", {}, Exception("twice")), IdentityAlreadyLinked(), LookupError("nobody")],
     ids=lambda error: type(error).__name__,
 )
-def test_every_other_error_is_the_callers(bridge: Bridge, error: Exception) -> None:
+def test_every_other_error_is_the_callers(database: LoopDatabase, error: Exception) -> None:
     """A refusal of the database, or of ours, arrives as it is."""
     with pytest.raises(type(error)):
-        bridge.wait_for(answer(error))
+        database.wait_for(answer(error))
 
 
 def test_before_the_server_is_up_nothing_can_be_asked() -> None:
     """Without a loop the answer is that the database is not there, at once."""
     with pytest.raises(StoreUnavailable):
-        Bridge(HOOKS).wait_for(answer(7))
+        LoopDatabase(HOOKS).wait_for(answer(7))

@@ -12,7 +12,13 @@ import pytest
 
 from entrada.emulator import RunningEmulator
 from entrada.integrations.mage.changes import has_other_provider
-from entrada.integrations.mage.door import ENDED, FROM_THE_BUTTON, SWITCHED_OFF, UNKNOWN_PROVIDER, Door
+from entrada.integrations.mage.other_sign_ins import (
+    ENDED,
+    FROM_THE_BUTTON,
+    SWITCHED_OFF,
+    UNKNOWN_PROVIDER,
+    OtherSignIns,
+)
 from integrations.mage.unit_world import opened_world, tables
 
 
@@ -27,8 +33,8 @@ class Names(str, Enum):
 PROVIDERS = list(Names)
 
 
-def door(*, entra_only: bool = False, over: bool = False) -> Door:
-    return Door(
+def others(*, entra_only: bool = False, over: bool = False) -> OtherSignIns:
+    return OtherSignIns(
         entra_only=entra_only,
         break_glass=frozenset({"owner@contoso.test", "rescue"}),
         access_is_over=lambda _: over,
@@ -53,11 +59,11 @@ def test_what_opens_nothing_is_refused_before_it_is_looked_at(
     payload: dict[str, object], reason: str | None
 ) -> None:
     """Fault 1: no token that somebody brings is a sign-in; a password and other providers are Mage's own."""
-    assert door().refuse_before(payload, providers=PROVIDERS, mode="LOCAL") == reason
+    assert others().refuse_before(payload, providers=PROVIDERS, mode="LOCAL") == reason
 
 
 def test_entra_only_refuses_other_providers_and_directories_at_once() -> None:
-    closed = door(entra_only=True)
+    closed = others(entra_only=True)
     google = {"token": "x", "provider": "google"}
     password = {"email": "a@b.c", "password": "x"}
     assert closed.refuse_before(google, providers=PROVIDERS, mode="LOCAL") == SWITCHED_OFF
@@ -81,7 +87,7 @@ def test_a_right_password_opens_only_what_it_may(
     email: str | None, username: str | None, is_owner: bool, entra_only: bool, over: bool, reason: str | None
 ) -> None:
     """With Entra only, the owners named for an emergency; else everybody whose access Entra has not ended."""
-    found = door(entra_only=entra_only, over=over).refuse_after(
+    found = others(entra_only=entra_only, over=over).refuse_after(
         user_number=1, email=email, username=username, is_owner=is_owner
     )
     assert found == reason
