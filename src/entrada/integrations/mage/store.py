@@ -1,4 +1,4 @@
-"""Mage's database, one method a transaction: what the walk, other sign-ins and the background look need of it.
+"""Mage's database, one method a transaction: what the walk, other sign-ins and the re-check need of it.
 
 Our own connections, taken from Mage's engine: Mage's sessions belong to its threads. A sign-in and all that
 it changes is one transaction: user, roles, link, kept sign-in and token are there together or not at all.
