@@ -7,6 +7,7 @@ with `house.tools.could_not_run`; plain skips that name a tool are recognised to
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -91,6 +92,26 @@ def node_path() -> str:
     if node is None:
         tools.could_not_run("node 18 or newer is not installed (Debian package nodejs)")
     return node
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A test that leaves this process's log quieter makes another, run later, fail: so it fails itself."""
+    before = _loudness()
+    yield
+    assert _loudness() == before
+
+
+def _loudness() -> object:
+    """What the log lets through; a logger made meanwhile, and as all are at first, is no difference."""
+    root = logging.getLogger()
+    ours = {name: one for name, one in root.manager.loggerDict.items() if name.partition(".")[0] == "entrada"}
+    set_to = {
+        name: (one.level, one.disabled, one.propagate)
+        for name, one in {"": root, **ours}.items()
+        if isinstance(one, logging.Logger)
+    }
+    return root.manager.disable, {name: how for name, how in set_to.items() if how != (0, False, True)}
 
 
 # --- the browser ---

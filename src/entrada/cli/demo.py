@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import io
 import json
-import logging
 import socket
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 import uvicorn
 
 from entrada.build import build_auth_routes
+from entrada.cli.logs import errors_alone
 from entrada.cli.ports import port_number
 from entrada.cli.sample_app import SAMPLE_ROUTES
 from entrada.cli.serve import listen, server_config
@@ -54,15 +54,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
-    for name in ("entrada", "uvicorn", "entrada.events"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of an older character set shows a question mark rather than a traceback.
         sys.stdout.reconfigure(errors="replace")
     state = _state_directory()
     try:
         print("Starting the emulator of Entra ID …", flush=True)
-        with _emulator(state) as emulator, _server(emulator, state, args.port) as public_url:
+        with (
+            errors_alone("entrada", "entrada.events", "uvicorn"),
+            _emulator(state) as emulator,
+            _server(emulator, state, args.port) as public_url,
+        ):
             print("\nSigning in once, by itself:", flush=True)
             for number, step in enumerate(walk_through(public_url, person="ada@contoso.test"), start=1):
                 print(f"  {number}. {step}", flush=True)

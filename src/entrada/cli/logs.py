@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _handler: logging.Handler | None = None
 
@@ -24,3 +26,17 @@ def log_at(level: str) -> None:
     if _handler is not None and _handler in logging.getLogger().handlers:
         _handler.setLevel(level.upper())
         logging.getLogger("entrada").setLevel(level.upper())
+
+
+@contextmanager
+def errors_alone(*names: str) -> Iterator[None]:
+    """These loggers say nothing but errors ("" is the one above all); afterwards they are as they were."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

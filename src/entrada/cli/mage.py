@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.cli.logs import errors_alone
 from entrada.clock import SystemClock
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
@@ -226,12 +226,6 @@ def _store(project: Path) -> Iterator[MageStore]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Importing Mage prints, and brings many libraries that talk. Afterwards this process logs as before."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        root.setLevel(level)
+    """Importing Mage prints, and brings many libraries that talk."""
+    with errors_alone(""), redirect_stdout(sys.stderr):
+        yield
