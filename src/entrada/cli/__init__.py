@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
         status: int = args.func(args)
+        sys.stdout.flush()  # here a reader that went away is met, and not by the interpreter at its end
     except EntradaError as error:
         print(f"entrada: {error.sentence}\n  {error.hint}", file=sys.stderr)
         return 1
