@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -23,7 +24,7 @@ from entrada.accounts.identity import EntraIdentity
 from entrada.broker.token import token
 from entrada.broker.tokens import subject_of
 from entrada.entra.authority import ObjectId
-from entrada.errors import AccountDisabled, EntraUnavailable
+from entrada.errors import AccountDisabled, EntraRefused, EntraUnavailable, Fixer
 
 
 def test_a_code_becomes_tokens() -> None:
@@ -124,6 +125,34 @@ def test_a_person_who_is_gone_gets_no_refresh() -> None:
     assert world.refresh(first["refresh_token"]).error == "invalid_grant"
     world.entra = None
     assert world.refresh(first["refresh_token"]).error == "invalid_grant"
+
+
+def test_a_person_who_is_gone_is_out_at_every_installation() -> None:
+    """The first installation that asks learns it; the others are told at once."""
+    world = World(listed=[APP, replace(OTHER, tenant_id=CONTOSO)])
+    first = world.redeem(world.code()).json
+    other = world.redeem(
+        world.code(installation=OTHER), client_id=OTHER.client_id, redirect_uri=OTHER.redirect_uris[0]
+    ).json
+    world.entra = AccountDisabled()
+    world.refresh(first["refresh_token"])
+    world.entra = None
+    assert world.refresh(other["refresh_token"], client_id=OTHER.client_id).error == "invalid_grant"
+    now = world.clock.now()
+    told = world.store.due_deliveries(now=now, claim_until=now, limit=9)
+    assert [one.client_id for one in told] == [OTHER.client_id]
+
+
+def test_a_refusal_about_the_broker_itself_ends_nobodys_access_k18() -> None:
+    """K18: an expired client secret of the broker's is 503, and the same token works when it is mended."""
+    world = World()
+    first = world.redeem(world.code()).json
+    world.entra = EntraRefused(
+        "No.", hint="Mend it.", fixer=Fixer.ADMINISTRATOR, error="invalid_client", aadsts="7000222"
+    )
+    assert world.refresh(first["refresh_token"]).status == 503
+    world.entra = None
+    assert world.refresh(first["refresh_token"]).status == 200
 
 
 def test_an_unreachable_entra_ends_nothing() -> None:

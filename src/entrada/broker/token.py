@@ -32,6 +32,7 @@ from entrada.broker.oauth_errors import OAuthError, invalid_grant, invalid_reque
 from entrada.broker.provider import Provider
 from entrada.broker.tokens import ACCESS_TOKEN_LIFE, id_token_claims
 from entrada.errors import SignInError, Unavailable
+from entrada.flows.identification import ends_access
 from entrada.web.messages import WebRequest, WebResponse, json_response
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
@@ -109,7 +110,12 @@ def _refresh_token(
     try:
         grant = provider.refresh_person(grant)
     except SignInError as error:
-        provider.store.end_grants(now=provider.now(), grant_id=grant.id)
+        if not ends_access(error):
+            # About us, such as a client secret that has expired: nobody's access ends for that.
+            raise OAuthError("temporarily_unavailable", "Entra refuses the broker", status=503) from None
+        provider.store.end_grants(
+            now=provider.now(), identity=grant.person.identity, tell_all_but=installation.client_id
+        )
         raise invalid_grant(f"Entra no longer answers for this person ({error.code})") from None
     except Unavailable:
         raise OAuthError("temporarily_unavailable", "Entra does not answer", status=503) from None
