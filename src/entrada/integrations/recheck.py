@@ -7,6 +7,7 @@ from entrada.flows.recheck import Due, Recheck, RecheckStore
 
 
 def recheck_of(parts: ProductParts, store: RecheckStore[Due]) -> Recheck[Due]:
+    """The re-check over a product's links and users."""
     return Recheck(
         identification=parts.identification,
         admission=parts.admission,

@@ -28,6 +28,7 @@ class MemoryKeptSignIns(KeptSignIns):
         now: datetime,
         next_check_at: datetime,
     ) -> None:
+        """See `KeptSignIns`."""
         if self._accounts.get(user_id) is None:
             raise LookupError("there is no user with this id")
         with self._lock:
@@ -40,11 +41,13 @@ class MemoryKeptSignIns(KeptSignIns):
             )
 
     def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        """See `KeptSignIns`."""
         with self._lock:
             theirs = [kept for kept in self._kept.values() if kept.user_id == user_id]
         return sorted(theirs, key=lambda kept: (kept.identity.tenant_id, kept.identity.object_id))
 
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
+        """See `RecheckStore`."""
         with self._lock:
             while True:
                 waiting = [
@@ -61,6 +64,7 @@ class MemoryKeptSignIns(KeptSignIns):
                 del self._kept[kept.identity]
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        """See `AdmissionStore`."""
         return self._accounts.find_by_identity(identity)
 
     def renew(
@@ -72,6 +76,7 @@ class MemoryKeptSignIns(KeptSignIns):
         sealed_sign_in: str,
         next_check_at: datetime,
     ) -> None:
+        """See `RecheckStore`."""
         with self._lock:
             kept = self._newest(link)
             if kept is None:
@@ -84,6 +89,7 @@ class MemoryKeptSignIns(KeptSignIns):
             )
 
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+        """See `RecheckStore`."""
         with self._lock:
             kept = self._newest(link)
             if kept is None:

@@ -159,6 +159,7 @@ def is_called(user: User, text: str) -> bool:
 
 
 def is_found_by(user: User, text: str) -> bool:
+    """Whether a search for this text finds the user: called so exactly, or so in part."""
     return is_called(user, text) or any(email_key(text) in name for name in names_of_user(user))
 
 

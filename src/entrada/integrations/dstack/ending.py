@@ -34,10 +34,12 @@ class OutcomeEnding:
     ui_page: bytes = field(repr=False)
 
     def replaces(self, request: WebRequest) -> SessionId | None:
+        """None: dstack has no sessions to replace."""
         del request  # dstack has no sessions, but tokens that outlive a browser
         return None
 
     def new_state(self) -> str:
+        """A state that dstack's own pages can read."""
         return self.state_for(local_port=None)
 
     def state_for(self, *, local_port: int | None) -> str:
@@ -45,12 +47,14 @@ class OutcomeEnding:
         return write_state(State(text=secrets.token_urlsafe(32), local_port=local_port), self.state_sealer)
 
     def complete(self, identified: Identified, pending: PendingSignIn, request: WebRequest) -> Ended:
+        """Admit the person among dstack's users; the outcome waits sealed for dstack's page."""
         user = self.admit(identified)
         rules = self.parts.site.cookie_rules(request)
         done = self.outcomes.cookie(user.id, pending.state, rules)
         return Ended(user_id=user.id, response=responses.ui_page(self.ui_page).with_cookies([done]))
 
     def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
+        """None: the walk's own page tells the person."""
         del error, pending
         return None
 

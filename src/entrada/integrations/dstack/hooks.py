@@ -69,10 +69,12 @@ class Hooks(Hooked):
 
 
 def installed_version() -> str | None:
+    """The version of dstack installed here, or None."""
     return version_of("dstack")
 
 
 def is_supported(version: str) -> bool:
+    """Whether this plug-in knows dstack of that version."""
     numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     return numbers is not None and tuple(map(int, numbers.groups())) >= OLDEST_VERSION
 

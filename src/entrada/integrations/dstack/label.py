@@ -28,6 +28,7 @@ class LabelledScript:
     tag: str
 
     def response_to(self, request: WebRequest) -> WebResponse:
+        """dstack's script with the documented label, or 304 for who has it already."""
         headers = [("etag", self.tag), ("cache-control", "no-cache"), ("x-content-type-options", "nosniff")]
         if request.headers.get("if-none-match") == self.tag:
             return WebResponse(status=304, headers=headers)

@@ -37,6 +37,7 @@ class LoopDatabase:
         self._locks: WeakValueDictionary[EntraIdentity, asyncio.Lock] = WeakValueDictionary()
 
     def attach(self) -> None:
+        """From here on, work runs on the loop this is called on: dstack's."""
         self._loop = asyncio.get_running_loop()
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:

@@ -46,4 +46,5 @@ class Outcomes:
         return UserId(outcome["user"]) if self.clock.now().timestamp() < outcome["until"] else None
 
     def drop(self, state: str, rules: CookieRules) -> str:
+        """The Set-Cookie value that takes an outcome out of the browser."""
         return rules.delete(_NAME + tag_of(state))

@@ -56,6 +56,7 @@ def ui_page(html: bytes) -> WebResponse:
 
 
 def json_bytes(document: bytes) -> WebResponse:
+    """200 with a document that is JSON already."""
     headers = [("content-type", "application/json"), *SAFE_HEADERS]
     return WebResponse(status=200, headers=headers, body=document)
 

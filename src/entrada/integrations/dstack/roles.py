@@ -22,6 +22,7 @@ _LOWEST_FIRST = ("user", "manager", "admin")
 
 
 def project_role(project: str, role: str) -> str:
+    """The role as grants name it: a role in one project."""
     return f"{_PROJECT}{project}/{role}"
 
 

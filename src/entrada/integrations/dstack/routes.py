@@ -60,6 +60,7 @@ class DstackRoutes:
 
     @cached_property
     def sign_in(self) -> WebSignIn:
+        """The one walk over HTTP, with dstack's ending."""
         return self.parts.web_sign_in(self.ending)
 
     def handlers(self) -> Mapping[tuple[str, str], Route]:

@@ -28,6 +28,7 @@ class State:
 
 
 def write_state(state: State, sealer: Sealer) -> str:
+    """The state as dstack's own pages read it, with what is ours sealed inside."""
     document = {
         "value": sealer.seal(state.text.encode(), context=_context(state.local_port)),
         "local_port": state.local_port,

@@ -176,6 +176,7 @@ def shut_out(session: Session, hooks: Hooks, user: DstackUser) -> None:
 
 
 def reactivate(session: Session, hooks: Hooks, user: DstackUser) -> None:
+    """Make a user active again whom the end of their access had deactivated."""
     if not user.active:
         user.active = True
         note(session, hooks, user, "User activated: signed in with Microsoft Entra ID again")
@@ -187,6 +188,7 @@ def note(session: Session, hooks: Hooks, user: DstackUser, message: str) -> None
 
 
 def id_of(session: Session, hooks: Hooks, name: str) -> UserId | None:
+    """The id of the user of that name who is not deleted, or None."""
     model = hooks.UserModel
     user_id = session.execute(
         select(model.id).where(model.name == name, model.deleted.is_(False))

@@ -103,6 +103,7 @@ def create_tables(connection: Connection) -> None:
 
 
 def find_link(connection: Connection, identity: EntraIdentity) -> Link | None:
+    """The link of an identity, or None."""
     row = connection.execute(select(links).where(_is(identity))).one_or_none()
     return None if row is None else _link(row)
 
@@ -116,6 +117,7 @@ def links_of(connection: Connection, user_id: UserId) -> Sequence[Link]:
 
 
 def all_links(connection: Connection) -> Sequence[Link]:
+    """Every link there is, the oldest first."""
     rows = connection.execute(select(links).order_by(links.c.linked_at, links.c.object_id))
     return [_link(row) for row in rows]
 

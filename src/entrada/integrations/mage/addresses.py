@@ -40,21 +40,26 @@ class Addresses:
 
     @property
     def base_path(self) -> str:
+        """The prefix under which browsers find Mage; empty without one."""
         return self.site.base_path
 
     @property
     def front_page(self) -> str:
+        """Mage's front page."""
         return self.site.front_page
 
     @property
     def sign_in(self) -> str:
+        """Mage's own sign-in page."""
         return self.site.login_path
 
     @property
     def script(self) -> str:
+        """The script that every page of Mage's loads besides its own."""
         return self.base_path + SCRIPT_PATH
 
     def start(self, next_path: str | None = None) -> str:
+        """The address that begins a sign-in which leads to `next_path`."""
         return self.site.start_at(next_path)
 
     def next_path(self, text: str | None) -> str:
@@ -81,6 +86,7 @@ class Addresses:
         return self.site.url_of(page) + self.start(self.next_path(wanted))
 
     def is_sign_in_page(self, url: str | None) -> bool:
+        """Whether this URL is Mage's sign-in page."""
         return _taken_apart(url)[1] == self.sign_in
 
 

@@ -36,9 +36,11 @@ class BackgroundJobs:
         self._thread = threading.Thread(target=self._run, name="entrada-jobs", daemon=True)
 
     def start(self) -> None:
+        """Begin, in a thread of its own. Called once."""
         self._thread.start()
 
     def stop(self) -> None:
+        """End, and wait for the work under way."""
         self._stopping.set()
         self._thread.join(timeout=30)
 

@@ -39,17 +39,21 @@ class Report:
 
     @property
     def unknown(self) -> Sequence[Address]:
+        """The addresses of this Mage that the guard does not know; they stay closed."""
         return [address for address in self.addresses if not address.known]
 
     @property
     def fits(self) -> bool:
+        """Whether Mage is here and every hook is as expected."""
         return self.mage_version is not None and not any(finding.problem for finding in self.findings)
 
     @property
     def was_tried(self) -> bool:
+        """Whether this version is one of those that were tried."""
         return self.mage_version in hooks.TRIED_VERSIONS
 
     def as_json(self) -> dict[str, Any]:
+        """The report for scripts."""
         return {
             "fits": self.fits,
             "mage_version": self.mage_version,
@@ -60,6 +64,7 @@ class Report:
         }
 
     def as_text(self) -> str:
+        """The report for people, one line a hook."""
         lines = [f"Mage {self.mage_version or 'is not installed'}"]
         for finding in self.findings:
             lines.append(f"  {'fits ' if finding.problem is None else 'WRONG'}  {finding.hook}")
@@ -83,6 +88,7 @@ class Report:
 
 
 def look() -> Report:
+    """Everything that `entrada mage check` says. Imports Mage; changes nothing."""
     version = hooks.installed_version()
     if version is None:
         return Report(mage_version=None, findings=[])
@@ -94,6 +100,7 @@ def look() -> Report:
 
 
 def look_at_addresses(mage: Mage) -> Sequence[Address]:
+    """Every address that Mage registers, and whether the guard knows it."""
     found = []
     for pattern, handler in changes.addresses_of(mage):
         rule = guard.rule_of(handler, ours=())

@@ -27,6 +27,7 @@ class Brought:
 
     @property
     def texts(self) -> frozenset[str]:
+        """Every token that the request brings, wherever it stands."""
         return frozenset([*self.named, *(text for text, _ in self.cookies)])
 
 

@@ -36,13 +36,16 @@ class MageEnding:
     describe: Callable[[int], Mapping[str, Any]]
 
     def replaces(self, request: WebRequest) -> SessionId | None:
+        """None: sessions are Mage's, found by our cookie at the end."""
         del request  # sessions are Mage's, found by our cookie at the end
         return None
 
     def new_state(self) -> str | None:
+        """None: the walk makes it."""
         return None
 
     def complete(self, identified: Identified, pending: PendingSignIn, request: WebRequest) -> Ended:
+        """Open a session of Mage's for the person; the page that follows tells Mage's scripts."""
         signed_in = self.walk.open(identified, replaces=self.token_of(request))
         token = signed_in.token
         response = arrival(
@@ -54,10 +57,12 @@ class MageEnding:
         return Ended(user_id=signed_in.user.id, response=response)
 
     def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
+        """None: the walk's own page tells the person."""
         del error, pending
         return None
 
     def nothing_pending(self, response: AuthorizationResponse, request: WebRequest) -> WebResponse:
+        """Refuse: nothing fits."""
         del response, request
         raise StateMissing
 

@@ -129,6 +129,7 @@ def rules_for(
 
 
 async def in_pool(pool: ThreadPoolExecutor, answer: Answer, handler: RequestHandler) -> WebResponse | None:
+    """What `answer` makes of this handler's request, run in the pool of threads."""
     request = request_of(handler)
     answered: WebResponse | None = await IOLoop.current().run_in_executor(pool, answer, request)
     return answered

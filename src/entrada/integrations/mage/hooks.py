@@ -144,6 +144,7 @@ class Mage(Hooked):
 
     @property
     def tables(self) -> MageTables:
+        """Mage's tables, as its models declare them."""
         return MageTables(
             users=self.User.__table__,
             roles=self.Role.__table__,
@@ -155,6 +156,7 @@ class Mage(Hooked):
 
 
 def installed_version() -> str | None:
+    """The version of Mage installed here, or None."""
     return version_of("mage-ai")
 
 
@@ -244,6 +246,7 @@ def find_mage(only: frozenset[str] | None = None) -> Mage:
 
 
 def does_not_fit(findings: Sequence[Finding]) -> ConfigurationError:
+    """The error that stops the start and names the first hook that is not as expected."""
     wrong = [finding for finding in findings if finding.problem is not None]
     version = installed_version()
     if version is None:

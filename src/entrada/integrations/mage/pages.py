@@ -108,6 +108,7 @@ def back_to_sign_in(addresses: Addresses, request: WebRequest) -> WebResponse:
 
 @cache
 def static_text(name: str) -> str:
+    """A script or stylesheet of this package, as text."""
     return (files("entrada.integrations.mage") / "static" / name).read_text(encoding="utf-8")
 
 

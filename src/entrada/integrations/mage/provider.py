@@ -35,20 +35,24 @@ class ButtonOnly:
         return {"url": self.start_url_for(redirect_uri), "redirect_query_params": None}
 
     async def get_access_token_response(self, code: str, **_: Any) -> Mapping[str, Any]:
+        """Refuse: codes are redeemed by our walk alone."""
         del code
         raise self.refusal()
 
     async def get_refresh_token_response(self, refresh_token: str) -> Mapping[str, Any]:
+        """Refuse: refreshing is done by our re-check alone."""
         del refresh_token
         raise self.refusal()
 
     async def get_user_info(self, **_: Any) -> Mapping[str, Any]:
+        """Refuse: no token that a caller brings says who somebody is."""
         raise self.refusal()
 
 
 def provider_class(
     name: str, *, start_url_for: Callable[[str | None], str], refusal: Callable[[], Exception]
 ) -> Callable[[], ButtonOnly]:
+    """What Mage calls to make the provider of that name, anew for every request."""
     return lambda: ButtonOnly(provider=name, start_url_for=start_url_for, refusal=refusal)
 
 
@@ -68,11 +72,13 @@ def git_only(
             return super().get_auth_url_response(redirect_uri=redirect_uri, **kwargs)
 
         async def get_access_token_response(self, code: str, **kwargs: Any) -> Any:
+            """Refuse: codes are redeemed by our walk alone."""
             if is_sign_in_page(kwargs.get("redirect_uri")):
                 raise refusal()
             return await super().get_access_token_response(code, **kwargs)
 
         async def get_user_info(self, **_: Any) -> Any:
+            """Refuse: no token that a caller brings says who somebody is."""
             raise refusal()
 
     return GitOnly

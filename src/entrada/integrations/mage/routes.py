@@ -49,43 +49,54 @@ class MageRoutes:
 
     @property
     def walk(self) -> MageWalk:
+        """The walk into Mage's users."""
         return self.ending.walk
 
     @property
     def addresses(self) -> Addresses:
+        """The addresses of this Mage."""
         return self.ending.addresses
 
     @property
     def pages(self) -> Pages:
+        """The pages of the walk."""
         return self.walk.parts.pages
 
     @cached_property
     def web_sign_in(self) -> WebSignIn:
+        """The one walk over HTTP, with Mage's ending."""
         return self.walk.parts.web_sign_in(self.ending)
 
     def start(self, request: WebRequest) -> WebResponse | None:
+        """303 to Entra."""
         return self._answered(request, self.addresses.site.start_path, self.web_sign_in.start)
 
     def callback(self, request: WebRequest) -> WebResponse | None:
+        """Entra's response, or None: it belongs to another of Mage's providers."""
         path = self.addresses.base_path + self.addresses.site.callback_paths[0].partition("?")[0]
         return self._answered(request, path, self._callback)
 
     def sign_in(self, request: WebRequest) -> WebResponse | None:
+        """The guard of Mage's sign-in page, or None: the page may be shown as it is."""
         return self._answered(request, self.addresses.sign_in, self._sign_in)
 
     def sign_out(self, request: WebRequest) -> WebResponse | None:
+        """End the session that Mage's page has forgotten, here and at Entra."""
         try:
             return self._sign_out(request)
         except EntradaError as error:
             return self._failure_json(error)
 
     def front_channel(self, request: WebRequest) -> WebResponse | None:
+        """End what Entra names by `sid`."""
         return self._answered(request, self.addresses.site.front_channel_path, self._front_channel)
 
     def backchannel(self, request: WebRequest) -> WebResponse | None:
+        """End what a broker's signed logout token names."""
         return self._answered(request, self.addresses.site.backchannel_path, self._backchannel)
 
     def script(self, _: WebRequest) -> WebResponse | None:
+        """The script that every page of Mage's loads besides its own."""
         headers = [
             ("content-type", "text/javascript; charset=utf-8"),
             ("x-content-type-options", "nosniff"),

@@ -255,6 +255,7 @@ def end_foreign(connection: Connection, tables: MageTables, *, kept: frozenset[s
 
 
 def forget_expired(connection: Connection, *, now: datetime) -> None:
+    """Delete our rows of sessions past their limit."""
     connection.execute(delete(ours.sessions).where(ours.sessions.c.expires_at < now))
 
 

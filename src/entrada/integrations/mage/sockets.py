@@ -43,6 +43,7 @@ class OpenConnections:
         self._timer: PeriodicCallback | None = None
 
     def add(self, handler: Any, token: str) -> None:
+        """Close this connection when the session of that token ends."""
         self._tokens[handler] = token
         if self._timer is None:
             self._timer = PeriodicCallback(self._look, _LOOK_EVERY_MS)
@@ -51,9 +52,11 @@ class OpenConnections:
             self._timer.start()
 
     def forget(self, handler: Any) -> None:
+        """This connection is closed."""
         self._tokens.pop(handler, None)
 
     def has_ended(self, handler: Any) -> bool:
+        """Whether the session behind this connection has ended."""
         return handler in self._ended
 
     def may_go_on(self, handler: Any) -> bool:

@@ -54,6 +54,7 @@ class MageStore:
         self._in_transaction(create_tables)
 
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
+        """True for the first caller with this id, False for every later one."""
         now = self.clock.now()
         return self._in_transaction(
             lambda connection: links.spend_sign_in(connection, sign_in_id, expires_at=expires_at, now=now)
@@ -129,14 +130,17 @@ class MageStore:
         return [session.user_number for session in found] == [user_number]
 
     def is_session_token(self, text: str) -> bool:
+        """Whether this text is the token of a session."""
         return self._in_transaction(
             lambda connection: sessions.is_session_token(connection, self.tables, text)
         )
 
     def end_session(self, token: str) -> EndedSession | None:
+        """End one session; what is needed to end it at Entra, too, or None if there was none."""
         return self._in_transaction(lambda connection: sessions.end_session(connection, self.tables, token))
 
     def end_by_entra_session(self, entra_session_id: str) -> int:
+        """End every session with this `sid`; how many there were."""
         return self._in_transaction(
             lambda connection: sessions.end_by_entra_session(connection, self.tables, entra_session_id)
         )
@@ -186,11 +190,13 @@ class MageStore:
         return sorted(set(names) - self._in_transaction(look))
 
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> Link | None:
+        """See `RecheckStore`."""
         return self._in_transaction(
             lambda connection: links.claim_due(connection, now=now, next_check_at=next_check_at)
         )
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        """See `AdmissionStore`."""
         return self._in_transaction(lambda connection: self._users(connection).find_by_identity(identity))
 
     def renew(
@@ -202,6 +208,8 @@ class MageStore:
         sealed_sign_in: str,
         next_check_at: datetime,
     ) -> None:
+        """See `RecheckStore`."""
+
         def carry_out(connection: Connection) -> None:
             row = find_user(connection, self.tables, link.user_id)
             if row is None or not links.renew_link(
@@ -227,6 +235,7 @@ class MageStore:
         return self._in_transaction(carry_out)
 
     def forget_expired(self) -> None:
+        """Delete what is past its limit: sessions and spent sign-ins."""
         now = self.clock.now()
         self._in_transaction(lambda connection: sessions.forget_expired(connection, now=now))
 

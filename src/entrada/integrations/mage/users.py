@@ -56,6 +56,7 @@ class MageUsers:
     break_glass: frozenset[str] = frozenset()
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        """See `AdmissionStore`."""
         link = links.find_link(self.connection, identity)
         if link is None:
             return None
@@ -124,6 +125,7 @@ class MageUsers:
         entra_grants: Sequence[RoleGrant] | None,
         now: datetime,
     ) -> User:
+        """See `AdmissionStore`."""
         row = self._row(user_id)
         link = links.find_link(self.connection, identity)
         if link is None or link.user_id != user_id:

@@ -59,6 +59,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """Every wait for the server ends with the thread's block. Then the connection is closed."""
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **named: Any) -> Any:
+        """As psycopg waits, and no longer than this transaction may."""
         try:
             return super().wait(_ending_in(gen, seconds_left()), *arguments, **named)
         except NoResponseInTime:

@@ -123,6 +123,7 @@ FORKING: list[Database] = []
 
 
 def before_fork() -> None:
+    """Let go of what a child must not inherit. Runs in the parent, before the fork."""
     OPENING.acquire()
     FORKING[:] = OPEN
     for database in FORKING:
@@ -130,6 +131,7 @@ def before_fork() -> None:
 
 
 def after_fork_in_parent() -> None:
+    """Take up again what was let go of."""
     for database in FORKING:
         database._after_fork_in_parent()
     FORKING.clear()
@@ -137,6 +139,7 @@ def after_fork_in_parent() -> None:
 
 
 def after_fork_in_child() -> None:
+    """Begin anew with connections of its own."""
     for database in FORKING:
         database._after_fork_in_child()
     FORKING.clear()

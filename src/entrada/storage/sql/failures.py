@@ -104,6 +104,7 @@ def failures_named() -> Iterator[None]:
 
 
 def unavailable(cause: tuple[str, str]) -> StoreUnavailable:
+    """The error for a cause named above, with who can fix it."""
     what, hint = cause
     fixer = Fixer.NOBODY if cause in (BUSY, TOO_SLOW) else Fixer.ADMINISTRATOR
     return StoreUnavailable(

@@ -94,6 +94,7 @@ class SqlKeptSignIns(KeptSignIns):
         now: datetime,
         next_check_at: datetime,
     ) -> None:
+        """See `KeptSignIns`."""
         with self._database.writing() as connection:
             self._database.hold_user(connection, user_id)
             if connection.execute(HAS_USER, {"user_id": user_id}).first() is None:
@@ -115,10 +116,12 @@ class SqlKeptSignIns(KeptSignIns):
             )
 
     def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        """See `KeptSignIns`."""
         with self._database.reading() as connection:
             return [kept_of_row(row) for row in connection.execute(OF_USER, {"user_id": user_id})]
 
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
+        """See `RecheckStore`."""
         while True:
             with self._database.reading() as connection:
                 row = connection.execute(DUE, {"now": now}).first()
@@ -135,6 +138,7 @@ class SqlKeptSignIns(KeptSignIns):
                 connection.execute(DROP, names)
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
+        """See `AdmissionStore`."""
         with self._database.reading() as connection:
             return only_user(connection, FIND_BY_IDENTITY, names_of(identity))
 
@@ -147,6 +151,7 @@ class SqlKeptSignIns(KeptSignIns):
         sealed_sign_in: str,
         next_check_at: datetime,
     ) -> None:
+        """See `RecheckStore`."""
         with self._database.writing() as connection:
             self._database.hold_user(connection, link.user_id)
             values = {"sealed": sealed_sign_in, "next_check_at": next_check_at}
@@ -158,6 +163,7 @@ class SqlKeptSignIns(KeptSignIns):
                 change_user(connection, before, after)
 
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+        """See `RecheckStore`."""
         with self._database.writing() as connection:
             self._database.hold_user(connection, link.user_id)
             values = {"now": now, "because": because}
@@ -168,14 +174,17 @@ class SqlKeptSignIns(KeptSignIns):
 
 
 def has_session(connection: Connection, user_id: UserId, now: datetime) -> bool:
+    """Whether the user has a session that has not expired."""
     return connection.execute(HAS_SESSION, {"user_id": user_id, "now": now}).first() is not None
 
 
 def claimed_names(link: SealedSignIn) -> dict[str, object]:
+    """What names a sign-in that was claimed, and is still the same one."""
     return {**names_of(link.identity), "claimed": link.sealed_sign_in}
 
 
 def kept_of_row(row: Row[Any]) -> SealedSignIn:
+    """The sign-in of a row."""
     return SealedSignIn(
         identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
         user_id=UserId(row.user_id),

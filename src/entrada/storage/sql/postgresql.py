@@ -67,15 +67,18 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
+        """See `Database`; within the promised time."""
         with within(self._wait), super().reading() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
+        """See `Database`; within the promised time."""
         with within(self._wait), self._patiently_writing() as connection:
             yield connection
 
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
+        """See `Database`."""
         connection.execute(HOLD_USER, {"user_id": user_id})
 
     @contextmanager

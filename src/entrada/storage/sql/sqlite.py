@@ -68,11 +68,13 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
+        """See `Database`."""
         with failures_named(), self._borrowed() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
+        """See `Database`; one writer at a time."""
         if not self._turn.acquire(timeout=self._wait.total_seconds()):
             raise unavailable(BUSY)
         try:
@@ -89,6 +91,7 @@ class SqliteDatabase(Database):
         """BEGIN IMMEDIATE holds everything already."""
 
     def revocations(self, since: LogPosition | None) -> Revocations:
+        """See `Database`."""
         seen, version = self._seen, self._version()
         if seen is not None and seen[0][:2] != version[:2]:
             # Another file lies there now, and what is open reads the old one.
@@ -109,10 +112,12 @@ class SqliteDatabase(Database):
         return revocations
 
     def furthest_position(self, since: LogPosition | None) -> LogPosition | None:
+        """See `Database`."""
         known = [position for position in (since, self._read_mark()) if position is not None]
         return max(known, key=attrgetter("sequence"), default=None)
 
     def close(self) -> None:
+        """Close what is open."""
         self._file.close()
         self._close_idle()
         super().close()
@@ -202,6 +207,7 @@ class SqliteDatabase(Database):
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The sqlite3 connection inside SQLAlchemy's."""
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
@@ -284,6 +290,7 @@ class ForkGate:
             self._changed.wait_for(lambda: own.issuperset(self._inside), timeout=wait.total_seconds())
 
     def open(self) -> None:
+        """Let others in again."""
         with self._changed:
             self._is_shut = False
             self._changed.notify_all()
@@ -325,6 +332,7 @@ class WatchedFile:
             return there.st_dev, there.st_ino, version
 
     def close(self) -> None:
+        """Close what is open."""
         with self._lock:
             self._forget()
 

@@ -55,9 +55,11 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _: Dialect) -> int | None:
+        """The value as it is written."""
         return None if value is None else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, _: Dialect) -> datetime | None:
+        """The value as it is read."""
         try:
             return None if value is None else EPOCH + timedelta(microseconds=value)
         except (TypeError, OverflowError):
@@ -75,6 +77,7 @@ class AnyText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _: Dialect) -> str | None:
+        """The value as it is written."""
         if value is None or (is_unicode(value) and "\0" not in value):
             return value
         return value.translate(ANY_TEXT)

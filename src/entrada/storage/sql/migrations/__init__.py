@@ -26,6 +26,7 @@ ONE_AT_A_TIME = Lock()
 
 
 def is_at_head(connection: Connection) -> bool:
+    """Whether nothing is left to do."""
     return version_of(connection) == HEAD
 
 
