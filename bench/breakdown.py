@@ -28,7 +28,7 @@ from entrada.flows.groups import GroupFinder
 from entrada.flows.identification import Identification
 from entrada.flows.sign_in import SignIn
 from entrada.settings import load_settings
-from entrada.storage.sql import SqlKeptSignIns
+from entrada.storage.sql import SqlSealedSignIns
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest
 from entrada.web.pending_cookies import PendingCookies
@@ -43,7 +43,7 @@ STEPS: tuple[tuple[str, type, str], ...] = (
     ("ID token verified", Identification, "_verify"),
     ("groups", GroupFinder, "of_person"),
     ("account (SQLite)", SignIn, "_admit"),
-    ("kept for asking again (SQLite)", SqlKeptSignIns, "keep"),
+    ("kept for asking again (SQLite)", SqlSealedSignIns, "keep"),
     ("session (SQLite)", SignIn, "_open_session"),
 )
 WHOLE = "the walk, both requests"

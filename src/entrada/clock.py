@@ -14,7 +14,7 @@ class Clock(Protocol):
         """Aware UTC: for what is stored and compared with Entra."""
 
     def monotonic(self) -> float:
-        """Seconds that never step back: for limits kept in memory."""
+        """Seconds that never step back: for limits held in memory."""
 
 
 class SystemClock:

@@ -131,10 +131,10 @@ def test_why_somebody_cannot_come_in(
 ) -> None:
     """Ended by Entra, a guest, or without the role that is required: each is said."""
     now = SystemClock().now()
-    stores.kept.keep(identity(1), user_id=NORA, sealed_sign_in="s", now=NOW, next_check_at=NOW)
-    claimed = stores.kept.claim_due(now=now, next_check_at=now)
+    stores.sealed_sign_ins.remember(identity(1), user_id=NORA, sealed_sign_in="s", now=NOW, next_check_at=NOW)
+    claimed = stores.sealed_sign_ins.claim_due(now=now, next_check_at=now)
     assert claimed is not None
-    stores.kept.end_access(claimed, because="AADSTS50057", now=now)
+    stores.sealed_sign_ins.end_access(claimed, because="AADSTS50057", now=now)
     assert "Entra said of 00000000-0000-4000-8000-000000000001: AADSTS50057" in entrada("explain", "nora")[1]
     assert "AADSTS50057" in entrada("users", "show", "nora")[1]
     assert "a guest, and ENTRADA_GUESTS lets none in" in entrada("explain", GUEST)[1]

@@ -26,7 +26,7 @@ from conformance.samples import NOW, session
 from conformance.stores import MAKERS as ACCOUNT_MAKERS
 from conformance.stores import Server, Stores
 from entrada.accounts.identity import EntraIdentity, UserId
-from entrada.accounts.kept_sign_ins import SealedSignIn
+from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AdmissionStore
 from entrada.flows.recheck import RecheckStore
 from entrada.integrations.dstack.roles import ADMIN
@@ -62,7 +62,7 @@ class People:
     def link_of(self, identity: EntraIdentity) -> Link | SealedSignIn | None:
         if self.ours is not None:
             user = self.ours.accounts.find_by_identity(identity)
-            kept = self.ours.kept.kept_of(user.id) if user is not None else ()
+            kept = self.ours.sealed_sign_ins.of_user(user.id) if user is not None else ()
             return next((each for each in kept if each.identity == identity), None)
         assert self.transaction is not None
         with self.transaction() as connection:
@@ -72,7 +72,7 @@ class People:
         if self.ours is not None:
             user = self.ours.accounts.find_by_identity(identity)
             assert user is not None
-            self.ours.kept.keep(
+            self.ours.sealed_sign_ins.remember(
                 identity, user_id=user.id, sealed_sign_in=sealed, now=NOW, next_check_at=next_check_at
             )
             self.ours.sessions.open(session(user.id, identity=identity))
@@ -102,7 +102,7 @@ def ours(name: str) -> Callable[[Path, Server], Any]:
         with ACCOUNT_MAKERS[name](folder, server) as stores:
             yield People(
                 admission=stores.accounts,
-                recheck=stores.kept,
+                recheck=stores.sealed_sign_ins,
                 ours=stores,
                 give_by_hand=lambda user, role: stores.accounts.grant_role(
                     user, role=role, granted_by="root", now=NOW
@@ -252,11 +252,11 @@ IMPLEMENTERS = {
     "entrada.accounts.store.AdmissionStore": "a Protocol itself",
     "entrada.sessions.store.SessionStore": "a Protocol itself",
     "entrada.flows.recheck.RecheckStore": "a Protocol itself",
-    "entrada.accounts.kept_sign_ins.KeptSignIns": "a Protocol itself",
+    "entrada.accounts.sealed_sign_ins.SealedSignIns": "a Protocol itself",
     "entrada.storage.memory.MemoryAccountStore": "memory",
     "entrada.storage.memory.MemorySessionStore": "memory",
-    "entrada.storage.memory_kept_sign_ins.MemoryKeptSignIns": "memory",
-    "entrada.storage.sql.kept_sign_ins.SqlKeptSignIns": "sqlite, postgresql",
+    "entrada.storage.memory_sealed_sign_ins.MemorySealedSignIns": "memory",
+    "entrada.storage.sql.sealed_sign_ins.SqlSealedSignIns": "sqlite, postgresql",
     "entrada.storage.sql.accounts.SqlAccountStore": "sqlite, postgresql",
     "entrada.storage.sql.sessions.SqlSessionStore": "sqlite, postgresql",
     "entrada.integrations.mage.store.MageStore": "mage",

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from entrada.accounts.kept_sign_ins import KeptSignIns
+from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
 from entrada.sessions.store import SessionStore
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
-from entrada.storage.memory_kept_sign_ins import MemoryKeptSignIns
-from entrada.storage.sql import SqlAccountStore, SqlKeptSignIns, SqlSessionStore, connect
+from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
+from entrada.storage.sql import SqlAccountStore, SqlSealedSignIns, SqlSessionStore, connect
 from storage.prepared import prepared_copy
 
 
@@ -29,7 +29,7 @@ class Stores:
 
     accounts: AccountStore
     sessions: SessionStore
-    kept: KeptSignIns
+    sealed_sign_ins: SealedSignIns
     another: Callable[[], Stores] = field(repr=False)
     database_url: str | None = None
     """Where another process finds the same data; None if none can."""
@@ -43,7 +43,7 @@ Server = Callable[[], str]
 def in_memory(_: Path, __: Server) -> Iterator[Stores]:
     sessions = MemorySessionStore()
     accounts = MemoryAccountStore(sessions=sessions)
-    stores = Stores(accounts, sessions, MemoryKeptSignIns(accounts, sessions), lambda: stores)
+    stores = Stores(accounts, sessions, MemorySealedSignIns(accounts, sessions), lambda: stores)
     yield stores
 
 
@@ -74,7 +74,7 @@ def in_sql(url: str) -> Iterator[Stores]:
     def another() -> Stores:
         database = connect(url)
         opened.append(database)
-        kept = SqlKeptSignIns(database)
+        kept = SqlSealedSignIns(database)
         return Stores(SqlAccountStore(database), SqlSessionStore(database), kept, another, url)
 
     stores = another()

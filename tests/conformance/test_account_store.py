@@ -609,7 +609,9 @@ def test_deleting_forgets_all_of_a_user(stores: Stores) -> None:
     people(accounts)
     user = user_id(1)
     accounts.grant_role(user, role="Admin", granted_by="root", now=NOW)
-    stores.kept.keep(identity(1), user_id=user, sealed_sign_in="sealed", now=NOW, next_check_at=NOW)
+    stores.sealed_sign_ins.remember(
+        identity(1), user_id=user, sealed_sign_in="sealed", now=NOW, next_check_at=NOW
+    )
     open_session = session(user)
     stores.sessions.open(open_session)
     since = stores.sessions.revocations(None).position
@@ -620,7 +622,7 @@ def test_deleting_forgets_all_of_a_user(stores: Stores) -> None:
     assert accounts.find_by_identity(identity(1)) is None
     assert stores.sessions.find(open_session.id) is None
     assert [entry.subject for entry in stores.sessions.revocations(since).entries] == [user]
-    assert stores.kept.claim_due(now=LATER, next_check_at=LATER) is None
+    assert stores.sealed_sign_ins.claim_due(now=LATER, next_check_at=LATER) is None
     assert len(accounts.list_users()) == 2
     assert accounts.delete(user) is None
     accounts.create(user_id=user_id(9), identity=identity(1), profile=ADA, entra_grants=[], now=LATER)

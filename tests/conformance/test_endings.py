@@ -79,11 +79,11 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class DstackUsers:
-    """dstack's users as the walk sees them: a store of accounts, with what is kept beside them."""
+    """dstack's users as the walk sees them: a store of accounts, with what is stored beside them."""
 
     accounts: AdmissionStore
     sessions: MemorySessionStore
-    kept: Any = None
+    for_recheck: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.accounts, name)

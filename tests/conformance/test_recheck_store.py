@@ -9,7 +9,7 @@ from conformance.products import People
 from conformance.samples import LATER, NOW, from_entra, identity
 from conformance.test_admission_store import created, profile, signed_in
 from entrada.accounts.admission import Newcomer
-from entrada.accounts.kept_sign_ins import SealedSignIn
+from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.flows.recheck import RecheckStore
 from entrada.integrations.kit.links import Link
 

@@ -28,7 +28,7 @@ def stores_in(folder: Path, package: str) -> Iterator[str]:
                     "AdmissionStore",
                     "SessionStore",
                     "RecheckStore",
-                    "KeptSignIns",
+                    "SealedSignIns",
                 }:
                     module = ".".join([package, *file.relative_to(folder).with_suffix("").parts])
                     yield f"{module}.{node.name}"

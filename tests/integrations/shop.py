@@ -130,7 +130,7 @@ class ShopStore:
         with self.engine.begin() as connection:
             return self._signed_in(connection, user_id, identity, profile, entra_grants, now)
 
-    def keep(self, identified: Identified, sealed: str | None, next_check_at: datetime) -> None:
+    def remember(self, identified: Identified, sealed: str | None, next_check_at: datetime) -> None:
         with self.engine.begin() as connection:
             links.keep_sign_in(
                 connection, identified.newcomer.identity, sealed_sign_in=sealed, next_check_at=next_check_at
@@ -259,9 +259,9 @@ class Shop:
         identified = self.parts.identification.complete(read_authorization_response(pairs), pending)
         now = self.clock.now()
         admit(identified.newcomer, policy=self.parts.admission, accounts=self.store, now=now)
-        self.store.keep(
+        self.store.remember(
             identified,
-            seal_sign_in(identified, self.parts.kept_sealer),
+            seal_sign_in(identified, self.parts.sign_in_sealer),
             next_check_at=now + self.parts.recheck_every,
         )
         return identified

@@ -225,18 +225,20 @@ def test_what_is_kept_opens_for_one_identity_only(shop: Shop) -> None:
     other = EntraIdentity(
         tenant_id=identity.tenant_id, object_id=ObjectId("a0000000-0000-4000-8000-0000000000ff")
     )
-    kept = unseal_sign_in(sealed, identity, shop.parts.kept_sealer)
+    kept = unseal_sign_in(sealed, identity, shop.parts.sign_in_sealer)
     assert kept is not None
     assert kept.remembered == ada.id_token.remembered
-    assert unseal_sign_in(sealed, other, shop.parts.kept_sealer) is None
+    assert unseal_sign_in(sealed, other, shop.parts.sign_in_sealer) is None
 
 
 def test_a_lost_key_ends_access_rather_than_trusting_for_ever(shop: Shop) -> None:
     """Nobody can ask Entra any more, so the person must sign in anew."""
     shop.sign_in("ada@contoso.test")
-    shop.parts = replace(shop.parts, kept_sealer=Sealer([b"another key, long enough to be one"], purpose="x"))
+    shop.parts = replace(
+        shop.parts, sign_in_sealer=Sealer([b"another key, long enough to be one"], purpose="x")
+    )
     shop.recheck_when_due()
-    assert shop.store.ended == ["what was kept of the sign-in cannot be opened"]
+    assert shop.store.ended == ["what was stored of the sign-in cannot be opened"]
 
 
 def test_neither_database_nor_key_shows_a_refresh_token(shop: Shop, emulator: RunningEmulator) -> None:

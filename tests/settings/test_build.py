@@ -38,7 +38,7 @@ from entrada.errors import ConfigurationError, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
-from entrada.storage.memory_kept_sign_ins import MemoryKeptSignIns
+from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 from entrada.web.auth_routes import AuthRoutes
 from flows.world import FakeEntra, application
 
@@ -80,8 +80,8 @@ def refused_authority(**environ: str) -> ConfigurationError:
 def memory_stores() -> Stores:
     sessions = MemorySessionStore()
     accounts = MemoryAccountStore(sessions=sessions)
-    kept = MemoryKeptSignIns(accounts, sessions)
-    return Stores(accounts=accounts, sessions=sessions, kept=kept, close=lambda: None)
+    kept = MemorySealedSignIns(accounts, sessions)
+    return Stores(accounts=accounts, sessions=sessions, sealed_sign_ins=kept, close=lambda: None)
 
 
 def party(**environ: str) -> RelyingParty:

@@ -266,7 +266,7 @@ def test_k12_a_process_that_stood_still_opens_no_session_that_nobody_asks_about(
     site = serve()
     relying_party = site.auth.relying_party
     assert relying_party.recheck is not None
-    kept, open_session = relying_party.recheck.kept, relying_party.sessions.open
+    kept, open_session = relying_party.recheck.sealed_sign_ins, relying_party.sessions.open
 
     def stand_still_and_open(*given: Any, **named: Any) -> None:
         site.clock.pass_by(minutes=20)

@@ -331,7 +331,7 @@ def test_E5_the_target_is_checked_again_at_the_callback() -> None:
     )
     request = WebRequest(method="GET", path="/", headers={"host": "app.contoso.test"})
     rules = browser.auth.site.cookie_rules(request)
-    kept = browser.auth.pending.keep(pending, request, rules, now=party.clock.now())
+    kept = browser.auth.pending.remember(pending, request, rules, now=party.clock.now())
     browser.take_cookies(WebResponse(status=200, headers=[("set-cookie", line) for line in kept]))
     assert location_of(browser.come_back(browser.entra.approve(url))) == FRONT_PAGE
 

@@ -121,8 +121,8 @@ def _refuse_unwelcome(user: User, newcomer: Newcomer, policy: AdmissionPolicy) -
     if not user.is_enabled:
         raise AccountDisabled
     sync = policy.roles.sync is RolesSync.EVERY_SIGN_IN
-    kept = [grant for grant in user.grants if not (sync and grant.source is GrantSource.ENTRA)]
-    _require_role([*kept, *(newcomer.grants if sync else ())], policy)
+    staying = [grant for grant in user.grants if not (sync and grant.source is GrantSource.ENTRA)]
+    _require_role([*staying, *(newcomer.grants if sync else ())], policy)
 
 
 def _require_role(grants: Sequence[RoleGrant], policy: AdmissionPolicy) -> None:

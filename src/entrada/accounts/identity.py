@@ -44,7 +44,7 @@ class Profile:
     """True only if the tenant vouched for the address (`xms_edov`, or a domain named in the settings)."""
     given_name: str | None = None
     family_name: str | None = None
-    """None unless the registration asks Entra for them; for products that show them, kept nowhere else."""
+    """None unless the registration asks Entra for them; for products that show them, stored nowhere else."""
 
 
 class GrantSource(StrEnum):

@@ -88,7 +88,7 @@ class AccountStore(AdmissionStore, Protocol):
         """The user without the manual grant of `role`; None if no such user."""
 
     def delete(self, user_id: UserId) -> User | None:
-        """The user who was, now forgotten with identities, roles, sessions and what was kept to ask Entra.
+        """The user who was, now forgotten with identities, roles, sessions and what was stored to ask Entra.
 
         None if there is no such user. Whoever signs in with one of the identities is somebody new.
         """

@@ -156,7 +156,7 @@ def _prompt(given: Mapping[str, str]) -> str | None:
         raise invalid_request("prompt must be none, login, consent or select_account")
     if "none" in asked and len(asked) > 1:
         raise invalid_request("prompt none stands alone")
-    # Entra takes one; the stronger demand is the one kept.
+    # Entra takes one; the stronger demand counts.
     return next(word for word in ("login", "select_account", "consent", "none") if word in asked)
 
 

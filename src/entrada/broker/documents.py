@@ -1,4 +1,4 @@
-"""Installations and people as JSON documents, as the database keeps them.
+"""Installations and people as JSON documents, as the database stores them.
 
 Reading refuses nothing silently: a document that this version cannot read raises, and names what it was.
 """

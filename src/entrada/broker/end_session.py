@@ -82,7 +82,7 @@ def remember_return(asked: SignOutRequest, sealer: Sealer, *, now: datetime) -> 
 
 
 def remembered_return(values: Iterable[str], sealer: Sealer, *, now: datetime) -> str | None:
-    """The address kept by `remember_return`, if one of these cookie values is one and it is not over."""
+    """The address sealed by `remember_return`, if one of these cookie values is one and it is not over."""
     plain = sealer.unseal_any(values, context=RETURN_COOKIE)
     until, _, address = ("" if plain is None else plain.decode()).partition(" ")
     return address if until.isdigit() and now.timestamp() < int(until) else None

@@ -59,11 +59,11 @@ class PersonRefresh:
             EntraUnavailable: nobody knows.
         """
         installation = self.installation(grant.client_id)
-        kept = unseal_sign_in(grant.sealed_sign_in or "", grant.person.identity, self.sealer)
-        if installation is None or kept is None:
+        found = unseal_sign_in(grant.sealed_sign_in or "", grant.person.identity, self.sealer)
+        if installation is None or found is None:
             # Nobody can ask any more: without this, losing the key would mean access for ever.
             raise AdmissionRefused
-        identified = self.identification_for(installation).refresh(kept.remembered, kept.refresh_token)
+        identified = self.identification_for(installation).refresh(found.remembered, found.refresh_token)
         if identified.newcomer.identity != grant.person.identity:
             raise TenantRefused
         newer = seal_sign_in(identified, self.sealer) or grant.sealed_sign_in

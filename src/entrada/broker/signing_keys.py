@@ -1,4 +1,4 @@
-"""The keys that sign what installations are handed: made here, kept sealed, rolled without a gap.
+"""The keys that sign what installations are handed: made here, stored sealed, rolled without a gap.
 
 One key signs. A rolled key is published, and believed, for as long as anything signed by it may live.
 Private keys are stored sealed: a read of the database signs nothing.

@@ -1,4 +1,4 @@
-"""The seam where the broker keeps installations, keys, grants, and logout tokens still to be delivered.
+"""The seam where the broker stores installations, keys, grants, and logout tokens still to be delivered.
 
 Each method is one transaction, and several brokers may share one store. `tests/conformance` runs one suite
 against every implementation.

@@ -1,6 +1,6 @@
 """From settings to parts: the only place that chooses implementations.
 
-    stores          where accounts, sessions and keys are kept
+    stores          where accounts, sessions and keys are stored
     identification  the walk to Entra and back, and who is let in
     relying_party   the walks over stores of our own
     auth_routes     the sign-in pages of `entrada serve` and of an application's own

@@ -22,7 +22,7 @@ def build_identification(
     transport: HttpTransport,
     clock: Clock,
 ) -> Identification:
-    """The walk these settings describe, for whoever keeps accounts of their own.
+    """The walk these settings describe, for whoever has accounts of their own.
 
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.

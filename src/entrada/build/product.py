@@ -15,7 +15,7 @@ from entrada.accounts.admission import AdmissionPolicy
 from entrada.accounts.roles import RoleMapping
 from entrada.build.auth_routes import warn_of
 from entrada.build.identification import admission_of, build_identification
-from entrada.build.stores import KEPT_SIGN_IN, secret_keys_of, shared_key_missing
+from entrada.build.stores import SEALED_SIGN_IN, secret_keys_of, shared_key_missing
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.identification import Identification, SpentSignIns
@@ -33,7 +33,7 @@ from entrada.web.site import Site
 class ProductParts:
     """Everything the walk needs in front of a product's own users.
 
-    `kept_sealer` seals what is kept of a sign-in for asking Entra again.
+    `sign_in_sealer` seals what is stored of a sign-in for asking Entra again.
     """
 
     identification: Identification
@@ -41,7 +41,7 @@ class ProductParts:
     site: Site
     pages: Pages
     pending: PendingCookies
-    kept_sealer: Sealer = field(repr=False)
+    sign_in_sealer: Sealer = field(repr=False)
     secret_keys: Sequence[bytes] = field(repr=False)
     """For sealers of the product's own; the first seals, all open."""
     recheck_every: timedelta
@@ -84,7 +84,7 @@ def build_parts(
 
     `urls` are the product's own addresses, the public one first, and `sign_in_page` the path of its own.
     `base_path` is the prefix that browsers find it under; paths stand without it.
-    `key_file` is where a key is kept if none is set, None where several servers must be given the same one.
+    `key_file` is where a key is stored if none is set, None where several servers must be given the same one.
 
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
@@ -112,7 +112,7 @@ def build_parts(
             cross_site=settings.response_mode == "form_post",
             life=settings.sign_in_life,
         ),
-        kept_sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
+        sign_in_sealer=Sealer(keys, purpose=SEALED_SIGN_IN),
         secret_keys=keys,
         recheck_every=settings.recheck_every,
         session_absolute=settings.session_absolute,

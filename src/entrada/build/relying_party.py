@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from entrada.build.identification import admission_of, build_identification
-from entrada.build.stores import KEPT_SIGN_IN, Stores, open_stores, secret_keys_of
+from entrada.build.stores import SEALED_SIGN_IN, Stores, open_stores, secret_keys_of
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.background_recheck import BackgroundRecheck
@@ -54,12 +54,12 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         recheck=Recheck(
             identification=identification,
             admission=admission,
-            store=stores.kept,
-            sealer=Sealer(keys, purpose=KEPT_SIGN_IN),
+            store=stores.sealed_sign_ins,
+            sealer=Sealer(keys, purpose=SEALED_SIGN_IN),
             every=settings.recheck_every,
             longest_unconfirmed=settings.session_absolute,
         ),
-        kept=stores.kept,
+        sealed_sign_ins=stores.sealed_sign_ins,
         session_check=session_check,
     )
 
@@ -74,7 +74,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
             sessions=stores.sessions,
             admission=admission,
             session_policy=policy,
-            keep=recheck.keep,
+            remember=recheck.remember,
         ),
         session_check=session_check,
         sign_out=SignOut(

@@ -1,4 +1,4 @@
-"""From settings to where accounts, sessions and keys are kept.
+"""From settings to where accounts, sessions and keys are stored.
 
 What is wrong with the database is said before anything about keys: they lie beside it.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrada.accounts.kept_sign_ins import KeptSignIns
+from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
 from entrada.errors import ConfigurationError
 from entrada.flows.key_file import kept_key
@@ -22,20 +22,20 @@ from entrada.settings import Settings
 if TYPE_CHECKING:
     from entrada.storage.sql import Database
 
-KEPT_SIGN_IN = "kept sign-in"
-"""The purpose of the sealer for what is kept of a sign-in."""
+SEALED_SIGN_IN = "kept sign-in"
+"""The purpose of the sealer for what is stored of a sign-in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where accounts, sessions and sealed sign-ins are kept, and how to let go of it."""
+    """Where accounts, sessions and sealed sign-ins are stored, and how to let go of it."""
 
     accounts: AccountStore
     sessions: SessionStore
-    kept: KeptSignIns
+    sealed_sign_ins: SealedSignIns
     close: Callable[[], None]
     database: Database | None = None
-    """What both are kept in, for further tables beside theirs; None: this process's memory."""
+    """What both are stored in, for further tables beside theirs; None: this process's memory."""
 
 
 def open_stores(database_url: str) -> Stores:
@@ -47,18 +47,18 @@ def open_stores(database_url: str) -> Stores:
     """
     if database_url == "memory:":
         from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
-        from entrada.storage.memory_kept_sign_ins import MemoryKeptSignIns
+        from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 
         memory_sessions = MemorySessionStore()
         memory_accounts = MemoryAccountStore(sessions=memory_sessions)
         return Stores(
             accounts=memory_accounts,
             sessions=memory_sessions,
-            kept=MemoryKeptSignIns(memory_accounts, memory_sessions),
+            sealed_sign_ins=MemorySealedSignIns(memory_accounts, memory_sessions),
             close=lambda: None,
         )
     try:
-        from entrada.storage.sql import SqlAccountStore, SqlKeptSignIns, SqlSessionStore, connect
+        from entrada.storage.sql import SqlAccountStore, SqlSealedSignIns, SqlSessionStore, connect
     except ModuleNotFoundError as missing:
         raise ConfigurationError(
             f"Keeping accounts in a database needs {missing.name}, which is not installed.",
@@ -70,14 +70,14 @@ def open_stores(database_url: str) -> Stores:
     return Stores(
         accounts=SqlAccountStore(database),
         sessions=SqlSessionStore(database),
-        kept=SqlKeptSignIns(database),
+        sealed_sign_ins=SqlSealedSignIns(database),
         close=database.close,
         database=database,
     )
 
 
 def secret_keys_of(settings: Settings, *, key_file: Path | None = None) -> list[bytes]:
-    """The keys that seal cookies: as set, or made and kept in `key_file`, or beside an SQLite database.
+    """The keys that seal cookies: as set, or made and stored in `key_file`, or beside an SQLite database.
 
     Raises:
         ConfigurationError: too short, or not set where several servers must share them.

@@ -225,7 +225,7 @@ def _rotate_keys(args: argparse.Namespace) -> int:
 
 
 def _stored(broker: BrokerRoutes, client_id: str) -> Installation:
-    """The installation kept in the database.
+    """The installation stored in the database.
 
     Raises:
         ConfigurationError: unknown, or listed in the settings file.

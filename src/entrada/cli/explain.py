@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from entrada.accounts.identity import GrantSource, RoleGrant, User
-from entrada.accounts.kept_sign_ins import SealedSignIn
 from entrada.accounts.roles import RolesSync
+from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.cli.accounts import (
     Opened,
     add_common,
@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _explain(args: argparse.Namespace) -> int:
     with opened(args) as here:
         user = find_person(here.stores, args.person)
-        kept = here.stores.kept.kept_of(user.id)
+        kept = here.stores.sealed_sign_ins.of_user(user.id)
     obstacles = [here.names.put_into(sentence) for sentence in _obstacles(here, user)]
     ended = [here.names.put_into(sentence) for sentence in _endings(kept)]
     grants = [grant for grant in user.grants if args.role in (None, grant.role)]

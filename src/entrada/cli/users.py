@@ -87,7 +87,7 @@ def _list(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     with opened(args) as here:
         user = find_person(here.stores, args.person)
-        kept = {each.identity: each for each in here.stores.kept.kept_of(user.id)}
+        kept = {each.identity: each for each in here.stores.sealed_sign_ins.of_user(user.id)}
         sessions = here.stores.sessions.list_sessions(user_id=user.id)
     document = document_of(user)
     lines = [in_one_line(user), f"  account since {moment(user.created_at)}"]

@@ -1,7 +1,7 @@
 """One registered application at one authority, spoken for by MSAL.
 
 Owns building the authorization request, redeeming the code, refreshing, and the sign-out address.
-MSAL runs over our kept-alive transport and keeps no tokens: its cache grows with every person who signs in.
+MSAL runs over our pooled transport and caches no tokens: its cache grows with every person who signs in.
 What MSAL gives back is not verified; `entrada.entra.id_token` does that (MSAL 1.39 checks no ID token).
 
 Source: RFC 6749 sections 4.1.1-4.1.4 and 6; RFC 7636; Microsoft, "OAuth 2.0 authorization code flow".

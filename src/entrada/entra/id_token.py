@@ -118,7 +118,7 @@ class IdToken:
 
     @property
     def remembered(self) -> RememberedSignIn:
-        """What to keep of this sign-in for the day it is refreshed."""
+        """What to store of this sign-in for the day it is refreshed."""
         return RememberedSignIn(
             issuer=self.issuer,
             tenant_id=self.tenant_id,

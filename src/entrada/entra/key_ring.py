@@ -1,4 +1,4 @@
-"""The ring that keeps Entra's signing keys fresh, for any number of threads.
+"""The ring of Entra's signing keys, refreshed, for any number of threads.
 
 Owns `KeyRing` (I/O: fetches, caches, refreshes).
 Never forgets good keys over a bad answer; forgets a key that a good answer no longer holds.
@@ -46,7 +46,7 @@ class _Held:
 
 @dataclass(frozen=True, kw_only=True)
 class _Failure:
-    """What is kept of a failed fetch: each thread raises an exception of its own."""
+    """What is remembered of a failed fetch: each thread raises an exception of its own."""
 
     sentence: str
     reason: str

@@ -1,4 +1,4 @@
-"""HTTP to Entra and Graph through urllib3, direct and through a proxy alike, on connections kept open.
+"""HTTP to Entra and Graph through urllib3, direct and through a proxy alike, on persistent connections.
 
 Owns time-outs, size limits, certificate authorities and proxies. Follows no redirect, retries no POST:
 a code that was sent once may have been redeemed. Asks for unencoded bodies and refuses encoded ones, so a

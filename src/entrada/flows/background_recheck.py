@@ -1,6 +1,6 @@
 """The re-check of a server's or an application's own people: one thread, from the first person to the end.
 
-    keep      at a sign-in: what it takes to ask Entra again, sealed, before the session opens
+    remember  at a sign-in: what it takes to ask Entra again, sealed, before the session opens
     start     now, or with the first person who comes; after a fork, again in the child
     close     no further look begins; waits for those under way
 
@@ -15,7 +15,7 @@ from datetime import timedelta
 from threading import Event, Lock, Thread
 
 from entrada.accounts.identity import UserId
-from entrada.accounts.kept_sign_ins import KeptSignIns, SealedSignIn
+from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.errors import Unavailable
 from entrada.flows.identification import Identified
 from entrada.flows.recheck import Recheck, next_check, seal_sign_in
@@ -34,7 +34,7 @@ log = logging.getLogger("entrada")
 @dataclass(kw_only=True)
 class BackgroundRecheck:
     recheck: Recheck[SealedSignIn]
-    kept: KeptSignIns
+    sealed_sign_ins: SealedSignIns
     session_check: SessionCheck
     _closing: Event = field(default_factory=Event, repr=False)
     _starting: Lock = field(default_factory=Lock, repr=False)
@@ -48,14 +48,14 @@ class BackgroundRecheck:
     def is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def keep(self, user_id: UserId, identified: Identified) -> None:
+    def remember(self, user_id: UserId, identified: Identified) -> None:
         """Keep what asking Entra again takes. Whatever was found out before about this person is over.
 
         Raises:
             StoreUnavailable: the database did not answer.
         """
         now = self.recheck.identification.clock.now()
-        self.kept.keep(
+        self.sealed_sign_ins.remember(
             identified.newcomer.identity,
             user_id=user_id,
             sealed_sign_in=seal_sign_in(identified, self.recheck.sealer),

@@ -1,4 +1,4 @@
-"""The key of this machine's own: made once, kept in a file that only its user can read.
+"""The key of this machine's own: made once, stored in a file that only its user can read.
 
 Source: none; processes that start together agree on one key, and no half of one is ever read.
 """

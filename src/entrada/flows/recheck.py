@@ -1,14 +1,14 @@
 """The walk that nobody waits for: Entra is asked again, in the background, about everyone who signed in.
 
 One look: claim who is due → refresh their sign-in → still welcome: roles brought up to date, the newer
-refresh token kept; or over: access ended until the next sign-in; or neither: looked at again later.
+refresh token stored; or over: access ended until the next sign-in; or neither: looked at again later.
 Without this, a long-lived session outlasts the person's account.
 
 Neither is not for ever: whoever was not confirmed for `longest_unconfirmed`, though Entra answered, is out.
 Only where nothing answers at all does access stay, and the run ends until the next one.
 A few people at a time, at a stated rate; a run ends where Entra or Graph says to come back later.
 
-Refresh tokens are kept sealed, each bound to its identity: a row copied to another person opens nothing.
+Refresh tokens are stored sealed, each bound to its identity: a row copied to another person opens nothing.
 
 Source: Microsoft, "Refresh tokens in the Microsoft identity platform"; OpenID Connect Core 1.0, section 12.
 """
@@ -58,10 +58,10 @@ _log = logging.getLogger("entrada")
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptSignIn:
+class RefreshableSignIn:
     """What a refresh needs: the token, and the sign-in that its answer is compared with.
 
-    `confirmed_at` is when Entra issued the newest ID token that passed; None: kept by an older version.
+    `confirmed_at` is when Entra issued the newest ID token that passed; None: sealed by an older version.
     """
 
     remembered: RememberedSignIn
@@ -70,32 +70,32 @@ class KeptSignIn:
 
 
 def seal_sign_in(identified: Identified, sealer: Sealer) -> str | None:
-    """What is kept of this sign-in; None if Entra gave no refresh token."""
+    """What is needed of this sign-in; None if Entra gave no refresh token."""
     if identified.refresh_token is None:
         return None
     id_token = identified.id_token
     return _seal(id_token.remembered, identified.refresh_token, id_token.issued_at, sealer)
 
 
-def unseal_sign_in(sealed: str, identity: EntraIdentity, sealer: Sealer) -> KeptSignIn | None:
-    """What was kept for this identity, or None: sealed with a lost key, changed, or another person's."""
+def unseal_sign_in(sealed: str, identity: EntraIdentity, sealer: Sealer) -> RefreshableSignIn | None:
+    """What was sealed for this identity, or None: sealed with a lost key, changed, or another person's."""
     plain = sealer.unseal(sealed, context=_context(identity))
     if plain is None:
         return None
     try:
-        kept = json.loads(plain)
-        auth_time, confirmed_at = kept.pop("auth_time"), kept.pop("confirmed_at", None)
-        return KeptSignIn(
-            refresh_token=RawRefreshToken(kept.pop("refresh_token")),
+        refreshable = json.loads(plain)
+        auth_time, confirmed_at = refreshable.pop("auth_time"), refreshable.pop("confirmed_at", None)
+        return RefreshableSignIn(
+            refresh_token=RawRefreshToken(refreshable.pop("refresh_token")),
             confirmed_at=_moment(confirmed_at),
-            remembered=RememberedSignIn(**kept, auth_time=_moment(auth_time)),
+            remembered=RememberedSignIn(**refreshable, auth_time=_moment(auth_time)),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
 class DueSignIn(Protocol):
-    """Somebody to ask about, as a store keeps them."""
+    """Somebody to ask about, as a store has them."""
 
     @property
     def identity(self) -> EntraIdentity: ...
@@ -228,14 +228,14 @@ class Recheck(Generic[Due]):
         return self.store.claim_due(now=self._now(), next_check_at=self._next_check_at())
 
     def _look_at(self, link: Due, run: _Run) -> None:
-        kept = unseal_sign_in(link.sealed_sign_in or "", link.identity, self.sealer)
-        if kept is None:
+        refreshable = unseal_sign_in(link.sealed_sign_in or "", link.identity, self.sealer)
+        if refreshable is None:
             # Nobody can ask any more: without this, losing the key would mean access for ever.
-            self._end(link, because="what was kept of the sign-in cannot be opened")
+            self._end(link, because="what was stored of the sign-in cannot be opened")
             return
         try:
-            identified = self.identification.refresh(kept.remembered, kept.refresh_token)
-            self._renew(link, kept, identified)
+            identified = self.identification.refresh(refreshable.remembered, refreshable.refresh_token)
+            self._renew(link, refreshable, identified)
         except AccountDisabled:
             run.note_answer()  # the product's own administrator said so; there is nothing left to end
         except SignInError as error:
@@ -243,9 +243,9 @@ class Recheck(Generic[Due]):
             if ends_access(error):
                 self._end(link, because=_because(error), check=_check(error))
             else:
-                self._leave(link, kept, error)
+                self._leave(link, refreshable, error)
         except EntraUnavailable as error:
-            self._note_outage(link, kept, error, run)
+            self._note_outage(link, refreshable, error, run)
         except ConfigurationError as error:
             # Metadata that the settings do not promise: the same for everybody.
             self._note(link, error)
@@ -258,7 +258,7 @@ class Recheck(Generic[Due]):
         else:
             run.note_answer()
 
-    def _renew(self, link: Due, kept: KeptSignIn, identified: Identified) -> None:
+    def _renew(self, link: Due, refreshable: RefreshableSignIn, identified: Identified) -> None:
         user = self.store.find_by_identity(link.identity)
         if user is None:
             return  # deleted in the product meanwhile
@@ -270,18 +270,20 @@ class Recheck(Generic[Due]):
             newcomer=newcomer,
             entra_grants=newcomer.grants if sync else None,
             sealed_sign_in=_seal(
-                kept.remembered,
-                identified.refresh_token or kept.refresh_token,
+                refreshable.remembered,
+                identified.refresh_token or refreshable.refresh_token,
                 identified.id_token.issued_at,
                 self.sealer,
             ),
             next_check_at=self._next_check_at(),
         )
 
-    def _note_outage(self, link: Due, kept: KeptSignIn, error: EntraUnavailable, run: _Run) -> None:
+    def _note_outage(
+        self, link: Due, refreshable: RefreshableSignIn, error: EntraUnavailable, run: _Run
+    ) -> None:
         if error.answered:
             run.note_answer()
-            self._leave(link, kept, error)
+            self._leave(link, refreshable, error)
             return
         self._note(link, error)
         if error.retry_after_seconds is not None:
@@ -290,9 +292,9 @@ class Recheck(Generic[Due]):
         else:
             run.note_silence()
 
-    def _leave(self, link: Due, kept: KeptSignIn, error: EntradaError) -> None:
+    def _leave(self, link: Due, refreshable: RefreshableSignIn, error: EntradaError) -> None:
         """An answer that says nothing about this person: they stay, but not for ever."""
-        confirmed_at = kept.confirmed_at or link.last_sign_in_at
+        confirmed_at = refreshable.confirmed_at or link.last_sign_in_at
         if confirmed_at is None or self._now() - confirmed_at > self.longest_unconfirmed:
             self._end(link, because=f"not confirmed for too long: {_because(error)}", check=_check(error))
         else:
@@ -372,14 +374,14 @@ def _seal(
     remembered: RememberedSignIn, refresh_token: RawRefreshToken, confirmed_at: datetime, sealer: Sealer
 ) -> str:
     auth_time = None if remembered.auth_time is None else remembered.auth_time.isoformat()
-    kept = {
+    refreshable = {
         **asdict(remembered),
         "auth_time": auth_time,
         "refresh_token": refresh_token,
         "confirmed_at": confirmed_at.isoformat(),
     }
     identity = EntraIdentity(tenant_id=remembered.tenant_id, object_id=remembered.object_id)
-    return sealer.seal(json.dumps(kept, separators=(",", ":")).encode(), context=_context(identity))
+    return sealer.seal(json.dumps(refreshable, separators=(",", ":")).encode(), context=_context(identity))
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -1,7 +1,7 @@
 """The walk of a sign-in, out and back.
 
 Out: a pending sign-in and the address of Entra.
-Back, one straight line: identify the person → admit them → keep what asking Entra again takes → open a
+Back, one straight line: identify the person → admit them → store what asking Entra again takes → open a
 session: there is none about which nobody can ask. Whatever fails on the way ends
 it: nothing half-made stays behind.
 """
@@ -47,8 +47,8 @@ class SignIn:
     sessions: SessionStore
     admission: AdmissionPolicy
     session_policy: SessionPolicy
-    keep: Callable[[UserId, Identified], None] = lambda _user, _identified: None
-    """See `BackgroundRecheck.keep`."""
+    remember: Callable[[UserId, Identified], None] = lambda _user, _identified: None
+    """See `BackgroundRecheck.remember`."""
 
     @property
     def application(self) -> EntraApplication:
@@ -77,11 +77,11 @@ class SignIn:
         """
         user = self._admit(identified)
         kept_at = self.identification.clock.now()
-        self.keep(user.id, identified)
+        self.remember(user.id, identified)
         signed_in = self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
         if self.identification.clock.now() - kept_at > LONGEST_OPENING:
             # The process stood still in between. Somebody without a session is forgotten by the re-check.
-            self.keep(user.id, identified)
+            self.remember(user.id, identified)
         return signed_in
 
     def _admit(self, identified: Identified) -> User:

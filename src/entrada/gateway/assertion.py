@@ -1,7 +1,7 @@
 """The signed assertion: who is asking, for an application that believes nobody's word
 (`X-Entrada-Assertion`).
 
-A JWT (ES256) of two minutes, for one route's audience. Keys are kept in a file beside the secret keys,
+A JWT (ES256) of two minutes, for one route's audience. Keys are stored in a file beside the secret keys,
 readable by its owner alone; a new one is made every `ROTATE_AFTER`, published `PUBLISH_BEFORE` it signs, and
 goes a day after the last assertion it signed has expired.
 

@@ -43,7 +43,7 @@ TESTED = {"uvicorn": ((0, 54), (0, 55)), "httptools": ((0, 9), (0, 10))}
 """From the first of each pair, up to but not with the second."""
 
 MOST_KNOWN = 4096
-"""Decisions and addresses kept; visitors choose paths, so the oldest go."""
+"""Decisions and addresses remembered; visitors choose paths, so the oldest go."""
 
 log = logging.getLogger("entrada")
 

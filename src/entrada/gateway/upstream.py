@@ -1,4 +1,4 @@
-"""Connections to upstreams: HTTP/1.1 on httptools, kept alive, with back-pressure both ways.
+"""Connections to upstreams: HTTP/1.1 on httptools, persistent, with back-pressure both ways.
 
     Pool                of one upstream (http, https or a unix socket): idle connections, newest first
     UpstreamConnection  one request after another: the response's head, its body in pieces, or bytes after 101

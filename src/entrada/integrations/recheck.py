@@ -12,6 +12,6 @@ def recheck_of(parts: ProductParts, store: RecheckStore[Due]) -> Recheck[Due]:
         identification=parts.identification,
         admission=parts.admission,
         store=store,
-        sealer=parts.kept_sealer,
+        sealer=parts.sign_in_sealer,
         every=parts.recheck_every,
     )

@@ -146,7 +146,9 @@ class Settings(BaseModel):
     verified_domains: Annotated[list[str], BeforeValidator(read_domains)] = _declare(
         [], "E-mail domains that the single configured tenant owns, comma-separated."
     )
-    database_url: str = _declare("sqlite:///entrada.db", "Where accounts and sessions are kept.", secret=True)
+    database_url: str = _declare(
+        "sqlite:///entrada.db", "Where accounts and sessions are stored.", secret=True
+    )
     secret_keys: SecretStr | None = _declare(
         None,
         "Keys that seal cookies, comma-separated: the first seals, all open; at least 32 bytes each.",

@@ -252,7 +252,7 @@ class MemoryAccountStore(AccountStore):
         profile: Profile,
         entra_grants: Sequence[RoleGrant] | None,
     ) -> None:
-        """What Entra says between two sign-ins. See `KeptSignIns.renew`."""
+        """What Entra says between two sign-ins. See `SealedSignIns.renew`."""
         with self._lock:
             before = self._users.get(user_id)
             if before is not None:

@@ -35,7 +35,7 @@ class KnownBrowsers:
             return request.peer
         return f"user {user_id}"
 
-    def keep(self, user_id: UserId, rules: CookieRules, *, now: datetime) -> str:
+    def remember(self, user_id: UserId, rules: CookieRules, *, now: datetime) -> str:
         """The Set-Cookie value after a sign-in."""
         until = int((now + KNOWN_FOR).timestamp())
         return rules.set(

@@ -30,7 +30,7 @@ from entrada.web.messages import WebRequest
 PENDING_COOKIE = "entrada_pending"
 REFUSALS_COOKIE = "entrada_refusals"
 KEPT_BEYOND_LIFE = timedelta(hours=12)
-"""How long an expired sign-in is kept, so that a late answer can be told as late and led on."""
+"""How long an expired sign-in stays, so that a late answer can be told as late and led on."""
 REFUSALS_LIFE_SECONDS = 120
 MOST_REFUSALS = 3
 _TAG = re.compile(rf"[0-9a-f]{{{TAG_CHARACTERS}}}", re.ASCII)
@@ -60,7 +60,7 @@ class PendingCookies:
     cross_site: bool
     life: timedelta = SIGN_IN_LIFE
 
-    def keep(
+    def remember(
         self, pending: PendingSignIn, request: WebRequest, rules: CookieRules, *, now: datetime
     ) -> list[str]:
         """Set-Cookie values: the new sign-in in, and out what is over or one too many."""

@@ -142,7 +142,7 @@ class WebSignIn:
         )
         record(Event.SIGN_IN_BEGUN, redirect_uri=pending.redirect_uri)
         rules, now = rules or self.site.cookie_rules(request), self.identification.clock.now()
-        return Begun(entra_url=entra_url, cookies=self.pending.keep(pending, request, rules, now=now))
+        return Begun(entra_url=entra_url, cookies=self.pending.remember(pending, request, rules, now=now))
 
     # Back
 
@@ -176,7 +176,7 @@ class WebSignIn:
             person = None if identified is None else person_of(identified)
             return self._refused(error, pending, request, person).with_cookies(spent)
         self.record_completed(identified, ended.user_id)
-        known = self.known.keep(ended.user_id, rules, now=self.identification.clock.now())
+        known = self.known.remember(ended.user_id, rules, now=self.identification.clock.now())
         forgotten = self.pending.forget_refusals(request, rules)
         return ended.response.with_cookies([*spent, *forgotten, known])
 

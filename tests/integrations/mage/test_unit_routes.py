@@ -125,7 +125,7 @@ def test_the_button_leads_to_our_start_at_the_configured_address(world: World) -
 def test_an_answer_without_a_sign_in_under_way_is_refused_with_a_page(world: World) -> None:
     """A01, fault 6: a code with a state that was never issued is not redeemed."""
     before = len(world.users())
-    answer = world.keep(world.routes.callback(world.request("/oauth?code=x&state=0123456789abcdef")))
+    answer = world.remember(world.routes.callback(world.request("/oauth?code=x&state=0123456789abcdef")))
     assert answer.status == 400
     assert b"no sign-in under way" in answer.body
     assert len(world.users()) == before
@@ -135,7 +135,7 @@ def test_another_browser_cannot_finish_a_sign_in(world: World) -> None:
     """Fault 2: an attacker's answer opens no session in a victim's browser."""
     path = world.answer_of_entra("ada@contoso.test")
     world.cookies.clear()
-    answer = world.keep(world.routes.callback(world.request(path)))
+    answer = world.remember(world.routes.callback(world.request(path)))
     assert answer.status == 400
     assert world.tokens() == {}
 
@@ -168,7 +168,7 @@ def test_both_forms_of_the_redirect_uri_work(opened: Callable[..., World]) -> No
     world = opened(ENTRADA_CALLBACK_PATHS="/oauth?provider=active_directory")
     path = world.answer_of_entra("ada@contoso.test")
     assert path.startswith("/oauth?provider=active_directory&code=")
-    assert world.keep(world.routes.callback(world.request(path))).status == 200
+    assert world.remember(world.routes.callback(world.request(path))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_sign_in_page_of_mage_itself_is_left_alone(world: World, query: str)
 def test_signing_out_ends_mages_session_and_names_entras(world: World) -> None:
     """Fault 5: the row is gone, and the page is told where Entra ends its own session."""
     world.sign_in("ada@contoso.test")
-    answer = world.keep(world.routes.sign_out(world.request("/api/sessions/1", method="PUT")))
+    answer = world.remember(world.routes.sign_out(world.request("/api/sessions/1", method="PUT")))
     assert world.tokens() == {}
     location = header(answer, "entrada-sign-out")
     assert "/oauth2/v2.0/logout?" in location
@@ -236,11 +236,12 @@ def test_entra_ends_exactly_the_sessions_it_names(world: World) -> None:
         sid = connection.exec_driver_sql("select entra_session_id from entrada_mage_open_session").scalar()
     for odd in ("", "sid=", f"sid={sid}&sid={sid}", f"sid={sid}x", "sid=%00", "x=1&" * 60):
         assert (
-            world.keep(world.routes.front_channel(world.request(f"/auth/entra/logout?{odd}"))).status == 200
+            world.remember(world.routes.front_channel(world.request(f"/auth/entra/logout?{odd}"))).status
+            == 200
         )
         assert len(world.tokens()) == 1, odd
     world.cookies.clear()
-    world.keep(world.routes.front_channel(world.request(f"/auth/entra/logout?sid={sid}")))
+    world.remember(world.routes.front_channel(world.request(f"/auth/entra/logout?sid={sid}")))
     assert world.tokens() == {}
 
 
@@ -251,9 +252,9 @@ def test_K19_mages_sessions_end_by_any_sid_that_a_sign_in_accepts(
     """What the sign-in accepts, the front channel accepts, in Mage's store as in ours."""
     back = world.answer_of_entra("ada@contoso.test")
     entra_now.fail("tamper", target="id_token", set={"sid": sid})
-    world.keep(world.routes.callback(world.request(back)))
+    world.remember(world.routes.callback(world.request(back)))
     assert len(world.tokens()) == 1
-    world.keep(world.routes.front_channel(world.request(f"/auth/entra/logout?sid={quote(sid, safe='')}")))
+    world.remember(world.routes.front_channel(world.request(f"/auth/entra/logout?sid={quote(sid, safe='')}")))
     assert world.tokens() == {}
 
 
@@ -284,9 +285,9 @@ def test_signing_in_with_a_password_ends_what_entra_opened_in_this_browser(world
 def test_an_answer_counts_once(world: World) -> None:
     path = world.answer_of_entra("ada@contoso.test")
     cookies = dict(world.cookies)
-    assert world.keep(world.routes.callback(world.request(path))).status == 200
+    assert world.remember(world.routes.callback(world.request(path))).status == 200
     world.cookies = cookies
-    assert world.keep(world.routes.callback(world.request(path))).status == 400
+    assert world.remember(world.routes.callback(world.request(path))).status == 400
     assert len(world.tokens()) == 1
 
 
@@ -294,7 +295,7 @@ def test_a_declined_consent_is_a_page_with_a_way_back(world: World, entra_now: R
     """Fault 7: stock Mage shows nothing."""
     query = urlsplit(world.answer_of_entra("ada@contoso.test")).query
     state = parse_qs(query)["state"][0]
-    answer = world.keep(world.routes.callback(world.request(f"/oauth?error=access_denied&state={state}")))
+    answer = world.remember(world.routes.callback(world.request(f"/oauth?error=access_denied&state={state}")))
     assert answer.status == 403
     assert b"/auth/entra/start" in answer.body
 

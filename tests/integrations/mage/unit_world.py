@@ -193,7 +193,7 @@ class World:
             headers={"host": urlsplit(SITE).netloc, "accept": "text/html", "cookie": cookie, **headers},
         )
 
-    def keep(self, answer: WebResponse | None) -> WebResponse:
+    def remember(self, answer: WebResponse | None) -> WebResponse:
         """The answer, its cookies kept as a browser would."""
         assert answer is not None
         for name, value in answer.headers:
@@ -207,11 +207,11 @@ class World:
         return answer
 
     def sign_in(self, who: str, *, start: str = "/auth/entra/start") -> WebResponse:
-        return self.keep(self.routes.callback(self.request(self.answer_of_entra(who, start=start))))
+        return self.remember(self.routes.callback(self.request(self.answer_of_entra(who, start=start))))
 
     def answer_of_entra(self, who: str, *, start: str = "/auth/entra/start") -> str:
         """The path that Entra sends this browser back to."""
-        answer = self.keep(self.routes.start(self.request(start)))
+        answer = self.remember(self.routes.start(self.request(start)))
         url = httpx.URL(header(answer, "location")).copy_merge_params(
             {"login_hint": who, "_emulator_approve": "1"}
         )

@@ -16,7 +16,7 @@ from entrada.flows.recheck import seal_sign_in
 from entrada.integrations.dstack import outcome, responses
 from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.state import State, write_state
-from entrada.integrations.dstack.store import DstackStore, KeptForRecheck
+from entrada.integrations.dstack.store import DstackStore, ForRecheck
 from entrada.sealing import Sealer
 from entrada.sessions.session import SessionId
 from entrada.web.ending import Ended
@@ -73,14 +73,14 @@ class OutcomeEnding:
             Unavailable: dstack's database did not answer.
         """
         now = self.parts.clock.now()
-        kept = KeptForRecheck(
-            sealed_sign_in=seal_sign_in(identified, self.parts.kept_sealer),
+        for_recheck = ForRecheck(
+            sealed_sign_in=seal_sign_in(identified, self.parts.sign_in_sealer),
             next_check_at=now + self.parts.recheck_every,
         )
         return admit(
             identified.newcomer,
             policy=self.parts.admission,
-            accounts=replace(self.store, kept=kept),
+            accounts=replace(self.store, for_recheck=for_recheck),
             now=now,
         )
 

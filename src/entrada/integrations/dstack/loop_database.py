@@ -66,7 +66,7 @@ class LoopDatabase:
         return lock
 
     async def transaction(self, work: Callable[[Session], T]) -> T:
-        """`work` with a session of dstack's database, kept as a whole or not at all; it may run twice."""
+        """`work` with a session of dstack's database, committed whole or not at all; it may run twice."""
         return await _once_more_after_a_clash(partial(self._transaction, work))
 
     async def change(self, user_id: Any, work: Callable[[Session], T]) -> T:

@@ -1,4 +1,4 @@
-"""The outcome of a finished sign-in, kept by the browser for the moment until dstack's page fetches it.
+"""The outcome of a finished sign-in, held by the browser for the moment until dstack's page fetches it.
 
 One sealed cookie for each sign-in, bound to its state, good for two minutes by the server's clock; that it is
 fetched only once is the store's to remember, for just as long.

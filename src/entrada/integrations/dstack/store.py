@@ -26,8 +26,8 @@ from entrada.integrations.kit.links import Link
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptForRecheck:
-    """What is kept of a sign-in for the next look, in the transaction that admits the person."""
+class ForRecheck:
+    """What is stored of a sign-in for the next look, in the transaction that admits the person."""
 
     sealed_sign_in: str | None = field(repr=False)
     next_check_at: datetime
@@ -37,7 +37,7 @@ class KeptForRecheck:
 class DstackStore:
     database: LoopDatabase
     clock: Clock
-    kept: KeptForRecheck | None = None
+    for_recheck: ForRecheck | None = None
 
     # A sign-in
 
@@ -149,12 +149,12 @@ class DstackStore:
         links.note_sign_in(session.connection(), identity, user_id=user_id, profile=profile, now=now)
         if entra_grants is not None:
             give_roles(session, self.database.hooks, user, entra_grants)
-        if self.kept is not None:
+        if self.for_recheck is not None:
             links.keep_sign_in(
                 session.connection(),
                 identity,
-                sealed_sign_in=self.kept.sealed_sign_in,
-                next_check_at=self.kept.next_check_at,
+                sealed_sign_in=self.for_recheck.sealed_sign_in,
+                next_check_at=self.for_recheck.next_check_at,
             )
 
     # A re-check

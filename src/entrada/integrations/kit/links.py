@@ -5,7 +5,7 @@
     entrada_link_spent_sign_in      sign-ins that were answered already
 
 Plain functions over a synchronous SQLAlchemy connection, each inside the caller's transaction: a link and
-what it does to the product's own rows are kept together or not at all. Nothing here commits.
+what it does to the product's own rows are committed together or not at all. Nothing here commits.
 Users are named, not referenced: the product's tables are its own.
 """
 
@@ -180,7 +180,7 @@ def note_sign_in(
 def keep_sign_in(
     connection: Connection, identity: EntraIdentity, *, sealed_sign_in: str | None, next_check_at: datetime
 ) -> None:
-    """Keep what the next re-check needs; None keeps nothing, and the person is not looked up again."""
+    """Store what the next re-check needs; None stores nothing, and the person is not looked up again."""
     connection.execute(
         update(links)
         .where(_is(identity))

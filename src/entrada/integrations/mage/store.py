@@ -1,7 +1,7 @@
 """Mage's database, one method a transaction: what the walk, other sign-ins and the re-check need of it.
 
 Our own connections, taken from Mage's engine: Mage's sessions belong to its threads. A sign-in and all that
-it changes is one transaction: user, roles, link, kept sign-in and token are there together or not at all.
+it changes is one transaction: user, roles, link, sealed sign-in and token are there together or not at all.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ class MageStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """For the commands that look at everyone. All of it is kept, or nothing.
+        """For the commands that look at everyone. All of it is committed, or nothing.
 
         Raises:
             StoreUnavailable: the database does not answer.

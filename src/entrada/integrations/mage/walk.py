@@ -1,6 +1,6 @@
 """From a verified person to Mage's token, and out again.
 
-One straight line: admit them among Mage's users → keep what a later look at them needs → open a session of
+One straight line: admit them among Mage's users → store what a later look at them needs → open a session of
 Mage's own.
 Mage keeps a session for thirty days whatever happens; ours end at the absolute limit of sessions.
 """
@@ -42,7 +42,7 @@ class MageWalk:
         user, token = self.store.sign_in(
             identified,
             admission=self.parts.admission,
-            sealed_sign_in=seal_sign_in(identified, self.parts.kept_sealer),
+            sealed_sign_in=seal_sign_in(identified, self.parts.sign_in_sealer),
             next_check_at=now + self.parts.recheck_every,
             expires_at=now + self.session_life,
             replaces=replaces,

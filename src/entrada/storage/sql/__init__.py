@@ -3,7 +3,7 @@
     database = connect("sqlite:///entrada.db")
     database.migrate()
     accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
-    kept = SqlKeptSignIns(database)
+    kept = SqlSealedSignIns(database)
 
 Needs the `server` extra (SQLAlchemy, Alembic).
 """
@@ -12,13 +12,13 @@ from entrada.storage.sql import broker_tables  # the migrations make these table
 from entrada.storage.sql.accounts import SqlAccountStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.engine import connect
-from entrada.storage.sql.kept_sign_ins import SqlKeptSignIns
+from entrada.storage.sql.sealed_sign_ins import SqlSealedSignIns
 from entrada.storage.sql.sessions import SqlSessionStore
 
 __all__ = [
     "Database",
     "SqlAccountStore",
-    "SqlKeptSignIns",
+    "SqlSealedSignIns",
     "SqlSessionStore",
     "broker_tables",
     "connect",

@@ -44,7 +44,7 @@ from entrada.storage.sql.database import Database
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.search import IDS_FOUND, search_names
 from entrada.storage.sql.sessions import end_of_user
-from entrada.storage.sql.tables import identities, kept_sign_ins, role_grants, users
+from entrada.storage.sql.tables import identities, role_grants, sealed_sign_ins, users
 from entrada.storage.storable import (
     email_key,
     grants_in_order,
@@ -113,7 +113,7 @@ LIST = users_where(
 
 SEARCH = users_where(users.c.id.in_(IDS_FOUND))
 DELETE = (
-    delete(kept_sign_ins).where(kept_sign_ins.c.user_id == bindparam("user_id")),
+    delete(sealed_sign_ins).where(sealed_sign_ins.c.user_id == bindparam("user_id")),
     delete(role_grants).where(role_grants.c.user_id == bindparam("user_id")),
     delete(identities).where(identities.c.user_id == bindparam("user_id")),
     delete(users).where(users.c.id == bindparam("user_id")),

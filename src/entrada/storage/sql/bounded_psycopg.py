@@ -1,7 +1,7 @@
 """A psycopg connection that waits no longer than it may, whatever the server does.
 
 `statement_timeout` is the server's own promise: a server that is frozen, or behind a network that swallows
-packets, does not keep it. Here the client keeps it: `within` sets the time for everything the block does,
+packets, does not hold it. Here the client holds it: `within` sets the time for everything the block does,
 connecting and waiting for the pool included; what is not answered by then is closed and given up.
 
 Source: psycopg 3, `psycopg.waiting`: the generator is resumed at least every 0.1 s.

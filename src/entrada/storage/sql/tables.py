@@ -144,7 +144,7 @@ sessions = Table(
     Column("logout_hint", AnyText),
 )
 
-kept_sign_ins = Table(
+sealed_sign_ins = Table(
     "entrada_kept_sign_in",
     metadata,
     Column("tenant_id", AnyText, primary_key=True),

@@ -32,7 +32,7 @@ CSRF_FIELD: Final = "csrf_token"
 
 
 class Rendering:
-    """Cheap to make; templates are compiled at their first use and kept.
+    """Cheap to make; templates are compiled once, at their first use.
 
     `application_name` is what people call it; None leaves the name out wherever it would stand.
     `names` says what the administrator calls a setting.

@@ -14,21 +14,21 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
-from entrada.accounts.kept_sign_ins import KeptSignIns, SealedSignIn
+from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.sessions import end_of_user
-from entrada.storage.sql.tables import kept_sign_ins, sessions, users
+from entrada.storage.sql.tables import sealed_sign_ins, sessions, users
 from entrada.storage.storable import user_after_recheck
 
-THIS = (kept_sign_ins.c.tenant_id == bindparam("tid")) & (kept_sign_ins.c.object_id == bindparam("oid"))
-STILL_THE_NEWEST = THIS & (kept_sign_ins.c.sealed_sign_in == bindparam("claimed"))
+THIS = (sealed_sign_ins.c.tenant_id == bindparam("tid")) & (sealed_sign_ins.c.object_id == bindparam("oid"))
+STILL_THE_NEWEST = THIS & (sealed_sign_ins.c.sealed_sign_in == bindparam("claimed"))
 
-DROP = delete(kept_sign_ins).where(THIS)
-ADD = insert(kept_sign_ins)
+DROP = delete(sealed_sign_ins).where(THIS)
+ADD = insert(sealed_sign_ins)
 REPLACE = (
-    update(kept_sign_ins)
+    update(sealed_sign_ins)
     .where(THIS)
     .values(
         user_id=bindparam("of_user"),
@@ -41,19 +41,19 @@ REPLACE = (
 )
 HAS_USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 OF_USER = (
-    select(kept_sign_ins)
-    .where(kept_sign_ins.c.user_id == bindparam("user_id"))
-    .order_by(kept_sign_ins.c.tenant_id, kept_sign_ins.c.object_id)
+    select(sealed_sign_ins)
+    .where(sealed_sign_ins.c.user_id == bindparam("user_id"))
+    .order_by(sealed_sign_ins.c.tenant_id, sealed_sign_ins.c.object_id)
 )
 DUE = (
-    select(kept_sign_ins)
-    .where(kept_sign_ins.c.next_check_at <= bindparam("now"))
-    .order_by(kept_sign_ins.c.next_check_at)
+    select(sealed_sign_ins)
+    .where(sealed_sign_ins.c.next_check_at <= bindparam("now"))
+    .order_by(sealed_sign_ins.c.next_check_at)
     .limit(1)
 )
 CLAIM = (
-    update(kept_sign_ins)
-    .where(THIS, kept_sign_ins.c.next_check_at == bindparam("was_due_at"))
+    update(sealed_sign_ins)
+    .where(THIS, sealed_sign_ins.c.next_check_at == bindparam("was_due_at"))
     .values(next_check_at=bindparam("next_check_at"))
 )
 HAS_SESSION = (
@@ -66,12 +66,12 @@ HAS_SESSION = (
     .limit(1)
 )
 RENEW = (
-    update(kept_sign_ins)
+    update(sealed_sign_ins)
     .where(STILL_THE_NEWEST)
     .values(sealed_sign_in=bindparam("sealed"), next_check_at=bindparam("next_check_at"))
 )
 END = (
-    update(kept_sign_ins)
+    update(sealed_sign_ins)
     .where(STILL_THE_NEWEST)
     .values(
         sealed_sign_in=None, next_check_at=None, ended_at=bindparam("now"), ended_because=bindparam("because")
@@ -79,13 +79,13 @@ END = (
 )
 
 
-class SqlKeptSignIns(KeptSignIns):
+class SqlSealedSignIns(SealedSignIns):
     """Sealed sign-ins in a database whose tables are up to date (`database.migrate()`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(
+    def remember(
         self,
         identity: EntraIdentity,
         *,
@@ -94,7 +94,7 @@ class SqlKeptSignIns(KeptSignIns):
         now: datetime,
         next_check_at: datetime,
     ) -> None:
-        """See `KeptSignIns`."""
+        """See `SealedSignIns`."""
         with self._database.writing() as connection:
             self._database.hold_user(connection, user_id)
             if connection.execute(HAS_USER, {"user_id": user_id}).first() is None:
@@ -115,10 +115,10 @@ class SqlKeptSignIns(KeptSignIns):
                 },
             )
 
-    def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
-        """See `KeptSignIns`."""
+    def of_user(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        """See `SealedSignIns`."""
         with self._database.reading() as connection:
-            return [kept_of_row(row) for row in connection.execute(OF_USER, {"user_id": user_id})]
+            return [sign_in_of_row(row) for row in connection.execute(OF_USER, {"user_id": user_id})]
 
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
         """See `RecheckStore`."""
@@ -127,7 +127,7 @@ class SqlKeptSignIns(KeptSignIns):
                 row = connection.execute(DUE, {"now": now}).first()
             if row is None:
                 return None
-            claimed = kept_of_row(row)
+            claimed = sign_in_of_row(row)
             with self._database.writing() as connection:
                 names = names_of(claimed.identity)
                 times = {"was_due_at": claimed.next_check_at, "next_check_at": next_check_at}
@@ -183,7 +183,7 @@ def claimed_names(link: SealedSignIn) -> dict[str, object]:
     return {**names_of(link.identity), "claimed": link.sealed_sign_in}
 
 
-def kept_of_row(row: Row[Any]) -> SealedSignIn:
+def sign_in_of_row(row: Row[Any]) -> SealedSignIn:
     """The sign-in of a row."""
     return SealedSignIn(
         identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),

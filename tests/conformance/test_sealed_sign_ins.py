@@ -1,4 +1,4 @@
-"""What `KeptSignIns` promises beyond `RecheckStore`, of every store of our own."""
+"""What `SealedSignIns` promises beyond `RecheckStore`, of every store of our own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from conformance.samples import (
 from conformance.stores import Stores
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import UserId
-from entrada.accounts.kept_sign_ins import SealedSignIn
+from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.sessions.revocation import RevocationKind
 
 NEXT = LATER + timedelta(minutes=15)
@@ -36,18 +36,18 @@ def signed_in(
     stores.accounts.create(
         user_id=user, identity=who, profile=ADA, entra_grants=[from_entra("Editor")], now=NOW
     )
-    stores.kept.keep(who, user_id=user, sealed_sign_in=sealed, now=NOW, next_check_at=NOW)
+    stores.sealed_sign_ins.remember(who, user_id=user, sealed_sign_in=sealed, now=NOW, next_check_at=NOW)
     if opens:
         stores.sessions.open(session(user, identity=who))
     return user
 
 
 def claim(stores: Stores) -> SealedSignIn | None:
-    return stores.kept.claim_due(now=LATER, next_check_at=NEXT)
+    return stores.sealed_sign_ins.claim_due(now=LATER, next_check_at=NEXT)
 
 
 def renew(stores: Stores, link: SealedSignIn, *roles: str, profile=ADA) -> None:  # type: ignore[no-untyped-def]
-    stores.kept.renew(
+    stores.sealed_sign_ins.renew(
         link,
         newcomer=Newcomer(identity=link.identity, profile=profile, home_tenant=None, grants=()),
         entra_grants=[from_entra(role) for role in roles],
@@ -64,12 +64,12 @@ def test_k12_end_access_ends_every_session_of_the_user(stores: Stores) -> None:
     since = stores.sessions.revocations(None).position
     link = claim(stores)
     assert link is not None
-    assert stores.kept.end_access(link, because="AADSTS50057", now=LATER)
+    assert stores.sealed_sign_ins.end_access(link, because="AADSTS50057", now=LATER)
     assert stores.sessions.find(second.id) is None
     learnt = stores.sessions.revocations(since)
     assert [(entry.kind, entry.subject) for entry in learnt.entries] == [(RevocationKind.USER, link.user_id)]
     assert stores.sessions.end_of_user(other if link.user_id == user else user) >= 1
-    (kept,) = stores.kept.kept_of(link.user_id)
+    (kept,) = stores.sealed_sign_ins.of_user(link.user_id)
     assert (kept.ended_at, kept.ended_because, kept.sealed_sign_in) == (LATER, "AADSTS50057", None)
 
 
@@ -78,9 +78,11 @@ def test_k12_the_next_sign_in_is_a_new_beginning(stores: Stores) -> None:
     user = signed_in(stores)
     link = claim(stores)
     assert link is not None
-    stores.kept.end_access(link, because="AADSTS50057", now=LATER)
-    stores.kept.keep(identity(), user_id=user, sealed_sign_in="newer", now=LATER, next_check_at=NEXT)
-    (kept,) = stores.kept.kept_of(user)
+    stores.sealed_sign_ins.end_access(link, because="AADSTS50057", now=LATER)
+    stores.sealed_sign_ins.remember(
+        identity(), user_id=user, sealed_sign_in="newer", now=LATER, next_check_at=NEXT
+    )
+    (kept,) = stores.sealed_sign_ins.of_user(user)
     assert (kept.sealed_sign_in, kept.ended_at, kept.last_sign_in_at) == ("newer", None, LATER)
 
 
@@ -89,10 +91,12 @@ def test_a_claim_of_an_older_sign_in_ends_no_newer_session(stores: Stores) -> No
     user = signed_in(stores)
     link = claim(stores)
     assert link is not None
-    stores.kept.keep(identity(), user_id=user, sealed_sign_in="newer", now=LATER, next_check_at=NEXT)
+    stores.sealed_sign_ins.remember(
+        identity(), user_id=user, sealed_sign_in="newer", now=LATER, next_check_at=NEXT
+    )
     newer = session(user)
     stores.sessions.open(newer)
-    assert not stores.kept.end_access(link, because="AADSTS50057", now=LATER)
+    assert not stores.sealed_sign_ins.end_access(link, because="AADSTS50057", now=LATER)
     assert stores.sessions.find(newer.id) == newer
 
 
@@ -100,7 +104,7 @@ def test_whoever_has_no_session_is_not_asked_about(stores: Stores) -> None:
     """And what was kept of them is forgotten: no token of theirs lies about."""
     user = signed_in(stores, opens=False)
     assert claim(stores) is None
-    assert stores.kept.kept_of(user) == []
+    assert stores.sealed_sign_ins.of_user(user) == []
 
 
 def test_a_session_past_its_limits_is_none(stores: Stores) -> None:
@@ -119,7 +123,9 @@ def test_nothing_kept_is_never_due(stores: Stores) -> None:
 def test_keeping_for_nobody_is_an_error(stores: Stores) -> None:
     """LookupError: no such user."""
     with pytest.raises(LookupError):
-        stores.kept.keep(identity(), user_id=user_id(7), sealed_sign_in="x", now=NOW, next_check_at=NOW)
+        stores.sealed_sign_ins.remember(
+            identity(), user_id=user_id(7), sealed_sign_in="x", now=NOW, next_check_at=NOW
+        )
 
 
 def test_new_roles_are_told_to_live_sessions(stores: Stores) -> None:

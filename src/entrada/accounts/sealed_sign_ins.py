@@ -1,4 +1,4 @@
-"""The seam where sealed sign-ins are kept, so that Entra can be asked again about whoever is signed in.
+"""The seam where sealed sign-ins are stored, so that Entra can be asked again about whoever is signed in.
 
 One for each identity, its newest. Each method is one transaction; threads and servers share it.
 `entrada.flows.recheck` asks; `tests/conformance` runs one suite against every implementation.
@@ -31,14 +31,14 @@ class SealedSignIn:
     ended_because: str | None = None
 
 
-class KeptSignIns(Protocol):
+class SealedSignIns(Protocol):
     """Keeps sealed sign-ins beside accounts and sessions.
 
     Raises:
         StoreUnavailable: from any method, when the database does not answer in time.
     """
 
-    def keep(
+    def remember(
         self,
         identity: EntraIdentity,
         *,
@@ -47,19 +47,19 @@ class KeptSignIns(Protocol):
         now: datetime,
         next_check_at: datetime,
     ) -> None:
-        """The person signed in: what was kept before, an ended access too, makes room. None keeps nothing.
+        """The person signed in: what was stored before, an ended access too, makes room. None stores nothing.
 
         Raises:
             LookupError: no such user.
         """
 
-    def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
-        """What is kept for the identities of a user."""
+    def of_user(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        """What is stored for the identities of a user."""
 
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
         """Who has waited longest, this caller's alone until `next_check_at`; None: nobody is due.
 
-        Whoever has no session any more is not asked about, and what was kept of them is forgotten.
+        Whoever has no session any more is not asked about, and what was stored of them is forgotten.
         """
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:

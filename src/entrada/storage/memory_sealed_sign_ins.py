@@ -9,17 +9,17 @@ from threading import Lock
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
-from entrada.accounts.kept_sign_ins import KeptSignIns, SealedSignIn
+from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 
 
-class MemoryKeptSignIns(KeptSignIns):
+class MemorySealedSignIns(SealedSignIns):
     def __init__(self, accounts: MemoryAccountStore, sessions: MemorySessionStore) -> None:
         self._lock = Lock()
         self._accounts, self._sessions = accounts, sessions
         self._kept: dict[EntraIdentity, SealedSignIn] = {}
 
-    def keep(
+    def remember(
         self,
         identity: EntraIdentity,
         *,
@@ -28,7 +28,7 @@ class MemoryKeptSignIns(KeptSignIns):
         now: datetime,
         next_check_at: datetime,
     ) -> None:
-        """See `KeptSignIns`."""
+        """See `SealedSignIns`."""
         if self._accounts.get(user_id) is None:
             raise LookupError("there is no user with this id")
         with self._lock:
@@ -40,8 +40,8 @@ class MemoryKeptSignIns(KeptSignIns):
                 next_check_at=None if sealed_sign_in is None else next_check_at,
             )
 
-    def kept_of(self, user_id: UserId) -> Sequence[SealedSignIn]:
-        """See `KeptSignIns`."""
+    def of_user(self, user_id: UserId) -> Sequence[SealedSignIn]:
+        """See `SealedSignIns`."""
         with self._lock:
             theirs = [kept for kept in self._kept.values() if kept.user_id == user_id]
         return sorted(theirs, key=lambda kept: (kept.identity.tenant_id, kept.identity.object_id))
