@@ -33,18 +33,18 @@ from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest
 from entrada.web.pending_cookies import PendingCookies
 
-STEPS: tuple[tuple[str, type, str], ...] = (
-    ("authorization request (MSAL)", EntraApplication, "begin"),
-    ("pending sign-in: seal", PendingCookies, "keep"),
-    ("pending sign-in: open", PendingCookies, "find"),
-    ("answer taken once (SQLite)", Identification, "_take"),
-    ("code redeemed (MSAL)", EntraApplication, "redeem"),
-    ("  of it HTTPS", PooledTransport, "send"),
-    ("ID token verified", Identification, "_verify"),
-    ("groups", GroupFinder, "of_person"),
-    ("account (SQLite)", SignIn, "_admit"),
-    ("kept for asking again (SQLite)", SqlSealedSignIns, "keep"),
-    ("session (SQLite)", SignIn, "_open_session"),
+STEPS: tuple[tuple[str, type, Callable[..., Any]], ...] = (
+    ("authorization request (MSAL)", EntraApplication, EntraApplication.begin),
+    ("pending sign-in: seal", PendingCookies, PendingCookies.remember),
+    ("pending sign-in: open", PendingCookies, PendingCookies.find),
+    ("answer taken once (SQLite)", Identification, Identification._take),
+    ("code redeemed (MSAL)", EntraApplication, EntraApplication.redeem),
+    ("  of it HTTPS", PooledTransport, PooledTransport.send),
+    ("ID token verified", Identification, Identification._verify),
+    ("groups", GroupFinder, GroupFinder.of_person),
+    ("account (SQLite)", SignIn, SignIn._admit),
+    ("sealed for asking again (SQLite)", SqlSealedSignIns, SqlSealedSignIns.remember),
+    ("session (SQLite)", SignIn, SignIn._open_session),
 )
 WHOLE = "the walk, both requests"
 HOST = "localhost:8000"
@@ -107,15 +107,14 @@ def walk(auth: AuthRoutes, person: str, browser: Browser) -> None:
 @contextmanager
 def timed_steps(spent: dict[str, list[float]]) -> Iterator[None]:
     """Every step notes the CPU it used while this lasts."""
-    places = [*STEPS, (WHOLE, AuthRoutes, "handle")]
-    originals = [(owner, name, getattr(owner, name)) for _, owner, name in places]
-    for (label, owner, name), (_, _, original) in zip(places, originals, strict=True):
-        setattr(owner, name, _timed(original, spent[label]))
+    places = [*STEPS, (WHOLE, AuthRoutes, AuthRoutes.handle)]
+    for label, owner, function in places:
+        setattr(owner, function.__name__, _timed(function, spent[label]))
     try:
         yield
     finally:
-        for owner, name, original in originals:
-            setattr(owner, name, original)
+        for _, owner, function in places:
+            setattr(owner, function.__name__, function)
 
 
 def _timed(function: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
