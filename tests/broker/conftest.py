@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from broker.tls import nginx_ends_tls
 from clients.plain_browser import Page, PlainBrowser
 from entrada.broker.delivery_loop import DeliveryLoop
 from entrada.broker.installations import installation_at
@@ -26,6 +27,7 @@ from entrada.entra.pooled_transport import PooledTransport
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
+from house import tools
 from walks.site import PROTECTED, wait_until
 
 
@@ -90,9 +92,14 @@ class BehindBroker:
 
 
 @contextmanager
-def broker_before(emulator: RunningEmulator, folder: Path, **settings: str) -> Iterator[BehindBroker]:
+def broker_before(
+    emulator: RunningEmulator, folder: Path, *, tls: bool = False, **settings: str
+) -> Iterator[BehindBroker]:
+    """With `tls`, nginx stands before it, as before one that people use."""
     listener = listen("127.0.0.1", 0)
-    url = f"http://localhost:{listener.getsockname()[1]}"
+    port = listener.getsockname()[1]
+    tls_port = tools.free_port() if tls else 0
+    url = f"https://localhost:{tls_port}" if tls else f"http://localhost:{port}"
     environment = {
         **emulator.env("entrada"),
         "ENTRADA_TENANT_ID": "organizations",
@@ -103,7 +110,12 @@ def broker_before(emulator: RunningEmulator, folder: Path, **settings: str) -> I
         "ENTRADA_ADMIN_ROLES": "Operator",
         **settings,
     }
-    emulator.change_app(CLIENT_ID, audience="AzureADMultipleOrgs", logout_url=f"{url}/auth/entra/logout")
+    emulator.change_app(
+        CLIENT_ID,
+        audience="AzureADMultipleOrgs",
+        logout_url=f"{url}/auth/entra/logout",
+        web_redirect_uris=[f"{url}/auth/entra/callback", f"{url}/auth/signed-out"],
+    )
     broker = build_broker(*load_settings(environment), listed=())
     transport = PooledTransport(ca_bundle=broker.ca_bundle)
     deliveries = DeliveryLoop(broker.broker.provider, transport)
@@ -111,6 +123,8 @@ def broker_before(emulator: RunningEmulator, folder: Path, **settings: str) -> I
         stack.callback(broker.relying_party.close)
         stack.callback(transport.close)
         stack.enter_context(on_the_air(create_app(broker), listener))
+        if tls:
+            stack.enter_context(nginx_ends_tls(emulator, port=tls_port, upstream=port))
         deliveries.start()
         stack.callback(deliveries.stop)
         yield BehindBroker(emulator, folder, stack, broker)

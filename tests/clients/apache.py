@@ -1,7 +1,8 @@
 """Apache with Debian's mod_auth_openidc in front of a few pages, in a folder of its own.
 
 Told no more than an administrator tells it: where the provider's metadata is, client id and secret, and
-which authority to trust. The module takes https endpoints only.
+which authority to trust (`Registration`; without one, the emulator's seeded application). The module takes
+https endpoints only.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from entrada.emulator import RunningEmulator
@@ -55,13 +57,13 @@ OIDCClientID {client_id}
 OIDCClientSecret {client_secret}
 OIDCProviderTokenEndpointAuth {authentication}
 OIDCResponseMode {response_mode}
-OIDCScope "openid profile email offline_access User.Read"
+OIDCScope "{scope}"
 OIDCPKCEMethod S256
 OIDCRedirectURI http://localhost:{port}/oauth2/callback
 OIDCCryptoPassphrase a-passphrase-of-this-test-only
 OIDCCABundlePath "{folder}/ca.pem"
 OIDCRemoteUserClaim preferred_username
-OIDCInfoHook userinfo id_token
+OIDCInfoHook userinfo id_token refresh_token
 
 <Location />
     AuthType openid-connect
@@ -78,9 +80,35 @@ OIDCInfoHook userinfo id_token
 PAGES = {"index.html": "Welcome.", "admin.html": "For administrators.", "signed-out": "Goodbye."}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What a provider's administrator hands over."""
+
+    metadata_url: str
+    client_id: str
+    client_secret: str
+    ca_file: Path
+    scope: str = "openid profile email offline_access"
+
+
+def of_the_emulator(emulator: RunningEmulator) -> Registration:
+    """The seeded application of the emulator."""
+    return Registration(
+        metadata_url=f"{emulator.https_url}/{CONTOSO_ID}/v2.0/.well-known/openid-configuration",
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        ca_file=emulator.ca_file,
+        scope="openid profile email offline_access User.Read",
+    )
+
+
 @contextmanager
 def running_apache(
-    emulator: RunningEmulator, *, authentication: str = "client_secret_post", response_mode: str = "query"
+    registration: Registration,
+    *,
+    authentication: str = "client_secret_post",
+    response_mode: str = "query",
+    port: int | None = None,
 ) -> Iterator[str]:
     """The address of a started Apache; it is stopped at the end of the block."""
     program = tools.command_path("apache2")
@@ -88,9 +116,9 @@ def running_apache(
         tools.could_not_run("mod_auth_openidc is not installed (Debian package libapache2-mod-auth-openidc)")
     # Not a folder of pytest's: Apache started by root gives itself away to a user, who may not enter those.
     with tempfile.TemporaryDirectory(prefix="entrada-apache-") as name:
-        folder, port = Path(name), tools.free_port()
+        folder, port = Path(name), port or tools.free_port()
         folder.chmod(0o755)
-        _furnish(folder, emulator)
+        _furnish(folder, registration.ca_file)
         configuration = folder / "apache.conf"
         configuration.write_text(
             CONFIGURATION.format(
@@ -98,9 +126,10 @@ def running_apache(
                 port=port,
                 modules=MODULES,
                 user=f"User {_NOBODY}\nGroup {_NOBODY}" if os.geteuid() == 0 else "",
-                metadata_url=f"{emulator.https_url}/{CONTOSO_ID}/v2.0/.well-known/openid-configuration",
-                client_id=CLIENT_ID,
-                client_secret=CLIENT_SECRET,
+                metadata_url=registration.metadata_url,
+                client_id=registration.client_id,
+                client_secret=registration.client_secret,
+                scope=registration.scope,
                 authentication=authentication,
                 response_mode=response_mode,
             ),
@@ -124,8 +153,8 @@ def running_apache(
                     process.kill()
 
 
-def _furnish(folder: Path, emulator: RunningEmulator) -> None:
-    shutil.copy(emulator.ca_file, folder / "ca.pem")
+def _furnish(folder: Path, ca_file: Path) -> None:
+    shutil.copy(ca_file, folder / "ca.pem")
     (folder / "ca.pem").chmod(0o644)
     (folder / "pages").mkdir()
     for name, text in PAGES.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clients.apache import running_apache
+from clients.apache import of_the_emulator, running_apache
 from clients.plain_browser import PlainBrowser
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.heavy
 
 @pytest.fixture(scope="module")
 def site(started_https_emulator: RunningEmulator) -> Iterator[str]:
-    with running_apache(started_https_emulator) as address:
+    with running_apache(of_the_emulator(started_https_emulator)) as address:
         yield address
 
 
@@ -95,7 +95,9 @@ def test_signing_out_elsewhere(emulator: RunningEmulator, site: str, person: Pla
 def test_one_sign_in_for_two_sites(emulator: RunningEmulator, site: str, person: PlainBrowser) -> None:
     """A second site by another way of proof, answered by a form, signs in the same person without a page."""
     person.sign_in(f"{site}/index.html", "ada@contoso.test")
-    with running_apache(emulator, authentication="client_secret_basic", response_mode="form_post") as second:
+    with running_apache(
+        of_the_emulator(emulator), authentication="client_secret_basic", response_mode="form_post"
+    ) as second:
         page = person.open(f"{second}/index.html")
         assert page.title.startswith("Working")
         page = person.press("Continue")
