@@ -14,6 +14,7 @@ from bench.breakdown import breakdown
 from bench.emulators import emulators
 from bench.environment import machine
 from bench.figures import Report
+from bench.gateway import GATEWAY
 from bench.processes import CLIENT_CORE, CannotRun
 from bench.revocation import revocation
 from bench.session_check import session_check
@@ -25,29 +26,30 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "session-check": session_check,
     "revocation": revocation,
     "emulators": emulators,
+    **GATEWAY,
 }
+GROUPS = {"gateway": tuple(GATEWAY)}
+"""Names that stand for several."""
 
 
 def main() -> int:
+    names = [*BENCHMARKS, *GROUPS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; default all"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names)}; default all")
     parser.add_argument(
         "--smoke", action="store_true", help="only see that everything runs; figures mean nothing"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every round's figures there, too")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
+    unknown = set(arguments.names) - set(names)
     if unknown:
-        parser.error(
-            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
-        )
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    wanted = [one for name in arguments.names or BENCHMARKS for one in GROUPS.get(name, (name,))]
     os.sched_setaffinity(0, {CLIENT_CORE})
     about = machine()
     print("\n".join(f"{name:<10} {value}" for name, value in about.items()) + "\n", flush=True)
     reports = []
-    for name in arguments.names or BENCHMARKS:
+    for name in wanted:
         with tempfile.TemporaryDirectory(prefix="entrada-bench-") as folder:
             try:
                 report = BENCHMARKS[name](Path(folder), smoke=arguments.smoke)

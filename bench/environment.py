@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import venv
@@ -46,6 +47,37 @@ def peer_python() -> Path:
         raise CannotRun("installing its packages took longer than five minutes") from None
     stamp.write_text(wanted, "utf-8")
     return python
+
+
+def go_program(module: str, name: str) -> Path:
+    """A program of a Go module (`address@version`), built into bench/.cache/go unless it is there.
+
+    Raises:
+        CannotRun: there is no Go, or it cannot be built.
+    """
+    folder = CACHE / "go" / module.rpartition("@")[2]
+    program = folder / name
+    if program.exists():
+        return program
+    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
+    if go is None:
+        raise CannotRun("Go, which it is built with, is not installed")
+    print(f"Building {module} into bench/.cache/go ...", file=sys.stderr, flush=True)
+    install = [go, "install", "-ldflags=-s -w", module]
+    try:
+        subprocess.run(
+            install,
+            env={**os.environ, "GOBIN": str(folder)},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+    except subprocess.CalledProcessError as failure:
+        raise CannotRun(f"it could not be built: {failure.stderr.strip()[-200:]}") from None
+    except subprocess.TimeoutExpired:
+        raise CannotRun("building it took longer than ten minutes") from None
+    return program
 
 
 def peer_version(*packages: str) -> Callable[[], str]:

@@ -6,9 +6,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 LEAST_ROUNDS = 5
+
+Figure = TypeVar("Figure")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,13 @@ class Report:
 
 
 def alternate(
-    measures: Mapping[str, Callable[[], float]], *, rounds: int, most_seconds: float
-) -> dict[str, list[float]]:
+    measures: Mapping[str, Callable[[], Figure]], *, rounds: int, most_seconds: float
+) -> dict[str, list[Figure]]:
     """Every measure once a round, the order turned around each time, so that a slow moment hits all alike.
 
     On a slow machine rounds are left out, but at least five are made.
     """
-    found: dict[str, list[float]] = {name: [] for name in measures}
+    found: dict[str, list[Figure]] = {name: [] for name in measures}
     began = time.monotonic()
     for number in range(rounds):
         if number >= LEAST_ROUNDS and time.monotonic() - began > most_seconds:

@@ -1,12 +1,11 @@
 """The check of a live session, over HTTP: Entrada's answers beside nginx answering an empty 200.
 
-Sixteen kept-alive connections, one session, headers as a browser sends them. Where it stands; there is no
-goal yet.
+Sixteen kept-alive connections, one session, headers as a browser sends them: the general path, through the
+framework. `bench.gateway.checks` has the fast one.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,27 +13,13 @@ from pathlib import Path
 from bench.browser import PAGE_VISIT
 from bench.figures import Report, median, ratio
 from bench.load import Load, load
+from bench.nginx import start_nginx
 from bench.peers import ENTRADA, run
-from bench.processes import CannotRun, Server, free_port, start
+from bench.processes import Server
 from bench.provider import start_provider
 from bench.sign_in import Crowd
 
 SECONDS = 2.0
-
-NGINX = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    keepalive_requests 100000000;
-    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-    server {{ listen 127.0.0.1:{port}; location / {{ return 200 ""; }} }}
-}}
-"""
 
 
 def session_check(folder: Path, *, smoke: bool) -> Report:
@@ -73,25 +58,3 @@ def session_check(folder: Path, *, smoke: bool) -> Report:
         remarks=["the protected page is the front page of `entrada serve`: a redirect to /auth/account"],
         figures={"per_cpu_second": rates, "per_second": wall},
     )
-
-
-def start_nginx(folder: Path) -> tuple[Server, int]:
-    """nginx with one worker that answers every request with an empty 200, and its port.
-
-    Raises:
-        CannotRun: nginx is not installed.
-    """
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    if program is None:
-        raise CannotRun("nginx is not installed")
-    port, own = free_port(), folder / "nginx"
-    own.mkdir()
-    configuration = own / "nginx.conf"
-    configuration.write_text(NGINX.format(folder=own, port=port))
-    server = start([program, "-p", own, "-c", configuration], environment={}, folder=own, name="nginx")
-    try:
-        server.wait_for_port(port)
-    except CannotRun:
-        server.stop()
-        raise
-    return server, port

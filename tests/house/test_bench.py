@@ -37,5 +37,5 @@ def test_all_benchmarks_load() -> None:
         [sys.executable, "-m", "bench", "--help"], cwd=tools.ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name in ("sign-in", "breakdown", "session-check", "revocation", "emulators"):
+    for name in ("sign-in", "breakdown", "session-check", "revocation", "emulators", "gateway"):
         assert name in done.stdout
