@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -38,6 +38,18 @@ PLAIN_PAGE = "/plain"
 """A page of the application's own that anybody may open, without our policy."""
 _WAIT_MS = 15_000
 _FAILED_LOAD = "Failed to load resource: the server responded with a status of "
+
+
+class Place(Protocol):
+    """Something to visit."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def hosts(self) -> set[str]:
+        """Who a browser may talk to."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +100,7 @@ async def _plain(_: StarletteRequest) -> HTMLResponse:
 class Visitor:
     """One browser with no past. `expected` are patterns of complaints that the test is about."""
 
-    site: Site
+    site: Place
     context: BrowserContext
     expected: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
@@ -144,7 +156,7 @@ class Visitor:
 
 @contextmanager
 def visiting(
-    browser: Browser, site: Site, *, expected: Sequence[str] = (), **options: Any
+    browser: Browser, site: Place, *, expected: Sequence[str] = (), **options: Any
 ) -> Iterator[Visitor]:
     """A new browser at that site; when the block ends well, nobody may have complained.
 
@@ -179,7 +191,7 @@ def pick(tab: Tab, person: str) -> None:
     tab.get_by_role("button", name=f"{person}@contoso.test").click()
 
 
-def sign_in(tab: Tab, site: Site, person: str, *, path: str = "/") -> None:
+def sign_in(tab: Tab, site: Place, person: str, *, path: str = "/") -> None:
     """Everything from a protected page back to it."""
     tab.goto(site.url + path)
     press_the_button(tab)

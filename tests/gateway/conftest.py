@@ -53,16 +53,22 @@ def behind_nginx(
     nginx = tools.command_path("nginx")
     folder = tmp_path_factory.mktemp("nginx")
     port = tools.free_port()
-    (configuration,) = (block.text for block in blocks(NGINX_PAGE, "nginx"))
-    with entrada_behind(emulator, folder, port) as site:
-        servers = (
-            configuration.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
-            .replace("server_name tool.contoso.com;", "server_name localhost;")
-            .replace("127.0.0.1:8000", site.address.removeprefix("http://"))
-            .replace("127.0.0.1:5000", f"127.0.0.1:{upstream.port}")
-        )
+    application = f"127.0.0.1:{upstream.port}"
+    with entrada_behind(emulator, folder, port, application) as site:
+        servers = documented_servers(port, site.address.removeprefix("http://"), application)
         with running_nginx(nginx, folder, servers):
             yield replace(site, address=f"http://127.0.0.1:{port}")
+
+
+def documented_servers(port: int, entrada: str, application: str) -> str:
+    """What the documentation puts into nginx's `http` block, with addresses of this run."""
+    (configuration,) = (block.text for block in blocks(NGINX_PAGE, "nginx"))
+    return (
+        configuration.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+        .replace("server_name tool.contoso.com;", "server_name localhost;")
+        .replace("127.0.0.1:8000", entrada)
+        .replace("127.0.0.1:5000", application)
+    )
 
 
 @pytest.fixture(
@@ -79,16 +85,23 @@ def behind_proxy(
     folder = tmp_path_factory.mktemp(request.param)
     port = tools.free_port()
     with ExitStack() as stack:
-        site = stack.enter_context(entrada_behind(emulator, folder, port))
+        application = f"127.0.0.1:{upstream.port}"
+        site = stack.enter_context(entrada_behind(emulator, folder, port, application))
         entrada = site.address.removeprefix("http://")
-        STARTS[request.param](stack, folder, port, entrada, f"127.0.0.1:{upstream.port}")
+        STARTS[request.param](stack, folder, port, entrada, application)
         yield replace(site, address=f"http://127.0.0.1:{port}")
 
 
 @contextmanager
-def entrada_behind(emulator: RunningEmulator, folder: Path, port: int) -> Iterator[Site]:  # noqa: F811
+def entrada_behind(
+    emulator: RunningEmulator,  # noqa: F811
+    folder: Path,
+    port: int,
+    application: str = "127.0.0.1:5000",
+) -> Iterator[Site]:
     """Entrada with the settings that nginx's page shows; the proxy's port is the public one."""
     (toml,) = (block.text for block in blocks(NGINX_PAGE, "toml"))
+    toml = toml.replace("127.0.0.1:5000", application)
     entries = tomllib.loads(toml)
     book = read_rule_book(SettingsFile(name="entrada.toml", entries=entries, text=toml))
     hops = parse_trusted_hops(entries["trusted_proxies"])
