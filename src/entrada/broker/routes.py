@@ -26,8 +26,8 @@ from entrada.broker.userinfo import userinfo
 from entrada.errors import InstallationRefused, Unavailable
 from entrada.events import Event, record
 from entrada.web import sign_in_routes, sign_out_routes
-from entrada.web.auth import Auth
-from entrada.web.auth_routes import AuthRoutes, Route
+from entrada.web.auth import Auth, Route
+from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.refusals import page_response
 

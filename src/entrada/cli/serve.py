@@ -92,7 +92,9 @@ def run(args: argparse.Namespace) -> int:
                 bearer = bearer_callers(
                     auth.relying_party, scopes=settings.bearer_scopes, mapping=settings.roles
                 )
-            app = create_gateway(auth, hops=hops, book=book, assertions=assertions, bearer=bearer)
+            app = create_gateway(
+                auth, hops=hops, book=book, assertions=assertions, bearer=bearer, habits=settings.habits
+            )
             run_server(app, listener, fast_checks(auth, hops=hops, book=book))
         finally:
             auth.relying_party.close()

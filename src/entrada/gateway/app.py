@@ -28,6 +28,7 @@ from entrada.gateway.bearer_callers import BearerCallers
 from entrada.gateway.clients import ClientOfTrustedProxies
 from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.forward_auth_endpoint import ForwardAuthEndpoint
+from entrada.gateway.habits import WayBackOfTrustedProxies, habits_in_force, with_habits
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.reverse_proxy import ReverseProxy
 from entrada.gateway.rules import RuleBook
@@ -47,10 +48,21 @@ def create_gateway(
     book: RuleBook,
     assertions: Assertions | None = None,
     bearer: BearerCallers | None = None,
+    habits: frozenset[str] | None = None,
 ) -> ASGIApp:
-    """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any."""
+    """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any.
+
+    `habits` None: what is usual, see `habits_in_force`.
+    """
     book = replace(book, own_hosts=auth.site.hosts)
+    party = auth.relying_party
+    auth = with_habits(
+        auth,
+        habits_in_force(habits, has_upstreams=bool(book.routes)),
+        is_ready=lambda: not _what_is_missing(party),
+    )
     app: ASGIApp = ClientOfTrustedProxies(create_app(auth), hops=hops)
+    app = WayBackOfTrustedProxies(app, hops=hops)
     if book.routes:
         proxy = ReverseProxy(
             book=book,

@@ -80,8 +80,11 @@ def _encoded_character(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
 
 
-def _principal_of_easy_auth(caller: Caller) -> str:
-    """Source: Microsoft, "Work with user identities in Azure App Service authentication"."""
+def claims_of_easy_auth(caller: Caller) -> list[dict[str, str]]:
+    """What App Service Authentication says about a person, under its names for the claims.
+
+    Source: Microsoft, "Work with user identities in Azure App Service authentication".
+    """
     claims = [
         (_SCHEMAS + "objectidentifier", caller.object_id),
         (_SCHEMAS + "tenantid", caller.tenant_id),
@@ -92,9 +95,13 @@ def _principal_of_easy_auth(caller: Caller) -> str:
         *((_ROLE_TYPE, role) for role in sorted(caller.roles)),
         *(("groups", group) for group in sorted(caller.groups)),
     ]
+    return [{"typ": name, "val": value} for name, value in claims if value]
+
+
+def _principal_of_easy_auth(caller: Caller) -> str:
     document = {
         "auth_typ": "aad",
-        "claims": [{"typ": name, "val": value} for name, value in claims if value],
+        "claims": claims_of_easy_auth(caller),
         "name_typ": _NAME_TYPE,
         "role_typ": _ROLE_TYPE,
     }

@@ -29,6 +29,7 @@ from entrada.settings.values import (
     read_domains,
     read_duration,
     read_guests,
+    read_habits,
     read_host_origin,
     read_items,
     read_line,
@@ -198,6 +199,12 @@ class Settings(BaseModel):
         [],
         "Scopes of this registration's API: `entrada serve` lets in access tokens with one of them, and "
         "applications' tokens by their app roles. Empty: no token is looked at.",
+    )
+    habits: Annotated[frozenset[str], BeforeValidator(read_habits)] | None = _declare(
+        None,
+        "Whose addresses `entrada serve` answers besides its own: oauth2-proxy (/oauth2/start ..., /ping, "
+        "/ready), easy-auth (/.auth/...), or none (default: both, and none before an upstream, whose own "
+        "addresses they could be).",
     )
     broker_url: Origin | None = _declare(
         None,

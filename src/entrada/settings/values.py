@@ -19,6 +19,8 @@ from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId, parse_guid
 from entrada.entra.clouds import cloud_named
 from entrada.settings.pasted import check_pasted_id
 
+HABITS = ("oauth2-proxy", "easy-auth")
+"""Products whose addresses `entrada serve` can answer as well."""
 DSTACK_PROJECT_ROLES = frozenset({"admin", "manager", "user"})
 
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
@@ -181,6 +183,16 @@ def read_paths(value: Any) -> Any:
     if not all(isinstance(item, str) and _PATH.fullmatch(item) for item in items):
         raise ValueError("each entry must be a path beginning with one slash, such as /oauth")
     return items
+
+
+def read_habits(value: Any) -> Any:
+    """Some of `HABITS`, or the word none."""
+    items = read_items(value)
+    if items == ["none"]:
+        return frozenset()
+    if not all(item in HABITS for item in items):
+        raise ValueError(f"write some of {', '.join(HABITS)}, comma-separated, or none")
+    return frozenset(items)
 
 
 def read_domains(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -22,6 +23,7 @@ from entrada.web.sign_in import WebSignIn
 from entrada.web.site import Site
 
 AuthT = TypeVar("AuthT", bound="Auth")
+Route = Callable[["Auth", WebRequest], WebResponse]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,8 @@ class Auth:
     admin_roles: frozenset[str] = frozenset()
     """Roles whose holders administer; empty: nobody does."""
     budgets: Budgets = field(default_factory=Budgets, repr=False)
+    further: Mapping[str, Mapping[str, Route]] = field(default_factory=dict, repr=False)
+    """Addresses beside those of `Site`, by path and method; one of them may take the place of one of ours."""
 
     def under(self: AuthT, base_path: str) -> AuthT:
         """The same, for an application that browsers find under this prefix; see `Site`."""

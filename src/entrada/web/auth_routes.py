@@ -14,23 +14,21 @@ No response here is a 500, whatever a visitor sends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 from entrada.errors import EntradaError, PageNotFound
 from entrada.web import account_routes, sign_in_routes, sign_out_routes
-from entrada.web.auth import Auth
+from entrada.web.auth import Auth, Route
 from entrada.web.backchannel_routes import backchannel_logout
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
-
-Route = Callable[[Auth, WebRequest], WebResponse]
 
 
 class AuthRoutes(Auth):
     """The sign-in pages of one application: `handle` responds on every path that it `owns`."""
 
     def owns(self, path: str) -> bool:
-        return self.site.owns(path)
+        return self.site.owns(path) or path in self.further
 
     def handle(self, request: WebRequest) -> WebResponse:
         """The response. May ask Entra and the database: run it where waiting harms nobody."""
@@ -87,6 +85,7 @@ class AuthRoutes(Auth):
             **({self.site.backchannel_path: {"POST": _backchannel}} if self._at_broker else {}),
             self.site.me_path: {"GET": account_routes.me},
             self.site.account_path: {"GET": account_routes.account},
+            **self.further,
         }
 
 

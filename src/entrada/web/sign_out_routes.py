@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from entrada.events import Event, record
 from entrada.web.auth import Auth
@@ -32,15 +33,28 @@ def sign_out(auth: Auth, request: WebRequest) -> WebResponse:
     require_same_origin(
         request, origins=auth.site.urls, form_token=auth.form_token(request) if values else None
     )
+    return end_here_and_at_entra(auth, request, everywhere=("everywhere", "1") in request.form_pairs())
+
+
+def end_here_and_at_entra(
+    auth: Auth, request: WebRequest, *, everywhere: bool = False, state: str | None = None
+) -> WebResponse:
+    """Ends what this browser's cookies open. Whose wish that is, the caller has made sure of.
+
+    `state` comes back from Entra with the person, to the signed-out page.
+    """
+    values = auth.cookie.values(request)
     rules, walk = auth.site.cookie_rules(request), auth.relying_party.sign_out
-    everywhere = ("everywhere", "1") in request.form_pairs()
     # Of several cookies of that name each session ends that one of them proves.
     ended = [session for value in values if (session := walk.end(value, everywhere=everywhere))]
     for session in ended:
         record(Event.SIGNED_OUT, user_id=session.user_id, session_id=session.id)
     back = auth.site.url_of(request) + auth.site.signed_out_path
     entra_url = walk.entra_url(ended[0].logout_hint, post_logout_redirect_uri=back) if ended else None
-    return redirect(entra_url or auth.site.signed_out_path, cookies=[rules.delete(SESSION_COOKIE)])
+    leads_to = entra_url or auth.site.signed_out_path
+    if state is not None:
+        leads_to += f"{'&' if '?' in leads_to else '?'}{urlencode({'state': state})}"
+    return redirect(leads_to, cookies=[rules.delete(SESSION_COOKIE)])
 
 
 def signed_out(auth: Auth, request: WebRequest) -> WebResponse:
