@@ -481,3 +481,25 @@ def test_sentences_of_errors_are_made_for_people(tmp_path: Path) -> None:
     sentences += [refused(file=toml(tmp_path, f"{name} = 5")).sentence for name in wrong_types]
     foreign = re.compile(r"pydantic|type=|[Ii]nput|Value error|<class|https://errors")
     assert [sentence for sentence in sentences if foreign.search(sentence)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("oauth2-proxy", {"oauth2-proxy"}),
+        (" oauth2-proxy , easy-auth ", {"oauth2-proxy", "easy-auth"}),
+        ("none", set()),
+        ("", None),
+    ],
+)
+def test_habits_are_named_or_none(text: str, meant: set[str] | None) -> None:
+    """Unset and empty leave it to `entrada serve`; the word none means none."""
+    settings, _ = load_settings({"ENTRADA_HABITS": text})
+    assert settings.habits == meant
+
+
+@pytest.mark.parametrize("text", ["oauth2_proxy", "none,easy-auth", "easyauth"])
+def test_other_habits_are_refused(text: str) -> None:
+    """With the words there are."""
+    with pytest.raises(ConfigurationError, match="ENTRADA_HABITS cannot be used: write some of oauth2-proxy"):
+        load_settings({"ENTRADA_HABITS": text})
