@@ -86,6 +86,7 @@ PROMISED = {
     "ENTRADA_ADMIN_ROLES": set(),
     "ENTRADA_BEARER_SCOPES": set(),
     "ENTRADA_BROKER_URL": set(),
+    "ENTRADA_HABITS": set(),
     "ENTRADA_RECHECK_EVERY": set(),
     "ENTRADA_ENTRA_ONLY": set(),
     "ENTRADA_BREAK_GLASS_USERS": set(),
