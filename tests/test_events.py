@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entrada.events import FIELDS, Event, record
+from entrada.events import FIELDS, Event, record, subscribe
 
 
 class Lines(logging.Handler):
@@ -101,3 +101,15 @@ def test_what_an_administrator_should_look_at_is_a_warning(
         record(event)
     (entry,) = caplog.records
     assert (entry.levelno == logging.WARNING) == event.value.endswith(("refused", "ended", "failed"))
+
+
+def test_a_subscriber_hears_every_event_at_any_log_level(caplog: pytest.LogCaptureFixture) -> None:
+    """Who counts events does not depend on what the log shows; ended, it hears no more."""
+    caplog.set_level(logging.ERROR, logger="entrada.events")
+    heard: list[tuple[Event, dict[str, object]]] = []
+    end = subscribe(lambda event, fields: heard.append((event, dict(fields))))
+    record(Event.SIGNED_OUT, user_id="u")
+    end()
+    record(Event.SIGNED_OUT, user_id="v")
+    assert heard == [(Event.SIGNED_OUT, {"user_id": "u"})]
+    assert caplog.records == []

@@ -1,5 +1,8 @@
 """Named log events with allow-listed fields: one line each, nothing secret, nothing a visitor can break.
 
+    record(Event.SIGNED_OUT, user_id=...)      one line in the log
+    end = subscribe(listener)                  the same for whoever counts them, at any log level
+
 sign_in_begun, sign_in_completed, sign_in_refused, signed_out, entra_ended_sessions, all_sessions_ended,
 access_ended, recheck_failed, request_refused, installation_changed
 """
@@ -7,6 +10,7 @@ access_ended, recheck_failed, request_refused, installation_changed
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 
 from entrada.compatibility import StrEnum
 
@@ -46,6 +50,22 @@ _WARNINGS = frozenset(
 )
 
 
+Listener = Callable[[Event, Mapping[str, object]], None]
+_listeners: tuple[Listener, ...] = ()
+
+
+def subscribe(listener: Listener) -> Callable[[], None]:
+    """Call `listener` with every event from now on, in the thread that records it; the result ends that."""
+    global _listeners
+    _listeners = (*_listeners, listener)
+
+    def end() -> None:
+        global _listeners
+        _listeners = tuple(each for each in _listeners if each is not listener)
+
+    return end
+
+
 def record(event: Event, **fields: object) -> None:
     """Writes one line, `event name=value …`, values cut and escaped. An unknown field is our mistake."""
     unknown = fields.keys() - FIELDS
@@ -54,6 +74,8 @@ def record(event: Event, **fields: object) -> None:
     shown = " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if value is not None)
     level = logging.WARNING if event in _WARNINGS else logging.INFO
     log.log(level, "%s %s", event.value, shown)
+    for listener in _listeners:
+        listener(event, fields)
 
 
 def _shown(value: object) -> str:

@@ -353,6 +353,21 @@ def test_K6_after_end_all_everybody_goes_on_from_the_new_history(stores: Stores)
     assert stores.sessions.end_all() == 0
 
 
+# count
+
+
+def test_count_is_of_sessions_within_their_limits(stores: Stores) -> None:
+    """What is past either limit is not counted, pruned or not."""
+    assert stores.sessions.count(now=NOW) == 0
+    for each in (
+        session(idle_expires_at=NOW),
+        session(absolute_expires_at=NOW),
+        session(idle_expires_at=LATER, absolute_expires_at=LATER),
+    ):
+        stores.sessions.open(each)
+    assert stores.another().sessions.count(now=NOW) == 1
+
+
 # prune
 
 

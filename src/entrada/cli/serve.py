@@ -15,16 +15,21 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import uvicorn
 
 from entrada.build import build_auth_routes
+from entrada.build.stores import open_stores
 from entrada.cli.logs import log_at
 from entrada.cli.ports import port_number
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
+from entrada.events import subscribe
 from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.assertion import Assertions
 from entrada.gateway.bearer_callers import bearer_callers
@@ -33,6 +38,9 @@ from entrada.gateway.explain import explain
 from entrada.gateway.fast_path import FastChecks, fast_protocol, is_tested
 from entrada.gateway.hops import TrustedHops, parse_trusted_hops
 from entrada.gateway.http_protocol import LimitedHttpProtocol, limited_protocol
+from entrada.gateway.metrics import Metrics
+from entrada.gateway.metrics_endpoint import MetricsAddress, MetricsOnLoopback, ServerWithMetrics
+from entrada.gateway.outcome import Observed
 from entrada.gateway.rules import Route, RuleBook
 from entrada.gateway.tables import parse_upstream, read_file
 from entrada.gateway.tunnels import TunnelHttpProtocol
@@ -44,6 +52,7 @@ from entrada.settings import (
     load_settings,
     with_loopback_url,
 )
+from entrada.web.auth_routes import AuthRoutes
 
 log = logging.getLogger("entrada")
 
@@ -81,32 +90,91 @@ def run(args: argparse.Namespace) -> int:
     settings = public_url_of(settings, found, args.host, args.port)
     with found.names.in_errors():
         assertions = _assertions(settings, book)
-    with listen(args.host, args.port) as listener:
-        auth = build_auth_routes(settings, found)
+    metrics = Metrics(clock=SystemClock())
+    with listen(args.host, args.port) as listener, _metrics_listener(settings) as metrics_listener:
+        auth = _build(settings, found, metrics)
         log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
         for url in auth.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
         auth.relying_party.start_recheck()
+        unwatch = _watched(auth, metrics, assertions)
         try:
             with found.names.in_errors():
                 bearer = bearer_callers(
                     auth.relying_party, scopes=settings.bearer_scopes, mapping=settings.roles
                 )
-            app = create_gateway(
+            gateway = create_gateway(
                 auth, hops=hops, book=book, assertions=assertions, bearer=bearer, habits=settings.habits
             )
-            run_server(app, listener, fast_checks(auth, hops=hops, book=book))
+            app = MetricsOnLoopback(gateway, metrics, public_urls=auth.site.urls)
+            checks = replace(fast_checks(auth, hops=hops, book=book), answered=metrics.fast)
+            run_server(
+                Observed(app, finished=[metrics.request_finished]),
+                listener,
+                checks,
+                metrics=None if metrics_listener is None else (MetricsAddress(metrics), metrics_listener),
+            )
         finally:
+            unwatch()
             auth.relying_party.close()
     return 0
 
 
-def run_server(app: object, listener: socket.socket, checks: FastChecks | None = None) -> None:
-    """Serves until a signal ends it, and finishes what is under way. `checks` are for the fast path."""
+def run_server(
+    app: object,
+    listener: socket.socket,
+    checks: FastChecks | None = None,
+    *,
+    metrics: tuple[MetricsAddress, socket.socket] | None = None,
+) -> None:
+    """Serves until a signal ends it, and finishes what is under way. `checks` are for the fast path.
+
+    `metrics` are answered at a listener of their own.
+    """
     # uvicorn sends itself the signal again when it is done. Unhandled, that would end the process before the
     # database is closed, with a status that looks like a failure.
     signal.signal(signal.SIGTERM, _end)
-    uvicorn.Server(server_config(app, checks)).run(sockets=[listener])
+    config = server_config(app, checks)
+    if metrics is None:
+        server = uvicorn.Server(config)
+    else:
+        server = ServerWithMetrics(config, metrics=server_config(metrics[0]), listener=metrics[1])
+    server.run(sockets=[listener])
+
+
+def _build(settings: Settings, found: FoundValues, metrics: Metrics) -> AuthRoutes:
+    """The sign-in pages over stores whose calls are timed."""
+    stores = open_stores(settings.database_url)
+    try:
+        return build_auth_routes(settings, found, stores=metrics.timed(stores))
+    except BaseException:
+        stores.close()
+        raise
+
+
+def _watched(auth: AuthRoutes, metrics: Metrics, assertions: Assertions | None) -> Callable[[], None]:
+    """Metrics of these sessions, sign-ins and keys, until the end of what is returned."""
+    application = auth.relying_party.sign_in.identification.application
+
+    def key_times() -> dict[str, datetime | None]:
+        times = {"entra": application.keys_fetched_at}
+        if assertions is not None:
+            times["assertion"] = assertions.newest_made_at
+        return times
+
+    metrics.watch(auth.relying_party.sessions, key_times)
+    return subscribe(metrics.event)
+
+
+@contextmanager
+def _metrics_listener(settings: Settings) -> Iterator[socket.socket | None]:
+    if settings.metrics_address is None:
+        yield None
+        return
+    host, _, port = settings.metrics_address.rpartition(":")
+    with listen(host.strip("[]"), int(port), named="$[metrics_address]") as listener:
+        log.info("Metrics are at http://%s/metrics", settings.metrics_address)
+        yield listener
 
 
 def _rules(file: Path | None, upstream: str | None) -> RuleBook:
@@ -190,8 +258,8 @@ def _protocol(limits: ConnectionLimits, checks: FastChecks | None) -> type[Limit
     return limited_protocol(limits, of=TunnelHttpProtocol)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def listen(host: str, port: int, *, named: str = "--port") -> socket.socket:
+    """A listening socket. `named` is what chooses the port, for the hint.
 
     Raises:
         ConfigurationError: the address is taken or not this machine's.
@@ -206,15 +274,15 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ConfigurationError(
             f"Entrada cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error}).",
-            hint=_LISTEN_HINTS.get(getattr(error, "errno", None), _OTHER_LISTEN_HINT),
+            hint=_LISTEN_HINTS.get(getattr(error, "errno", None), _OTHER_LISTEN_HINT).format(named=named),
         ) from None
     return listener
 
 
 _LISTEN_HINTS: dict[int | None, str] = {
     None: "Write a port from 0 to 65535.",
-    errno.EADDRINUSE: "Stop what is listening there, or choose another port with --port.",
-    errno.EACCES: "This account may not open that port; choose one above 1023 with --port.",
+    errno.EADDRINUSE: "Stop what is listening there, or choose another port with {named}.",
+    errno.EACCES: "This account may not open that port; choose one above 1023 with {named}.",
 }
 _OTHER_LISTEN_HINT = "Give --host an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them."
 

@@ -119,6 +119,12 @@ class EntraApplication:
         soon = self._clock() + timedelta(minutes=1)
         return discovered is not None and soon - discovered.at < METADATA_LIFE
 
+    @property
+    def keys_fetched_at(self) -> datetime | None:
+        """When Entra's signing keys were last read; None: not yet. Asks nobody."""
+        discovered = self._discovered
+        return None if discovered is None else discovered.key_ring.state.fetched_at
+
     def keys_for(self, kid: str | None) -> KeySet:
         """The keys to verify a token that names `kid`; see `KeyRing.keys_for`."""
         return self._ready().key_ring.keys_for(kid)

@@ -184,6 +184,11 @@ class Assertions:
             self._keys, self._looked_at = load_keys(self.path, now), now
         return self._keys
 
+    @property
+    def newest_made_at(self) -> datetime | None:
+        """When the newest of the keys that were last looked at was made."""
+        return max((key.made_at for key in self._keys), default=None)
+
     def about(self, caller: Caller, audience: str) -> str:
         now = self.clock.now()
         made = self._made.get((caller, audience))

@@ -34,6 +34,7 @@ from entrada.gateway.forward_auth import (
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.http_protocol import LimitedHttpProtocol, limited_protocol
 from entrada.gateway.identity import identity_fields
+from entrada.gateway.outcome import FastCount, label_of
 from entrada.gateway.rules import OVERRIDE_FIELDS, Access, Rule, RuleBook
 from entrada.gateway.tunnels import TunnelHttpProtocol
 from entrada.sessions.live import LiveSession, LiveSessions, look_up
@@ -87,6 +88,7 @@ class _Known:
     requirements: Requirements
     styles: tuple[str, ...]
     cookie: bytes
+    answered: FastCount
 
 
 @dataclass(kw_only=True)
@@ -98,6 +100,8 @@ class FastChecks:
     table: LiveSessions
     monotonic: Callable[[], float]
     cookie_name: Callable[[str], str]
+    answered: dict[str, FastCount] = field(default_factory=dict)
+    """How many answers were given, by the label of the rule; for metrics."""
     _known: dict[tuple[bytes, bytes, bytes, bytes], _Known | None] = field(default_factory=dict, repr=False)
 
     def answer(self, url: bytes, fields: list[Field], default: list[Field]) -> bytes | None:
@@ -133,7 +137,10 @@ class FastChecks:
         if known is None:
             return None
         live = self._live(cookies, known.cookie)
-        return None if live is None else self._prepared(live, known, default)
+        answer = None if live is None else self._prepared(live, known, default)
+        if answer is not None:
+            known.answered.count += 1
+        return answer
 
     def _learn(self, key: tuple[bytes, bytes, bytes, bytes]) -> _Known | None:
         url, method, host, target = key
@@ -151,6 +158,7 @@ class FastChecks:
                     requirements=requirements,
                     styles=(route.identity if route is not None else ()) or DEFAULT_STYLES,
                     cookie=self.cookie_name(host.decode("ascii")).encode() + b"=",
+                    answered=self.answered.setdefault(label_of(rule), FastCount()),
                 )
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]

@@ -147,9 +147,10 @@ class Requirements:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`styles` are those of the route that fits."""
+    """`styles` are those of the route that fits, `rule` is the one that decided."""
 
     decision: Decision
+    rule: Rule = OTHERWISE
     styles: tuple[str, ...] = DEFAULT_STYLES
 
 
@@ -232,7 +233,7 @@ def decide(
             decision = Decision.SIGN_IN_NEEDED
         elif not requirements.met_by(caller):
             decision = Decision.FORBIDDEN
-    return Verdict(decision=decision, styles=styles)
+    return Verdict(decision=decision, rule=rule, styles=styles)
 
 
 def answer(

@@ -38,6 +38,7 @@ from entrada.gateway.forward_auth import (
     refused_status,
 )
 from entrada.gateway.hops import TrustedHops
+from entrada.gateway.outcome import outcome_of
 from entrada.gateway.rules import Decision, RuleBook
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
 from entrada.web.refusals import status_of
@@ -72,10 +73,13 @@ class ForwardAuthEndpoint:
 
     async def _check(self, contract: Contract, scope: Scope, target: bytes) -> WebResponse:
         received = Received(method=scope["method"], target=target, fields=scope["headers"])
+        outcome = outcome_of(scope)
+        outcome.part = "check"
         asked = forwarded_request(method=received.method, host="", target=target, fields=received.fields)
         try:
             self._check_peer(peer_of(scope))
             original = read_original(contract, received)
+            outcome.method, outcome.host, outcome.target = original.method, original.host, original.target
             query = "" if contract.target is None and not contract.whole_hosts else asked.query
             requirements = read_requirements(query)
             if requirements.groups is not None:
@@ -95,12 +99,14 @@ class ForwardAuthEndpoint:
                 )
             caller = await self._caller(asked, received)
             verdict = decide(original, book=self.book, caller=caller, requirements=requirements)
+            outcome.decided(verdict.rule, verdict.decision, caller)
             if verdict.decision is Decision.FORBIDDEN:
                 refused_for_lack_of_rights(caller)
             told = answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
             is_asked = told.status == 401 and self.bearer is not None
             return told.with_headers(*challenge_fields(None)) if is_asked else told
         except EntradaError as error:
+            outcome.refused()
             status = refused_status(contract, status_of(error))
             record(
                 Event.REQUEST_REFUSED,

@@ -37,6 +37,7 @@ from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.fields import Field, connection_options, folded_name, strip
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
+from entrada.gateway.outcome import outcome_of
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, RuleBook
 from entrada.gateway.tunnels import CONNECTION, TunnelHttpProtocol, tunnels_for
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
@@ -85,6 +86,8 @@ class ReverseProxy:
         hosts = [value for name, value in fields if name == b"host"]
         host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
         target = target_of(scope)
+        outcome = outcome_of(scope)
+        outcome.part = "proxy"
         visit = forwarded_request(method=scope["method"], host=host, target=target, fields=fields)
         try:
             route, session, caller = await self._decide(scope, visit, target, host)
@@ -97,6 +100,7 @@ class ReverseProxy:
                 await self._pass_on(exchange, visit, target, route, session, caller)
                 return
         except EntradaError as error:
+            outcome.refused()
             response = self.failure(error, visit).with_headers(*challenge_fields(error))
         await to_starlette(response, head=scope["method"] == "HEAD")(scope, receive, send)
 
@@ -121,6 +125,7 @@ class ReverseProxy:
         rule, route = self.book.rule_for(request), self.book.route_for(request)
         session, caller = await self._who(scope, visit)
         decision = rule.decide(caller)
+        outcome_of(scope).decided(rule, decision, caller)
         if decision is Decision.FORBIDDEN:
             refused_for_lack_of_rights(caller)
         match decision:
@@ -370,6 +375,7 @@ class _Exchange:
 
     async def tunnel(self, upstream: UpstreamConnection, fields: list[Field]) -> None:
         connection: TunnelHttpProtocol = self.scope[CONNECTION]
+        outcome_of(self.scope).answers(101)
         await connection.tunnel(upstream, fields)
 
     def cut(self) -> None:

@@ -36,6 +36,9 @@ class SessionStore(Protocol):
     ) -> Sequence[Session]:
         """Sessions, expired or not, of a user or of everybody, in the order of their ids, behind `after`."""
 
+    def count(self, *, now: datetime) -> int:
+        """How many sessions are within their limits."""
+
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         """Move the idle limit; False if there is no such session. An ended session stays ended."""
 

@@ -33,6 +33,7 @@ from entrada.settings.values import (
     read_host_origin,
     read_items,
     read_line,
+    read_listen_address,
     read_origin,
     read_paths,
     read_projects,
@@ -191,6 +192,11 @@ class Settings(BaseModel):
     )
     trusted_proxies: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [], "Addresses, networks or unix: the hops in front whose word about a request is believed."
+    )
+    metrics_address: Annotated[str, BeforeValidator(read_listen_address)] | None = _declare(
+        None,
+        "host:port at which `entrada serve` answers /metrics, and nothing else. Not set: only a machine "
+        "whose public URL is on loopback reads them, at the server's own port.",
     )
     admin_roles: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [], "Roles whose holders administer: at a broker, they let installations in. Comma-separated."

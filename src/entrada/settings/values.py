@@ -160,6 +160,15 @@ def read_line(value: Any) -> Any:
     return value
 
 
+def read_listen_address(value: Any) -> Any:
+    """An address of this machine to listen at, as host:port."""
+    if isinstance(value, str):
+        host, _, port = value.rpartition(":")
+        if not _HOST.fullmatch(host.lower()) or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
+            raise ValueError("write host:port, such as 127.0.0.1:9464 or [::1]:9464")
+    return value
+
+
 def read_tenant_ids(value: Any) -> Any:
     return [read_tenant_id(item) for item in read_items(value)]
 

@@ -82,6 +82,13 @@ class MemorySessionStore(SessionStore):
             ]
         return sorted(found, key=lambda session: session.id)[:limit]
 
+    def count(self, *, now: datetime) -> int:
+        with self._lock:
+            return sum(
+                now < session.idle_expires_at and now < session.absolute_expires_at
+                for session in self._sessions.values()
+            )
+
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         with self._lock:
             session = self._sessions.get(session_id)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     bindparam,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -43,6 +44,14 @@ LIST = (
     .limit(bindparam("at_most"))
 )
 LIST_OF_USER = LIST.where(sessions.c.user_id == bindparam("user_id"))
+COUNT = (
+    select(func.count())
+    .select_from(sessions)
+    .where(
+        sessions.c.idle_expires_at > bindparam("now"),
+        sessions.c.absolute_expires_at > bindparam("now"),
+    )
+)
 TOUCH = (
     update(sessions)
     .where(sessions.c.id == bindparam("session_id"))
@@ -96,6 +105,10 @@ class SqlSessionStore(SessionStore):
             else:
                 rows = connection.execute(LIST_OF_USER, {**names, "user_id": user_id}).all()
         return [session for row in rows if (session := session_of(row)) is not None]
+
+    def count(self, *, now: datetime) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(COUNT, {"now": now}).scalar_one())
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         values = {

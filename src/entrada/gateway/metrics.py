@@ -1,0 +1,203 @@
+"""What `/metrics` tells, by prometheus-client.
+
+    entrada_decisions_total{rule,result}       what the rules said: rule as in the settings file
+    entrada_fast_path_answers_total            of these, how many the fast path gave
+    entrada_requests_total{part,status}        responses by class: 2xx to 5xx, or gone
+    entrada_request_seconds{part}              until the response begins; not of the fast path's
+    entrada_sign_ins_total{outcome}            completed, or the code of the refusal
+    entrada_sessions                           within their limits, as the database has them
+    entrada_key_age_seconds{keys}              since Entra's were read; of the newest assertion key
+    entrada_store_seconds{operation}           calls of the store, with waiting for a connection
+    entrada_store_up                           whether the store answered this look
+
+No label is a visitor's: rules and operations are ours, results and codes are lists in the code.
+
+The fast path adds one to an integer; `collect` moves those into the counters. Several processes share a
+folder (`PROMETHEUS_MULTIPROC_DIR`, set before this module is imported), and each answers for all of them.
+
+Source: prometheus/client_python, "Multiprocess Mode (E.g. Gunicorn)".
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import wraps
+from time import perf_counter
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from starlette.types import Scope
+
+from entrada.build.stores import Stores
+from entrada.clock import Clock
+from entrada.errors import StoreUnavailable
+from entrada.events import Event
+from entrada.gateway.outcome import FastCount, Outcome, label_of
+from entrada.gateway.rules import Decision
+from entrada.sessions.store import SessionStore
+
+COUNTED_FOR = timedelta(seconds=1)
+"""How long a count of sessions is told again: it reads an index of all of them."""
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+_ENDED = {Event.SIGN_IN_COMPLETED: "completed", Event.SIGN_IN_REFUSED: "refused"}
+
+KeyTimes = Callable[[], Mapping[str, "datetime | None"]]
+"""By name: since when keys are held."""
+
+
+class Metrics:
+    """The counters of this process, and the answer for all processes."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        registry = CollectorRegistry()
+        self._clock = clock
+        self._registry = registry
+        self._key_times: KeyTimes = dict
+        self.fast: dict[str, FastCount] = {}
+        """What the fast path counts, by the label of the rule."""
+        self._fast_seen: dict[str, int] = {}
+        self._collecting = threading.Lock()
+        self._decisions = Counter(
+            "entrada_decisions", "Decisions by rule and result.", ["rule", "result"], registry=registry
+        )
+        self._fast_answers = Counter(
+            "entrada_fast_path_answers", "Decisions that the fast path gave.", registry=registry
+        )
+        self._requests = Counter(
+            "entrada_requests", "Responses by part and class.", ["part", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "entrada_request_seconds",
+            "Seconds until the response begins.",
+            ["part"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._sign_ins = Counter(
+            "entrada_sign_ins", "Sign-ins that came to an end.", ["outcome"], registry=registry
+        )
+        self._key_age = Gauge(
+            "entrada_key_age_seconds",
+            "Seconds since Entra's signing keys were read; age of the newest assertion key.",
+            ["keys"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._store_seconds = Histogram(
+            "entrada_store_seconds",
+            "Seconds that calls of the store took.",
+            ["operation"],
+            buckets=_STORE_SECONDS,
+            registry=registry,
+        )
+        self._told = registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self._told = CollectorRegistry()
+            MultiProcessCollector(self._told)  # type: ignore[no-untyped-call]  # prometheus-client's own
+
+    def watch(self, sessions: SessionStore, key_times: KeyTimes) -> None:
+        """Also tell of these sessions and keys."""
+        self._key_times = key_times
+        self._told.register(_Sessions(sessions, self._clock))
+
+    def timed(self, stores: Stores) -> Stores:
+        """The same stores, every call of them timed."""
+        return replace(
+            stores,
+            accounts=cast(Any, _Timed(stores.accounts, self._store_seconds)),
+            sessions=cast(Any, _Timed(stores.sessions, self._store_seconds)),
+            sealed_sign_ins=cast(Any, _Timed(stores.sealed_sign_ins, self._store_seconds)),
+        )
+
+    def request_finished(self, outcome: Outcome, _: Scope) -> None:
+        """For `Observed`."""
+        if outcome.part != "own":
+            self._decisions.labels(label_of(outcome.rule), outcome.result or "refused").inc()
+        status = "gone" if outcome.status is None else f"{outcome.status // 100}xx"
+        self._requests.labels(outcome.part, status).inc()
+        if outcome.answered is not None:
+            self._seconds.labels(outcome.part).observe(outcome.answered - outcome.started)
+
+    def event(self, event: Event, fields: Mapping[str, object]) -> None:
+        """For `entrada.events.subscribe`."""
+        if event in _ENDED:
+            code = fields.get("code") if event is Event.SIGN_IN_REFUSED else None
+            self._sign_ins.labels(str(code or _ENDED[event])).inc()
+
+    def collect(self) -> None:
+        """Move what the fast path has counted into the counters, and say how old the keys are."""
+        with self._collecting:
+            for label, counted in list(self.fast.items()):
+                more = counted.count - self._fast_seen.get(label, 0)
+                if more:
+                    self._fast_seen[label] = self._fast_seen.get(label, 0) + more
+                    self._decisions.labels(label, Decision.ALLOWED.value).inc(more)
+                    self._requests.labels("check", "2xx").inc(more)
+                    self._fast_answers.inc(more)
+            now = self._clock.now()
+            for name, since in self._key_times().items():
+                if since is not None:
+                    self._key_age.labels(name).set((now - since).total_seconds())
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The answer to a scrape in the format it accepts, and that format's media type. Asks the store."""
+        self.collect()
+        encode, media_type = choose_encoder(accept)
+        return encode(self._told), media_type
+
+
+class _Sessions(Collector):
+    def __init__(self, sessions: SessionStore, clock: Clock) -> None:
+        self._sessions, self._clock = sessions, clock
+        self._counted: tuple[float, int] | None = None
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not ask the store."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        monotonic = self._clock.monotonic()
+        is_up = True
+        if self._counted is None or monotonic - self._counted[0] >= COUNTED_FOR.total_seconds():
+            try:
+                self._counted = monotonic, self._sessions.count(now=self._clock.now())
+            except StoreUnavailable:
+                is_up, self._counted = False, None
+        if self._counted is not None:
+            yield GaugeMetricFamily("entrada_sessions", "Sessions within their limits.", self._counted[1])
+        yield GaugeMetricFamily("entrada_store_up", "Whether the store answered.", float(is_up))
+
+
+class _Timed:
+    """A store whose methods are timed by their names; made on first use, then plain attributes."""
+
+    def __init__(self, store: Any, seconds: Histogram) -> None:
+        self._store, self._seconds = store, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+        seconds = self._seconds.labels(name)
+
+        @wraps(found)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            started = perf_counter()
+            try:
+                return found(*arguments, **named)
+            finally:
+                seconds.observe(perf_counter() - started)
+
+        setattr(self, name, timed)
+        return timed
