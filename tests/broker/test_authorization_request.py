@@ -13,7 +13,7 @@ from entrada.broker.authorization_request import (
     read_client_id,
     read_return_address,
 )
-from entrada.broker.installations import Standing
+from entrada.broker.installations import Installation, Proof, Standing
 from entrada.broker.oauth_errors import OAuthError
 from entrada.errors import InstallationRefused
 
@@ -29,9 +29,9 @@ GOOD = {
 }
 
 
-def read(pairs: list[tuple[str, str]]) -> AuthorizationRequest:
-    address = read_return_address(pairs, APP)
-    return read_authorization_request(pairs, installation=APP, return_address=address)
+def read(pairs: list[tuple[str, str]], installation: Installation = APP) -> AuthorizationRequest:
+    address = read_return_address(pairs, installation)
+    return read_authorization_request(pairs, installation=installation, return_address=address)
 
 
 def changed(**changes: str | None) -> list[tuple[str, str]]:
@@ -88,6 +88,23 @@ def test_a_mistake_goes_back_to_the_installation(changes: dict[str, str | None],
         read(changed(**changes))
     assert refused.value.error == error
     assert refused.value.description.isascii()
+
+
+@pytest.mark.parametrize("proof", Proof)
+def test_a19_pkce_is_left_out_only_by_who_has_another_proof(proof: Proof) -> None:
+    """A19: `insecure_without_pkce` is for a client with a secret or a key; half of PKCE is a mistake."""
+    lax = replace(APP, proof=proof, insecure_without_pkce=True)
+    without = changed(code_challenge=None, code_challenge_method=None)
+    if proof is Proof.PKCE:
+        with pytest.raises(OAuthError, match="PKCE"):
+            read(without, lax)
+    else:
+        assert read(without, lax).code_challenge is None
+        assert read(changed(), lax).code_challenge == CHALLENGE
+    method = "code_challenge_method"
+    for half in ({"code_challenge": None}, {method: None}, {method: "plain"}):
+        with pytest.raises(OAuthError):
+            read(changed(**half), lax)
 
 
 @pytest.mark.parametrize("name", ["state", "scope", "code_challenge", "nonce", "prompt"])

@@ -119,6 +119,8 @@ def test_a_wider_pattern_is_refused(pattern: str) -> None:
         ("https://app.example.test:8443", "https://app.example.test:8443"),
         ("http://localhost:8000", "http://localhost:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
+        ("https://App.Example.test/Tools/mage/", "https://app.example.test/Tools/mage"),
+        ("https://app.example.test:443/tools/mage", "https://app.example.test/tools/mage"),
     ],
 )
 def test_a_public_url_is_read_one_way(written: str, read: str) -> None:
@@ -131,7 +133,20 @@ def test_a_public_url_is_read_one_way(written: str, read: str) -> None:
     [
         "app.example.test",
         "http://app.example.test",
-        "https://app.example.test/path",
+        "https://app.example.test//",
+        "https://app.example.test//evil.test",
+        "https://app.example.test/a//b",
+        "https://app.example.test/../a",
+        "https://app.example.test/a/./b",
+        "https://app.example.test/a/..",
+        "https://app.example.test/a%2Fb",
+        "https://app.example.test/a;b",
+        "https://app.example.test/a\\b",
+        "https://app.example.test/a?",
+        "https://app.example.test/a#",
+        "https://app.example.test/a b",
+        "https://app.example.test/ä",
+        "https://app.example.test" + "/a" * 9,
         "https://a_b",
         "ftp://x",
         "https://u@h.test",
@@ -140,7 +155,7 @@ def test_a_public_url_is_read_one_way(written: str, read: str) -> None:
     ],
 )
 def test_what_is_no_public_url_is_refused(written: str) -> None:
-    """Plain http elsewhere than on this machine, paths, users and queries are refused."""
+    """Plain http elsewhere than on this machine, paths that two could read differently, users and queries."""
     with pytest.raises(ValueError):
         installation_at(written, tenant_id=CONTOSO)
 
@@ -189,3 +204,47 @@ def test_sign_out_leads_back_to_listed_addresses_only() -> None:
     assert APP.takes_people_back_at("https://app.example.test/auth/signed-out")
     assert not APP.takes_people_back_at("https://app.example.test/auth/signed-out?x")
     assert not replace(APP, post_logout_redirect_uris=()).takes_people_back_at("https://app.example.test/")
+
+
+def listed(folder: Path, *lines: str) -> Installation:
+    file = folder / "entrada.toml"
+    file.write_text(
+        "\n".join(["[[installations]]", 'url = "https://app.test"', f'tenant = "{CONTOSO}"', *lines])
+    )
+    return read_listed(file)[0]
+
+
+HASH = "0" * 64
+
+
+def test_what_a_client_of_others_may_need_is_listed(tmp_path: Path) -> None:
+    """A second name for the roles, and no PKCE at the word of a secret; neither unless it is asked for."""
+    plain = listed(tmp_path)
+    assert (plain.roles_claim, plain.insecure_without_pkce) == (None, False)
+    asked = listed(
+        tmp_path,
+        f'secret_sha256 = ["{HASH}"]',
+        'roles_claim = "user_roles"',
+        "insecure_without_pkce = true",
+    )
+    assert (asked.roles_claim, asked.may_leave_out_pkce) == ("user_roles", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("insecure_without_pkce = true", "line 4: insecure_without_pkce, and no secret"),
+        ('insecure_without_pkce = "true"', "line 4: insecure_without_pkce is neither true nor false"),
+        ('roles_claim = "sub"', "line 4: roles_claim"),
+        ('roles_claim = "email"', "line 4: roles_claim"),
+        ('roles_claim = "groups"', "line 4: roles_claim"),
+        ('roles_claim = "at_hash"', "line 4: roles_claim"),
+        ('roles_claim = "_claim_names"', "line 4: roles_claim"),
+        ('roles_claim = "https://x"', "line 4: roles_claim"),
+        ('roles_claim = ""', "line 4: roles_claim"),
+    ],
+)
+def test_a_wrong_line_stops_the_start(line: str, sentence: str, tmp_path: Path) -> None:
+    """With its line; a claim that says something else cannot be overwritten."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        listed(tmp_path, line)

@@ -12,15 +12,19 @@ from broker.world import (
     ADA,
     APP,
     CALLBACK,
+    CHALLENGE,
     CONTOSO,
     FABRIKAM,
     ISSUER,
     OTHER,
+    VERIFIER,
     World,
     form_request,
     person,
 )
 from entrada.accounts.identity import EntraIdentity
+from entrada.broker.grants import hash_of
+from entrada.broker.installations import Proof
 from entrada.broker.token import token
 from entrada.broker.tokens import subject_of
 from entrada.entra.authority import ObjectId
@@ -52,6 +56,37 @@ def test_a_code_counts_once_a4() -> None:
     again = world.redeem(code)
     assert (again.status, again.error) == (400, "invalid_grant")
     assert world.refresh(first["refresh_token"]).error == "invalid_grant"
+
+
+LAX = replace(APP, proof=Proof.SECRET, secret_hashes=(hash_of("s3cret"),), insecure_without_pkce=True)
+"""Known by its secret, and allowed to send no code challenge."""
+
+
+def test_a19_a_code_without_challenge_is_for_its_secret_alone() -> None:
+    """Redeemed with the secret and no verifier; without the secret it is nobody's."""
+    world = World(listed=[LAX])
+    code = world.code(installation=LAX, code_challenge=None)
+    assert world.redeem(code, code_verifier=None).error == "invalid_client"
+    assert world.redeem(code, code_verifier=None, client_secret="s3cret").status == 200
+
+
+@pytest.mark.parametrize(
+    ("challenge", "verifier"), [(None, VERIFIER), (None, ""), (CHALLENGE, None), (CHALLENGE, "")], ids=str
+)
+def test_a19_no_downgrade_of_pkce(challenge: str | None, verifier: str | None) -> None:
+    """RFC 9700, 2.1.1: a verifier where no challenge was, or none where one was, is no redemption."""
+    world = World(listed=[LAX])
+    code = world.code(installation=LAX, code_challenge=challenge)
+    answer = world.redeem(code, code_verifier=verifier, client_secret="s3cret")
+    assert (answer.status, answer.error) == (400, "invalid_grant")
+
+
+def test_a19_a_code_without_challenge_is_worth_nothing_once_pkce_is_asked_for() -> None:
+    """The list as it is now decides, not as it was when the sign-in began."""
+    world = World(listed=[replace(LAX, insecure_without_pkce=False)])
+    code = world.code(installation=LAX, code_challenge=None)
+    answer = world.redeem(code, code_verifier=None, client_secret="s3cret")
+    assert (answer.status, answer.error) == (400, "invalid_grant")
 
 
 def test_a_code_at_the_same_moment_counts_once_a5() -> None:

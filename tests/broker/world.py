@@ -107,6 +107,7 @@ class World:
         nonce: str | None = "n-1",
         entra_session_id: str | None = "entra-1",
         who: Person | None = None,
+        code_challenge: str | None = CHALLENGE,
     ) -> str:
         """The code that a finished sign-in would have handed to this installation."""
         grant = Grant(
@@ -126,7 +127,7 @@ class World:
                 grant_id=grant.id,
                 client_id=installation.client_id,
                 redirect_uri=installation.redirect_uris[0],
-                code_challenge=CHALLENGE,
+                code_challenge=code_challenge,
                 nonce=nonce,
                 expires_at=self.clock.now() + CODE_LIFE,
             ),

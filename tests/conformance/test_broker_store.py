@@ -102,6 +102,8 @@ def test_an_installation_is_kept_whole(store: BrokerStore, reopen: Reopen) -> No
         jwks=({"kty": "EC", "kid": "ü"},),
         claims=frozenset({"name"}),
         groups=frozenset({"g1"}),
+        roles_claim="user_roles",
+        insecure_without_pkce=True,
         standing=Standing.WAITING,
         asked_at=START,
         asked_from="192.0.2.1",
@@ -128,6 +130,17 @@ def test_removing_an_installation_ends_its_grants(store: BrokerStore) -> None:
     assert store.find_grant(others.id) == others
     assert not store.remove_installation(APP.client_id, now=START)
     assert store.find_installation(APP.client_id) is None
+
+
+def test_a_code_says_whether_there_was_a_challenge(store: BrokerStore, reopen: Reopen) -> None:
+    """Without PKCE is None for every store, never an empty challenge."""
+    grant = a_grant()
+    for challenge in (CHALLENGE, None):
+        code = replace(code_for(grant), code_challenge=challenge)
+        store.open_grant(replace(grant, id=new_grant_id()), code)
+        found = reopen().spend_code(code.hash, now=START)
+        assert found is not None
+        assert found[0].code_challenge == challenge
 
 
 def test_two_brokers_make_one_first_key(store: BrokerStore, reopen: Reopen) -> None:

@@ -43,12 +43,15 @@ class ReturnAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizationRequest:
-    """A request that can be carried out. `max_age_seconds` None: any sign-in at Entra will do."""
+    """A request that can be carried out. `max_age_seconds` None: any sign-in at Entra will do.
+
+    `code_challenge` None: without PKCE, which this installation may leave out.
+    """
 
     client_id: str
     return_address: ReturnAddress
     scopes: frozenset[str]
-    code_challenge: str
+    code_challenge: str | None
     nonce: str | None = field(default=None, repr=False)
     prompt: str | None = None
     login_hint: str | None = None
@@ -123,7 +126,7 @@ def read_authorization_request(
         client_id=installation.client_id,
         return_address=return_address,
         scopes=_scopes(given),
-        code_challenge=_code_challenge(given),
+        code_challenge=_code_challenge(given, installation),
         nonce=_bounded(given, "nonce", _LONGEST_NONCE),
         prompt=_prompt(given),
         login_hint=_hint(given, "login_hint"),
@@ -139,7 +142,9 @@ def _scopes(given: Mapping[str, str]) -> frozenset[str]:
     return asked & SCOPES  # unknown ones are left out: OpenID Connect Core 1.0, 3.1.2.1
 
 
-def _code_challenge(given: Mapping[str, str]) -> str:
+def _code_challenge(given: Mapping[str, str], installation: Installation) -> str | None:
+    if installation.may_leave_out_pkce and not {"code_challenge", "code_challenge_method"} & given.keys():
+        return None
     if given.get("code_challenge_method") != "S256":
         raise invalid_request("PKCE is required: code_challenge_method must be S256")
     challenge = given.get("code_challenge", "")

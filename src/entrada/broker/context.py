@@ -22,7 +22,7 @@ class BrokerContext:
     redirect_uri: str
     response_mode: str
     scopes: list[str]
-    code_challenge: str
+    code_challenge: str | None
     state: str | None = field(default=None, repr=False)
     nonce: str | None = field(default=None, repr=False)
 

@@ -18,6 +18,11 @@ from entrada.broker.signing_keys import ALGORITHM, jwks
 from entrada.web.messages import WebRequest, WebResponse, json_response
 
 AUTHENTICATION_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
+CLAIMS = (
+    "sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "auth_time", "acr", "acrs", "amr", "sid", "login_hint",
+    "tid", "oid", "acct", "home_tid", "uti", "ver",
+    "name", "preferred_username", "email", "email_verified", "xms_edov", "roles", "groups",
+)  # fmt: skip
 
 
 def metadata(provider: Provider) -> Mapping[str, Any]:
@@ -40,16 +45,13 @@ def metadata(provider: Provider) -> Mapping[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": sorted(PROMPTS),
         "authorization_response_iss_parameter_supported": True,
-        "claims_supported": [
-            "sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "sid", "tid", "oid",
-            "name", "preferred_username", "email", "email_verified", "roles", "groups",
-        ],
+        "claims_supported": list(CLAIMS),
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
-    }  # fmt: skip
+    }
 
 
 def openid_discovery(provider: Provider, request: WebRequest) -> WebResponse:

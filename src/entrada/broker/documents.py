@@ -30,6 +30,8 @@ def installation_document(installation: Installation) -> str:
             "jwks": list(installation.jwks),
             "claims": sorted(installation.claims),
             "groups": None if installation.groups is None else sorted(installation.groups),
+            "roles_claim": installation.roles_claim,
+            "insecure_without_pkce": installation.insecure_without_pkce,
             "standing": installation.standing.value,
             "asked_at": _written(installation.asked_at),
             "asked_from": installation.asked_from,
@@ -53,6 +55,8 @@ def read_installation(document: str) -> Installation:
         jwks=tuple(found["jwks"]),
         claims=frozenset(found["claims"]),
         groups=None if groups is None else frozenset(groups),
+        roles_claim=found.get("roles_claim"),  # documents of an older version hold neither
+        insecure_without_pkce=found.get("insecure_without_pkce", False),
         standing=Standing(found["standing"]),
         asked_at=_read_time(found["asked_at"]),
         asked_from=found["asked_from"],

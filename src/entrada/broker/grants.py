@@ -73,13 +73,13 @@ class Grant:
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizationCode:
-    """What a code stands for. `spent_at` None: not used yet."""
+    """What a code stands for. `spent_at` None: not used yet. `code_challenge` None: without PKCE."""
 
     hash: bytes = field(repr=False)
     grant_id: GrantId
     client_id: str
     redirect_uri: str
-    code_challenge: str
+    code_challenge: str | None
     nonce: str | None = field(default=None, repr=False)
     expires_at: datetime
     spent_at: datetime | None = None

@@ -41,6 +41,7 @@ DEFAULT_CLAIMS = frozenset({"name", "email", "roles", "groups"})
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PATTERN = re.compile(rf"https://\*(?P<suffix>(?:-{_HOST_LABEL})?(?:\.{_HOST_LABEL}){{2,}})(?::\d{{1,5}})?")
 _LABEL = re.compile(_HOST_LABEL)
+_BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,64}){1,8}", re.ASCII)
 _ADDRESS_CHARACTERS = re.compile(r"[\x21-\x7e]{1,2000}", re.ASCII)
 
 
@@ -70,6 +71,7 @@ class Installation:
     `redirect_uris` are compared letter for letter. `origin_pattern` is `https://*.apps.example.com`: exactly
     one more label, with one of `CALLBACK_PATHS`. `secret_hashes` are SHA-256 of the secrets, newest
     first. `jwks` are public keys for `private_key_jwt`. `groups` None: every group that Entra names.
+    `roles_claim` is a second name under which it is told the roles.
     """
 
     client_id: ClientId
@@ -83,6 +85,9 @@ class Installation:
     jwks: tuple[dict[str, Any], ...] = ()
     claims: frozenset[str] = DEFAULT_CLAIMS
     groups: frozenset[str] | None = None
+    roles_claim: str | None = None
+    insecure_without_pkce: bool = False
+    """Takes sign-in requests without a code challenge too, at the word of a secret or key alone."""
     standing: Standing = Standing.LISTED
     asked_at: datetime | None = None
     asked_from: str | None = None
@@ -90,6 +95,11 @@ class Installation:
     @property
     def is_let_in(self) -> bool:
         return self.standing is not Standing.WAITING
+
+    @property
+    def may_leave_out_pkce(self) -> bool:
+        """Never for a public installation: PKCE is all the proof it has."""
+        return self.insecure_without_pkce and self.proof is not Proof.PKCE
 
     def takes_answers_at(self, redirect_uri: str) -> bool:
         """Whether an answer may go there."""
@@ -121,8 +131,10 @@ def installation_at(
 ) -> Installation:
     """An installation of Entrada, Mage or dstack at its public URL, which is its client id.
 
+    Behind a path, such as Mage's base path, the path is part of it: answers go below it alone.
+
     Raises:
-        ValueError: not an https origin, nor an http one on this machine.
+        ValueError: not an https address, nor an http one on this machine.
     """
     url = read_public_url(public_url)
     return Installation(
@@ -138,7 +150,7 @@ def installation_at(
 
 
 def read_public_url(text: str) -> str:
-    """The origin, as it is compared: lower case, without a usual port, without a trailing slash.
+    """The URL as it is compared: lower case but for its path, no usual port, no trailing slash.
 
     Raises:
         ValueError: says what is wrong with it.
@@ -149,8 +161,11 @@ def read_public_url(text: str) -> str:
     except ValueError:
         raise ValueError("this is not a URL") from None
     host = parts.hostname or ""
-    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("only scheme, host and port belong here")
+    if "?" in text or "#" in text or "@" in parts.netloc:
+        raise ValueError("only scheme, host, port and a base path belong here")
+    path = parts.path.removesuffix("/")
+    if path and not _BASE_PATH.fullmatch(path):
+        raise ValueError("a base path is made of letters, digits and . _ ~ - between single slashes")
     is_host = host in LOOPBACK_HOSTS or all(map(_LABEL.fullmatch, host.split(".")))
     if parts.scheme not in ("https", "http") or not is_host:
         raise ValueError("write it as https://host")
@@ -158,7 +173,7 @@ def read_public_url(text: str) -> str:
         raise ValueError("people's codes travel there: it must be https (http on this machine only)")
     usual = {"https": 443, "http": 80}[parts.scheme]
     shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + ("" if port in (None, usual) else f":{port}")
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, usual) else f":{port}") + path
 
 
 def is_listable(address: str) -> bool:

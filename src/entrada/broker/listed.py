@@ -16,10 +16,12 @@ With `url` the addresses of Entrada, Mage and dstack below it are listed; `redir
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from entrada.broker.discovery import CLAIMS
 from entrada.broker.installations import (
     DEFAULT_CLAIMS,
     ClientId,
@@ -44,7 +46,13 @@ _KEYS = (
     "secret_sha256",
     "claims",
     "groups",
+    "roles_claim",
+    "insecure_without_pkce",
 )
+_OTHER_CLAIMS = frozenset({"azp", "at_hash", "c_hash", "client_id", "events", "jti", "scope"})
+"""What a claim of the operator's own may not be called, beside the claims that there are."""
+
+_ROLES_CLAIM = re.compile(r"[a-z][a-z_]{0,63}", re.ASCII)
 _SHA256_HEX_CHARACTERS = 64
 
 
@@ -106,7 +114,28 @@ def _read(table: SettingsTable) -> Installation:
         secret_hashes=tuple(_secret_hash(table, secret) for secret in sorted(secrets)),
         claims=_claims(table),
         groups=_groups(table),
+        roles_claim=table.parsed("roles_claim", _roles_claim),
+        insecure_without_pkce=_without_pkce(table, is_confidential=bool(secrets)),
     )
+
+
+def _roles_claim(text: str) -> str:
+    if not _ROLES_CLAIM.fullmatch(text):
+        raise ValueError("write a name of lower-case letters and underscores, such as user_roles")
+    if text in CLAIMS or text in _OTHER_CLAIMS:
+        raise ValueError("a claim of that name says something else")
+    return text
+
+
+def _without_pkce(table: SettingsTable, *, is_confidential: bool) -> bool:
+    wanted = table.flag("insecure_without_pkce")
+    if wanted and not is_confidential:
+        table.refuse(
+            "insecure_without_pkce, and no secret: nothing would prove who redeems a code.",
+            "Add secret_sha256, or leave PKCE on.",
+            "insecure_without_pkce",
+        )
+    return wanted
 
 
 def _tenant(text: str) -> TenantId:
@@ -124,7 +153,7 @@ def _secret_hash(table: SettingsTable, text: str) -> bytes:
     if not digest:
         table.refuse(
             "secret_sha256 is no SHA-256.",
-            "Write the 64 hexadecimal digits that `entrada broker installations add --secret` prints.",
+            "Write the 64 hexadecimal digits that `printf %s THE-SECRET | sha256sum` prints.",
             "secret_sha256",
         )
     return digest

@@ -112,7 +112,7 @@ class SqlBrokerStore(BrokerStore):
     def open_grant(self, grant: Grant, code: AuthorizationCode) -> None:
         with self._database.writing() as connection:
             connection.execute(insert(grants), _grant_row(grant))
-            connection.execute(insert(codes), vars(code))
+            connection.execute(insert(codes), {**vars(code), "code_challenge": code.code_challenge or ""})
 
     def spend_code(self, code_hash: bytes, *, now: datetime) -> tuple[AuthorizationCode, bool] | None:
         with self._database.writing() as connection:
@@ -318,7 +318,7 @@ def _code_of(row: Row[Any]) -> AuthorizationCode:
         grant_id=GrantId(row.grant_id),
         client_id=row.client_id,
         redirect_uri=row.redirect_uri,
-        code_challenge=row.code_challenge,
+        code_challenge=row.code_challenge or None,
         nonce=row.nonce,
         expires_at=row.expires_at,
         spent_at=row.spent_at,

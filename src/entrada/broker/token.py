@@ -93,8 +93,7 @@ def _authorization_code(
         raise invalid_grant("the code is over")
     if form.get("redirect_uri") != code.redirect_uri:
         raise invalid_grant("redirect_uri differs from the one of the authorization request")
-    if not _proves(form.get("code_verifier", ""), code.code_challenge):
-        raise invalid_grant("code_verifier does not fit the code_challenge")
+    _check_verifier(form.get("code_verifier"), code.code_challenge, installation)
     grant = _living(provider, provider.store.find_grant(code.grant_id), installation)
     return _response(provider, installation, grant, replaces=None, nonce=code.nonce)
 
@@ -192,6 +191,15 @@ def access_token(provider: Provider, grant: Grant) -> str:
         "scope": " ".join(sorted(grant.scopes)),
     }
     return provider.signed(claims, typ="at+jwt")
+
+
+def _check_verifier(verifier: str | None, challenge: str | None, installation: Installation) -> None:
+    """The verifier of that challenge; none at all only where none was promised (RFC 9700, section 2.1.1)."""
+    if challenge is not None:
+        if verifier is None or not _proves(verifier, challenge):
+            raise invalid_grant("code_verifier does not fit the code_challenge")
+    elif verifier is not None or not installation.may_leave_out_pkce:
+        raise invalid_grant("the sign-in was asked for without a code_challenge")
 
 
 def _proves(verifier: str, challenge: str) -> bool:

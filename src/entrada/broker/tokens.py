@@ -89,7 +89,9 @@ def person_claims(grant: Grant, installation: Installation) -> dict[str, Any]:
         claims["email_verified"] = person.email_is_verified
         claims["xms_edov"] = person.email_is_verified
     if "roles" in allowed and person.roles:
-        claims["roles"] = sorted(person.roles)
+        for name in ("roles", installation.roles_claim):
+            if name is not None:
+                claims[name] = sorted(person.roles)
     if "groups" in allowed and (groups := groups_for(person, installation)):
         claims["groups"] = groups
     return claims

@@ -21,8 +21,12 @@ def build_identification(
     spent: SpentSignIns,
     transport: HttpTransport,
     clock: Clock,
+    base_path: str = "",
 ) -> Identification:
     """The walk these settings describe, for whoever has accounts of their own.
+
+    `base_path` is the prefix that browsers find the application under: at a broker its public URL with this
+    prefix is its client id, so that one host may hold several.
 
     Raises:
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
@@ -36,9 +40,10 @@ def build_identification(
             setting="roles_mapping",
         )
     scopes = _graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names))
+    is_named_by_url = authority.is_broker and settings.client_id is None
     application = EntraApplication(
         authority=authority,
-        client_id=registration.client_id,
+        client_id=registration.client_id + (base_path if is_named_by_url else ""),
         credentials=registration.credentials,
         transport=transport,
         clock=clock.now,

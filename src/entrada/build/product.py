@@ -99,7 +99,7 @@ def build_parts(
         keys = secret_keys_of(settings, key_file=key_file)
         transport = PooledTransport(ca_bundle=settings.ca_bundle)
         identification = build_identification(
-            settings, roles=roles, spent=spent, transport=transport, clock=clock
+            settings, roles=roles, spent=spent, transport=transport, clock=clock, base_path=base_path
         )
         pending_sealer = Sealer(keys, purpose="pending sign-in")
     return ProductParts(

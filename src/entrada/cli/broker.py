@@ -90,6 +90,13 @@ def _serve(args: argparse.Namespace) -> int:
                 broker.site.urls[0],
                 broker.site.callback_paths[0],
             )
+            for one in broker.broker.provider.installations():
+                if one.may_leave_out_pkce:
+                    log.warning(
+                        "insecure_without_pkce: %s may leave out PKCE; whoever takes a code on its way can "
+                        "have it redeemed into a session of their own there.",
+                        one.client_id,
+                    )
             deliveries.start()
             run_server(create_app(broker), listener)
     finally:
@@ -138,6 +145,8 @@ def _document(one: Installation) -> dict[str, object]:
         "backchannel_logout_uri": one.backchannel_logout_uri,
         "claims": sorted(one.claims),
         "groups": None if one.groups is None else sorted(one.groups),
+        "roles_claim": one.roles_claim,
+        "insecure_without_pkce": one.insecure_without_pkce,
         "asked_at": None if one.asked_at is None else one.asked_at.isoformat(),
         "asked_from": one.asked_from,
     }

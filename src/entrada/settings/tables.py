@@ -87,6 +87,12 @@ class SettingsTable:
             self.refuse(f"{key} is no list of texts.", f'Write {key} = ["…"], or leave it out.', key)
         return frozenset(value)
 
+    def flag(self, key: str) -> bool:
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            self.refuse(f"{key} is neither true nor false.", f"Write {key} = true, without quotes.", key)
+        return value
+
     def parsed(self, key: str, parse: Callable[[str], T]) -> T | None:
         text = self.text(key)
         try:
