@@ -23,7 +23,9 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     │       ├── GuestRefused
     │       ├── PersonalAccountRefused
     │       ├── TenantRefused
-    │       └── RoleRequired
+    │       ├── RoleRequired
+    │       ├── GroupRequired
+    │       └── GroupsUnknown           whether they are in a group that is asked for, nobody has said yet
     ├── BearerError                     a call whose access token does not let it in
     │   ├── BearerRequestRefused        the request carries its token in no proper way
     │   ├── BearerTokenRefused          the token failed a named check
@@ -295,6 +297,20 @@ class RoleRequired(AdmissionRefused):
     code = "role_required"
     default_sentence = "You have none of the roles that this application asks for."
     default_hint = "Ask your administrator to assign you an app role or a group in Microsoft Entra ID."
+
+
+class GroupRequired(AdmissionRefused):
+    code = "group_required"
+    default_sentence = "You are in none of the groups that this page is for."
+    default_hint = "Ask your administrator to add you to one of them in Microsoft Entra ID."
+
+
+class GroupsUnknown(AdmissionRefused):
+    """Signed in before anybody asked about these groups, or Microsoft has not answered since."""
+
+    code = "groups_unknown"
+    default_sentence = "Whether you are in a group that this page is for is not known yet."
+    default_hint = "Sign out and sign in again; otherwise Microsoft is asked within the next minutes."
 
 
 class BearerError(EntradaError):

@@ -24,6 +24,7 @@ from conformance.samples import (
 )
 from conformance.stores import SHARED, Stores
 from entrada.accounts.admission import AdmissionPolicy, LinkByEmail, Newcomer, admit
+from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import (
     EntraIdentity,
     GrantSource,
@@ -429,6 +430,46 @@ def test_nobody_can_be_changed_who_is_not_there(accounts: AccountStore) -> None:
     assert accounts.set_disabled(user_id(1), disabled=True, now=NOW) is None
     assert accounts.grant_role(user_id(1), role="Admin", granted_by="root", now=NOW) is None
     assert accounts.revoke_role(user_id(1), role="Admin") is None
+
+
+NAMED = 'group:Zoë, "x"'
+IN_ONE = Membership(held=frozenset({"1" * 32, NAMED}), asked=frozenset({"1" * 32, "2" * 32, NAMED}))
+
+
+def test_groups_are_of_one_identity_and_unknown_at_first(accounts: AccountStore) -> None:
+    """What Entra said of one identity says nothing of another of the same user."""
+    user = created(accounts)
+    accounts.link(user_id=user.id, identity=identity(9), now=LATER)
+    assert user.membership_of(identity()) == UNKNOWN
+    after = accounts.record_groups(user_id=user.id, identity=identity(), membership=IN_ONE)
+    found = accounts.get(user.id)
+    assert found == after
+    assert found.membership_of(identity()) == IN_ONE
+    assert found.membership_of(identity(9)) == UNKNOWN
+    assert accounts.find_by_identity(identity(9)) == found
+    again = signed_in(accounts, found, None)
+    assert again.membership_of(identity()) == IN_ONE
+    unknown = accounts.record_groups(user_id=user.id, identity=identity(), membership=UNKNOWN)
+    assert unknown.membership_of(identity()) == UNKNOWN
+
+
+def test_live_sessions_learn_of_other_groups_and_of_nothing_else(stores: Stores) -> None:
+    """One entry for a change, none for the same again."""
+    user = created(stores.accounts)
+    position = log_length(stores.sessions)
+    for _ in range(2):
+        stores.accounts.record_groups(user_id=user.id, identity=identity(), membership=IN_ONE)
+        assert log_length(stores.sessions) == position + 1
+    stores.accounts.record_groups(user_id=user.id, identity=identity(), membership=UNKNOWN)
+    assert log_length(stores.sessions) == position + 2
+
+
+def test_groups_of_nobody_are_a_mistake_of_the_caller(accounts: AccountStore) -> None:
+    """LookupError: no such user, or the identity is not theirs."""
+    user = created(accounts)
+    for user_of, who in ((user_id(7), identity()), (user.id, identity(9))):
+        with pytest.raises(LookupError):
+            accounts.record_groups(user_id=user_of, identity=who, membership=IN_ONE)
 
 
 def test_list_users_page_by_page(accounts: AccountStore) -> None:

@@ -21,6 +21,7 @@ from conformance.samples import (
 )
 from conformance.stores import Stores
 from entrada.accounts.admission import Newcomer
+from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.sessions.revocation import RevocationKind
@@ -46,10 +47,14 @@ def claim(stores: Stores) -> SealedSignIn | None:
     return stores.sealed_sign_ins.claim_due(now=LATER, next_check_at=NEXT)
 
 
-def renew(stores: Stores, link: SealedSignIn, *roles: str, profile=ADA) -> None:  # type: ignore[no-untyped-def]
+def renew(  # type: ignore[no-untyped-def]
+    stores: Stores, link: SealedSignIn, *roles: str, profile=ADA, membership=UNKNOWN
+) -> None:
     stores.sealed_sign_ins.renew(
         link,
-        newcomer=Newcomer(identity=link.identity, profile=profile, home_tenant=None, grants=()),
+        newcomer=Newcomer(
+            identity=link.identity, profile=profile, home_tenant=None, grants=(), membership=membership
+        ),
         entra_grants=[from_entra(role) for role in roles],
         sealed_sign_in="sealed anew",
         next_check_at=NEXT,
@@ -168,6 +173,28 @@ def test_of_two_identities_the_last_to_sign_in_decides(stores: Stores) -> None:
     found = stores.accounts.get(user)
     assert found is not None
     assert (found.roles, found.profile) == ({"Viewer"}, ADA)
+
+
+def test_a_look_renews_the_groups_of_its_identity_alone(stores: Stores) -> None:
+    """Also where another identity of the same user signed in last; live sessions learn of a change."""
+    user = signed_in(stores)
+    stores.accounts.link(user_id=user, identity=identity(2), now=NOW)
+    others = Membership(held=frozenset({"b"}), asked=frozenset({"a", "b"}))
+    stores.accounts.record_sign_in(
+        user_id=user, identity=identity(2), profile=ADA, entra_grants=[from_entra("Editor")], now=LATER
+    )
+    stores.accounts.record_groups(user_id=user, identity=identity(2), membership=others)
+    since = stores.sessions.revocations(None).position
+    link = claim(stores)
+    assert link is not None
+    renewed = Membership(held=frozenset({"a"}), asked=frozenset({"a", "b"}))
+    renew(stores, link, "Editor", membership=renewed)
+    found = stores.accounts.get(user)
+    assert found is not None
+    assert found.membership_of(identity()) == renewed
+    assert found.membership_of(identity(2)) == others
+    entries = stores.sessions.revocations(since).entries
+    assert [(entry.kind, entry.subject) for entry in entries] == [(RevocationKind.RIGHTS, user)]
 
 
 def test_many_servers_share_the_people(stores: Stores) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from entrada.accounts.groups import Membership
 from entrada.gateway.caller import Caller
 
 EDITORS = "11111111-2222-3333-4444-555555555555"
+FINANCE = "22222222-2222-3333-4444-555555555555"
+
+
+def in_groups(*held: str) -> Membership:
+    """Of somebody who was asked about these, and about Editors and Finance."""
+    return Membership(held=frozenset(held), asked=frozenset({EDITORS, FINANCE, *held}))
 
 
 def ada(**changed: Any) -> Caller:
@@ -18,6 +25,6 @@ def ada(**changed: Any) -> Caller:
         "email": "ada@contoso.test",
         "username": "ada@contoso.test",
         "roles": frozenset({"Admin"}),
-        "groups": frozenset({EDITORS}),
+        "membership": in_groups(EDITORS),
     }
     return Caller(**known | changed)

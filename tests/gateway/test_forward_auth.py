@@ -25,7 +25,7 @@ from entrada.gateway.tables import read_rule_book
 from entrada.settings.tables import SettingsFile
 from entrada.web.messages import WebResponse
 
-from .callers import EDITORS, ada
+from .callers import EDITORS, ada, in_groups
 
 RULES = """
 [[rules]]
@@ -207,7 +207,7 @@ def test_e1_where_to_go_after_signing_in_is_on_this_origin(target: str) -> None:
 def test_d1c_a_field_this_person_does_not_have_is_answered_empty() -> None:
     """Every identity field is answered, so that copying it clears a client's own; on public paths too."""
     for contract in PATHS:
-        told = dict(asked(contract, "/admin", caller=ada(email=None, groups=frozenset())).headers)
+        told = dict(asked(contract, "/admin", caller=ada(email=None, membership=in_groups())).headers)
         assert told["x-forwarded-user"] == ada().object_id
         assert told["x-forwarded-email"] == told["remote-email"] == told["x-auth-request-email"] == ""
         public = dict(asked(contract, "/public/a").headers)

@@ -15,7 +15,7 @@ from entrada.errors import RequestRefused
 from entrada.gateway.fields import folded_name, is_identity, strip
 from entrada.gateway.identity import STYLES, encoded, encoded_list, identity_fields
 
-from .callers import EDITORS, ada
+from .callers import EDITORS, ada, in_groups
 
 OURS = sorted({name for style in STYLES.values() for name in style} | {"X-Entrada-Assertion"})
 
@@ -46,7 +46,9 @@ def test_easy_auth_is_base64_of_json() -> None:
 
 def test_d1c_what_a_caller_lacks_is_cleared() -> None:
     """Every name of a style is there, without a value where this caller has none, and for nobody at all."""
-    lacking = dict(identity_fields(["x-forwarded"], ada(email=None, roles=frozenset(), groups=frozenset())))
+    lacking = dict(
+        identity_fields(["x-forwarded"], ada(email=None, roles=frozenset(), membership=in_groups()))
+    )
     assert lacking["X-Forwarded-Email"] is None
     assert lacking["X-Forwarded-Groups"] is None
     assert lacking["X-Forwarded-User"]
@@ -73,7 +75,7 @@ def test_d15_a_list_that_is_too_long_is_refused() -> None:
     """300 groups do not become 200 in silence."""
     groups = frozenset(f"{number:08d}-2222-3333-4444-555555555555" for number in range(300))
     with pytest.raises(RequestRefused, match="X-Forwarded-Groups"):
-        identity_fields(["x-forwarded"], ada(groups=groups))
+        identity_fields(["x-forwarded"], ada(membership=in_groups(*groups)))
 
 
 def spelled(name: str) -> list[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entrada.accounts.groups import UNKNOWN, Group
 from entrada.compatibility import tomllib
 from entrada.errors import AmbiguousRequest, ConfigurationError
 from entrada.gateway.explain import explain
@@ -16,7 +18,7 @@ from entrada.gateway.rules import OTHERWISE, Decision, Rule, RuleBook
 from entrada.gateway.tables import parse_upstream, read_rule_book
 from entrada.settings.tables import SettingsFile
 
-from .callers import EDITORS, ada
+from .callers import EDITORS, FINANCE, ada, in_groups
 
 BOOK = f"""
 # some settings before
@@ -158,7 +160,7 @@ def test_d6_a_host_is_a_name_and_a_port(host: str) -> None:
 def test_what_a_rule_means_for_each_caller() -> None:
     """Public, signed in, one of the roles, one of the groups, one of each, deny."""
     editor = ada(roles=frozenset())
-    admin = ada(groups=frozenset())
+    admin = ada(membership=in_groups())
     nobody = None
     both = f'[[rules]]\nroles = ["Admin"]\ngroups = ["{EDITORS}"]\n'
     for rule, decisions in (
@@ -171,6 +173,34 @@ def test_what_a_rule_means_for_each_caller() -> None:
     ):
         assert " ".join(rule.decide(caller) for caller in (nobody, editor, admin)) == decisions
     assert rule_for("/", text=both).decide(ada()) is Decision.ALLOWED
+
+
+TENANT = ada().tenant_id
+
+
+@pytest.mark.parametrize(
+    ("groups", "decision"),
+    [
+        ([EDITORS], "allowed"),
+        ([FINANCE], "forbidden"),
+        ([FINANCE, EDITORS], "allowed"),
+        ([f"{TENANT}/{EDITORS}"], "allowed"),
+        ([f"{EDITORS}/{EDITORS}"], "forbidden"),
+        (["99999999-2222-3333-4444-555555555555"], "groups_unknown"),
+        (["99999999-2222-3333-4444-555555555555", FINANCE], "groups_unknown"),
+        (["99999999-2222-3333-4444-555555555555", EDITORS], "allowed"),
+        (["group:Editors"], "groups_unknown"),
+        (["group:Admin"], "groups_unknown"),
+    ],
+    ids=str,
+)
+def test_what_is_not_known_of_a_group_is_neither_yes_nor_no(groups: list[str], decision: str) -> None:
+    """One group held is enough; one that nobody asked about lets nobody in, and nor does its name."""
+    rule = rule_for("/", text=f"[[rules]]\ngroups = {json.dumps(groups)}\n")
+    assert rule.decide(ada()) == decision
+    assert rule.decide(ada(membership=UNKNOWN)) == (
+        "forbidden" if groups[0].startswith(f"{EDITORS}/") else "groups_unknown"
+    )
 
 
 OPAQUE = ["[[routes]]", 'upstream = "http://h"', 'paths = "opaque"']
@@ -307,7 +337,7 @@ def test_routes_are_chosen_alike() -> None:
         route = rules.route_for(rules.read("GET", "tool.contoso.com", target))
         assert route is not None
         assert route.upstream == upstream
-    assert rules.groups == {EDITORS}
+    assert rules.groups == {Group(name=EDITORS)}
     assert parse_upstream("HTTPS://Tool:8443/") == "https://tool:8443"
 
 

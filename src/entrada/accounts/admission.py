@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.accounts.store import AdmissionStore
@@ -48,6 +49,8 @@ class Newcomer:
     home_tenant: TenantId | None
     """Where a guest's account lives, when Entra says."""
     grants: Sequence[RoleGrant]
+    membership: Membership = UNKNOWN
+    """Of the groups that were asked about."""
 
 
 def admit(newcomer: Newcomer, *, policy: AdmissionPolicy, accounts: AdmissionStore, now: datetime) -> User:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType
 
+from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.compatibility import StrEnum
 from entrada.entra.authority import ObjectId, TenantId
 
@@ -72,6 +73,8 @@ class LinkedIdentity:
     identity: EntraIdentity
     linked_at: datetime
     last_sign_in_at: datetime | None = None
+    membership: Membership = UNKNOWN
+    """As Entra said at the last sign-in, or the last look at who is signed in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,10 @@ class User:
     @property
     def is_enabled(self) -> bool:
         return self.disabled_at is None
+
+    def membership_of(self, identity: EntraIdentity) -> Membership:
+        """What is known of that identity's groups; another tenant's identity brings its own."""
+        return next((each.membership for each in self.identities if each.identity == identity), UNKNOWN)
 
     @property
     def roles(self) -> frozenset[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import EntraIdentity, User, UserId
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.entra.callers import CallerKind
@@ -24,6 +25,12 @@ class UserPrincipal:
     roles: frozenset[str]
     caller: CallerKind = CallerKind.PERSON
     client_id: str | None = None
+    membership: Membership = field(default=UNKNOWN, repr=False)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Object ids, and `group:NAME` of those asked about by name; of groups asked about alone."""
+        return self.membership.held
 
     @property
     def tenant_id(self) -> TenantId:
@@ -47,6 +54,12 @@ class AppPrincipal:
     name: str
     roles: frozenset[str]
     caller: CallerKind
+    membership: Membership = field(default=UNKNOWN, repr=False)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """As `UserPrincipal.groups`."""
+        return self.membership.held
 
     @property
     def user_id(self) -> None:
@@ -79,7 +92,9 @@ def principal_of(
     *,
     caller: CallerKind = CallerKind.PERSON,
     client_id: str | None = None,
+    membership: Membership | None = None,
 ) -> UserPrincipal:
+    """The person. `membership` is what their token says of their groups; None: what is stored."""
     return UserPrincipal(
         user_id=user.id,
         identity=identity,
@@ -89,4 +104,5 @@ def principal_of(
         roles=user.roles,
         caller=caller,
         client_id=client_id,
+        membership=user.membership_of(identity) if membership is None else membership,
     )

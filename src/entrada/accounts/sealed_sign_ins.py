@@ -75,7 +75,8 @@ class SealedSignIns(Protocol):
         next_check_at: datetime,
     ) -> None:
         """Keeps what the next look needs, and if `link` is still the newest sign-in, brings the account up to
-        date: the profile, and the roles that Entra gives (None leaves them). Live sessions learn of it.
+        date: the profile, the identity's groups, and the roles that Entra gives (None leaves them). Live
+        sessions learn of it.
 
         Of a user with several identities, the one that signed in last says what the account is.
         """

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from entrada.accounts.groups import Membership
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
 
 
@@ -77,6 +78,13 @@ class AccountStore(AdmissionStore, Protocol):
     """Stores users, linked identities and role grants of our own."""
 
     def get(self, user_id: UserId) -> User | None: ...
+
+    def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
+        """The user, with what is known of this identity's groups. Live sessions learn of a change.
+
+        Raises:
+            LookupError: no such user, or the identity is not linked to them.
+        """
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         """The user, disabled or enabled; None if there is no such user."""

@@ -108,8 +108,9 @@ class EntradaMiddleware:
 
         def watch(end: Callable[[], None]) -> Callable[[], None]:
             def changed(now: UserPrincipal) -> None:
-                if now.roles != opened.principal.roles:
-                    end()  # with other roles it is decided anew who may open it
+                before = opened.principal
+                if (now.roles, now.groups) != (before.roles, before.groups):
+                    end()  # with other roles or groups it is decided anew who may open it
 
             return watching.session(opened, on_end=end, on_change=changed)
 

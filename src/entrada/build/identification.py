@@ -9,7 +9,7 @@ from entrada.entra.application import EntraApplication
 from entrada.entra.authority import Authority
 from entrada.entra.transport import HttpTransport
 from entrada.errors import ConfigurationError
-from entrada.flows.groups import GroupFinder
+from entrada.flows.groups import AllGroups, GroupFinder
 from entrada.flows.identification import Identification, SpentSignIns
 from entrada.settings import Settings
 
@@ -39,7 +39,19 @@ def build_identification(
             hint="Name the group by its object id.",
             setting="roles_mapping",
         )
-    scopes = _graph_scopes(authority, ids=bool(roles.groups), names=bool(roles.group_names))
+    wanted = settings.groups
+    if authority.is_broker and wanted.names:
+        raise ConfigurationError(
+            f"The group {min(wanted.names)!r} is a name, but a broker hands over object ids alone.",
+            hint="Name the group by its object id, in $[groups] and in the rules.",
+            setting="groups",
+        )
+    scopes = _graph_scopes(
+        authority,
+        ids=bool(roles.groups or wanted.groups or wanted.everything),
+        names=bool(roles.group_names or wanted.names),
+    )
+    finder = AllGroups if wanted.everything else GroupFinder
     is_named_by_url = authority.is_broker and settings.client_id is None
     application = EntraApplication(
         authority=authority,
@@ -51,7 +63,7 @@ def build_identification(
     )
     return Identification(
         application=application,
-        groups=GroupFinder(transport=transport, graph_url=authority.graph_url),
+        groups=finder(transport=transport, graph_url=authority.graph_url, besides=wanted),
         roles=roles,
         spent=spent,
         clock=clock,
@@ -68,7 +80,7 @@ def admission_of(settings: Settings, roles: RoleMapping) -> AdmissionPolicy:
 
 
 def _graph_scopes(authority: Authority, *, ids: bool, names: bool) -> list[str]:
-    """What Graph must allow so that groups can be found: nothing where no groups are mapped.
+    """What Graph must allow so that groups can be found: nothing where no groups are asked about.
 
     Nothing either at a broker, which finds them itself.
     """

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import uvicorn
 
+from entrada.accounts.groups import WantedGroups
 from entrada.build import build_auth_routes
 from entrada.build.stores import open_stores
 from entrada.cli.logs import log_at
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     log_at(settings.log_level)
     settings = public_url_of(settings, found, args.host, args.port)
     with found.names.in_errors():
+        settings = _with_groups_of(book, settings)
         assertions = _assertions(settings, book)
     metrics = Metrics(clock=SystemClock())
     with listen(args.host, args.port) as listener, _metrics_listener(settings) as metrics_listener:
@@ -187,12 +189,18 @@ def _rules(file: Path | None, upstream: str | None) -> RuleBook:
                 f"--upstream {upstream!r} cannot be used.", hint=f"Write it as: {error}."
             ) from None
         book = replace(book, routes=[*book.routes, last])
-    if book.groups:
-        raise ConfigurationError(
-            "A rule asks for groups, which sessions do not carry.",
-            hint="Map the group to a role with $[roles_mapping], and let the rule ask for the role.",
-        )
     return book
+
+
+def _with_groups_of(book: RuleBook, settings: Settings) -> Settings:
+    """Groups that rules name are asked about like those of $[groups]."""
+    rules = WantedGroups(groups=book.groups)
+    if settings.allowed_tenants and (bare := rules.of_no_tenant):
+        raise ConfigurationError(
+            f"A rule names the group {str(bare)!r} without its tenant, but several tenants may sign in.",
+            hint="Write tenant-id/group-id: a group of one tenant must not open anything in another.",
+        )
+    return settings.model_copy(update={"groups": settings.groups.together_with(book.groups)})
 
 
 def _assertions(settings: Settings, book: RuleBook) -> Assertions | None:

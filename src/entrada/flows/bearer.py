@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from entrada.accounts.groups import UNKNOWN
 from entrada.accounts.identity import EntraIdentity
 from entrada.accounts.principal import AppPrincipal, Principal, principal_of
 from entrada.accounts.store import AdmissionStore
@@ -211,7 +212,9 @@ class BearerCheck:
             )
         if not user.is_enabled:
             raise AccountDisabled
-        return principal_of(user, identity, caller=token.caller, client_id=token.client_id)
+        return principal_of(
+            user, identity, caller=token.caller, client_id=token.client_id, membership=UNKNOWN
+        )
 
     def _remember(self, digest: bytes, entry: _Remembered) -> None:
         with self._lock:

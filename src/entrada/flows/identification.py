@@ -18,6 +18,7 @@ from typing import Protocol
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.email import is_in_domains
+from entrada.accounts.groups import Group
 from entrada.accounts.identity import UNNAMED, EntraIdentity, Profile
 from entrada.accounts.roles import RoleMapping
 from entrada.clock import Clock
@@ -280,6 +281,7 @@ class Identification:
             profile=self._profile(id_token),
             home_tenant=id_token.home_tenant,
             grants=grants,
+            membership=groups.membership,
         )
         return Identified(
             newcomer=newcomer, id_token=id_token, refresh_token=tokens.refresh_token, groups=groups
@@ -303,6 +305,10 @@ class Identification:
             given_name=id_token.given_name,
             family_name=id_token.family_name,
         )
+
+    def asks_about(self, group: Group) -> bool:
+        """Whether it is found out who is in that group."""
+        return self.groups.asks_about(group, mapping=self.roles)
 
     def allowed_tenants(self) -> frozenset[TenantId]:
         """Whose people may sign in.

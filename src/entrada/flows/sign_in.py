@@ -1,9 +1,9 @@
 """The walk of a sign-in, out and back.
 
 Out: a pending sign-in and the address of Entra.
-Back, one straight line: identify the person → admit them → store what asking Entra again takes → open a
-session: there is none about which nobody can ask. Whatever fails on the way ends
-it: nothing half-made stays behind.
+Back, one straight line: identify the person → admit them → store what asking Entra again takes → store
+their groups, where any matter → open a session: there is none about which nobody can ask.
+Whatever fails on the way ends it: nothing half-made stays behind.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class SignIn:
         user = self._admit(identified)
         kept_at = self.identification.clock.now()
         self.remember(user.id, identified)
+        user = self._with_groups(user, identified)
         signed_in = self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
         if self.identification.clock.now() - kept_at > LONGEST_OPENING:
             # The process stood still in between. Somebody without a session is forgotten by the re-check.
@@ -91,6 +92,13 @@ class SignIn:
             accounts=self.accounts,
             now=self.identification.clock.now(),
         )
+
+    def _with_groups(self, user: User, identified: Identified) -> User:
+        """Behind `remember`: a look that began before this sign-in changes nothing any more."""
+        identity, membership = identified.newcomer.identity, identified.newcomer.membership
+        if user.membership_of(identity) == membership:
+            return user
+        return self.accounts.record_groups(user_id=user.id, identity=identity, membership=membership)
 
     def _session_to_replace(self, tokens: Sequence[SessionToken], pending: PendingSignIn) -> SessionId | None:
         """The session of this browser: by its cookie, or, where a cross-site POST came without, as begun."""

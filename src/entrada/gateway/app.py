@@ -84,17 +84,18 @@ def create_gateway(
         find=auth.session_of,
         hops=hops,
         book=book,
+        asks_about=auth.relying_party.sign_in.identification.asks_about,
         bearer=bearer,
     )
 
 
 def _watch(auth: AuthRoutes, session: CheckedSession, end: Callable[[], None]) -> Callable[[], None]:
-    """Ends what is open also when the person's roles change: it was the old ones that let them in."""
-    roles = session.principal.roles
+    """Ends what is open also when roles or groups change: it was the old ones that let the person in."""
+    before = session.principal
     return auth.relying_party.session_watch.session(
         session,
         on_end=end,
-        on_change=lambda principal: None if principal.roles == roles else end(),
+        on_change=lambda now: None if (now.roles, now.groups) == (before.roles, before.groups) else end(),
     )
 
 

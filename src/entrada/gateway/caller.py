@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from entrada.accounts.groups import UNKNOWN, Group, Membership
 from entrada.accounts.principal import UserPrincipal
 from entrada.entra.callers import CallerKind
 
@@ -13,7 +14,7 @@ from entrada.entra.callers import CallerKind
 class Caller:
     """A verified caller. Everything here has been believed before; nothing is looked up by name or e-mail.
 
-    `groups` are the object ids of those groups that the gateway knows of; an application has no `email`.
+    An application has no `email`.
     """
 
     user_id: str
@@ -23,9 +24,22 @@ class Caller:
     email: str | None
     username: str | None
     roles: frozenset[str]
-    groups: frozenset[str] = frozenset()
+    membership: Membership = UNKNOWN
     kind: CallerKind | None = None
     """Who acts in the access token that they came with; None: they came with a session."""
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Object ids, and `group:NAME` for those asked about by name."""
+        return self.membership.held
+
+    def is_in_one_of(self, groups: Iterable[Group]) -> bool | None:
+        """None: not in one of those that are known, and some are not."""
+        answers = {
+            False if group.tenant_id not in (None, self.tenant_id) else self.membership.has(group.name)
+            for group in groups
+        }
+        return True if True in answers else (None if None in answers else False)
 
     @property
     def stands_for_itself(self) -> bool:
@@ -33,9 +47,7 @@ class Caller:
         return self.kind is not None and not self.kind.has_account
 
 
-def caller_of(
-    principal: UserPrincipal, groups: Iterable[str] = (), *, kind: CallerKind | None = None
-) -> Caller:
+def caller_of(principal: UserPrincipal, *, kind: CallerKind | None = None) -> Caller:
     return Caller(
         user_id=principal.user_id,
         tenant_id=principal.identity.tenant_id,
@@ -44,6 +56,6 @@ def caller_of(
         email=principal.email,
         username=principal.username,
         roles=principal.roles,
-        groups=frozenset(groups),
+        membership=principal.membership,
         kind=kind,
     )

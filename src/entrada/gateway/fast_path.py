@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+from entrada.accounts.groups import Group
 from entrada.errors import EntradaError
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.connection_limits import ConnectionLimits
@@ -86,6 +87,8 @@ class _Known:
 
     rule: Rule
     requirements: Requirements
+    groups: tuple[frozenset[Group], ...]
+    """One of each must be held: what the rule asks for, and what the address does."""
     styles: tuple[str, ...]
     cookie: bytes
     answered: FastCount
@@ -152,10 +155,11 @@ class FastChecks:
         except (EntradaError, UnicodeDecodeError):
             pass
         else:
-            if rule.access is Access.SIGNED_IN and not rule.groups and requirements.groups is None:
+            if rule.access is Access.SIGNED_IN:
                 known = _Known(
                     rule=rule,
                     requirements=requirements,
+                    groups=tuple(groups for groups in (rule.groups, requirements.groups) if groups),
                     styles=(route.identity if route is not None else ()) or DEFAULT_STYLES,
                     cookie=self.cookie_name(host.decode("ascii")).encode() + b"=",
                     answered=self.answered.setdefault(label_of(rule), FastCount()),
@@ -187,6 +191,8 @@ class FastChecks:
         if roles and roles.isdisjoint(caller.roles):
             return None
         if known.requirements.roles is not None and known.requirements.roles.isdisjoint(caller.roles):
+            return None
+        if not all(caller.is_in_one_of(groups) for groups in known.groups):
             return None
         told = texts.get(known.styles)
         if told is None:

@@ -30,11 +30,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
-from entrada.errors import ForwardAuthRefused
+from entrada.accounts.groups import Group, parse_group
+from entrada.errors import ForwardAuthRefused, GroupsUnknown
 from entrada.gateway.caller import Caller
 from entrada.gateway.fields import Field
 from entrada.gateway.identity import identity_fields
-from entrada.gateway.rules import OTHERWISE, OVERRIDE_FIELDS, Decision, Rule, RuleBook
+from entrada.gateway.rules import OTHERWISE, OVERRIDE_FIELDS, Decision, Rule, RuleBook, by_groups
 from entrada.web.messages import WebResponse, json_response, redirect
 from entrada.web.redirects import FRONT_PAGE, safe_next_path
 from entrada.web.site import PREFIX
@@ -132,13 +133,12 @@ class Requirements:
     """What the address of the check asks for. None: nothing."""
 
     roles: frozenset[str] | None = None
-    groups: frozenset[str] | None = None
+    groups: frozenset[Group] | None = None
 
-    def met_by(self, caller: Caller) -> bool:
-        return not (
-            (self.roles is not None and self.roles.isdisjoint(caller.roles))
-            or (self.groups is not None and self.groups.isdisjoint(caller.groups))
-        )
+    def decide(self, caller: Caller) -> Decision:
+        if self.roles is not None and self.roles.isdisjoint(caller.roles):
+            return Decision.FORBIDDEN
+        return Decision.ALLOWED if self.groups is None else by_groups(self.groups, caller)
 
     @property
     def ask_nothing(self) -> bool:
@@ -208,8 +208,18 @@ def read_requirements(query: str) -> Requirements:
     groups = asked.get("allowed_groups")
     return Requirements(
         roles=asked.get("allowed_roles"),
-        groups=None if groups is None else frozenset(group.lower() for group in groups),
+        groups=None if groups is None else frozenset(map(_read_group, groups)),
     )
+
+
+def _read_group(text: str) -> Group:
+    try:
+        return parse_group(text)
+    except ValueError:
+        raise ForwardAuthRefused(
+            f"The address of the check asks for the group {text[:80]!r}, which is no object id.",
+            hint="Write the group's object id, or group:NAME, which is looked up in the whole directory.",
+        ) from None
 
 
 def decide(
@@ -229,10 +239,7 @@ def decide(
     styles = (route.identity if route is not None else ()) or DEFAULT_STYLES
     decision = rule.decide(caller)
     if decision is Decision.ALLOWED and not requirements.ask_nothing:
-        if caller is None:
-            decision = Decision.SIGN_IN_NEEDED
-        elif not requirements.met_by(caller):
-            decision = Decision.FORBIDDEN
+        decision = Decision.SIGN_IN_NEEDED if caller is None else requirements.decide(caller)
     return Verdict(decision=decision, rule=rule, styles=styles)
 
 
@@ -243,6 +250,7 @@ def answer(
 
     Raises:
         RequestRefused: what is known about the caller does not fit into fields.
+        GroupsUnknown: a group decides, and nobody has said whether they are in it.
     """
     match verdict.decision:
         case Decision.ALLOWED if contract.answers_people:
@@ -256,6 +264,8 @@ def answer(
             return redirect(_login_path(original))
         case Decision.SIGN_IN_NEEDED:
             return json_response(401, {"error": "login_required", "login_path": LOGIN_PATH})
+        case Decision.GROUPS_UNKNOWN:
+            raise GroupsUnknown
         case Decision.FORBIDDEN:
             return json_response(403, {"error": "forbidden"})
 

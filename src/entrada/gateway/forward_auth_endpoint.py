@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from entrada.accounts.groups import Group
 from entrada.adapters.starlette import to_starlette
 from entrada.errors import EntradaError, ForwardAuthRefused, RequestRefused
 from entrada.events import Event, record
@@ -30,6 +31,7 @@ from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.forward_auth import (
     Contract,
     Received,
+    Requirements,
     answer,
     contract_of,
     decide,
@@ -57,6 +59,8 @@ class ForwardAuthEndpoint:
     find: FindSession
     hops: TrustedHops
     book: RuleBook
+    asks_about: Callable[[Group], bool] = lambda _: True
+    """Whether this server finds out who is in a group."""
     bearer: BearerCallers | None = None
     """None: no access token is looked at."""
     _limiter: CapacityLimiter | None = None
@@ -82,11 +86,6 @@ class ForwardAuthEndpoint:
             outcome.method, outcome.host, outcome.target = original.method, original.host, original.target
             query = "" if contract.target is None and not contract.whole_hosts else asked.query
             requirements = read_requirements(query)
-            if requirements.groups is not None:
-                raise ForwardAuthRefused(
-                    "Groups cannot be asked for at this address.",
-                    hint="Map the group to a role ($[roles_mapping]), and ask for allowed_roles.",
-                )
             asked = forwarded_request(
                 method=original.method or "GET",
                 host=original.host,
@@ -100,6 +99,8 @@ class ForwardAuthEndpoint:
             caller = await self._caller(asked, received)
             verdict = decide(original, book=self.book, caller=caller, requirements=requirements)
             outcome.decided(verdict.rule, verdict.decision, caller)
+            if verdict.decision is Decision.GROUPS_UNKNOWN:
+                self._check_groups(requirements)
             if verdict.decision is Decision.FORBIDDEN:
                 refused_for_lack_of_rights(caller)
             told = answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
@@ -127,6 +128,16 @@ class ForwardAuthEndpoint:
             raise ForwardAuthRefused(
                 f"{peer or 'A peer on the unix socket'} is not among the hops whose word is believed.",
                 hint="Name the address of your proxy in $[trusted_proxies].",
+            )
+
+    def _check_groups(self, requirements: Requirements) -> None:
+        """Signing in again does not help where this server never asks."""
+        unasked = [group for group in requirements.groups or () if not self.asks_about(group)]
+        if unasked:
+            raise ForwardAuthRefused(
+                f"The address of the check asks for the group {min(map(str, unasked))!r}, about which "
+                "Microsoft is not asked.",
+                hint="Name it in $[groups], too.",
             )
 
     async def _caller(self, asked: WebRequest, received: Received) -> Caller | None:

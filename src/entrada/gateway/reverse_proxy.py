@@ -25,6 +25,8 @@ from starlette.types import Receive, Scope, Send
 from entrada.adapters.starlette import to_starlette
 from entrada.errors import (
     EntradaError,
+    GroupRequired,
+    GroupsUnknown,
     PageNotFound,
     RequestRefused,
     RoleRequired,
@@ -131,6 +133,10 @@ class ReverseProxy:
         match decision:
             case Decision.SIGN_IN_NEEDED:
                 return None, None, None
+            case Decision.GROUPS_UNKNOWN:
+                raise GroupsUnknown
+            case Decision.FORBIDDEN if rule.groups and caller is not None and rule.has_role(caller):
+                raise GroupRequired
             case Decision.FORBIDDEN if rule.roles:
                 raise RoleRequired(
                     f"This page is for people with the role {' or '.join(sorted(rule.roles))}."

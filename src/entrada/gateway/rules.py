@@ -12,7 +12,8 @@ Who asks chooses the host. Where a rule names one, a request for a host that no 
 names is refused, or another name for the same application would be the way around that rule (D6).
 
 A rule for GET fits HEAD, too. A rule names `public`, `signed-in` or `deny`; `roles` and `groups` ask for one
-of those listed, and where both are given, for one of each.
+of those listed, and where both are given, for one of each. Where nobody has said whether somebody is in the
+groups, they are not let in, and are told that it is not known.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from entrada.accounts.groups import Group
 from entrada.compatibility import StrEnum
 from entrada.errors import AmbiguousRequest
 from entrada.gateway.caller import Caller
@@ -49,6 +51,8 @@ class Decision(StrEnum):
     ALLOWED = "allowed"
     SIGN_IN_NEEDED = "sign_in_needed"
     FORBIDDEN = "forbidden"
+    GROUPS_UNKNOWN = "groups_unknown"
+    """Nobody has said yet whether they are in one of the groups: not let in, and told so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ class Place:
 class Rule(Place):
     access: Access
     roles: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
+    groups: frozenset[Group] = frozenset()
 
     def decide(self, caller: Caller | None) -> Decision:
         if self.access is Access.PUBLIC:
@@ -97,9 +101,13 @@ class Rule(Place):
             return Decision.SIGN_IN_NEEDED
         if caller.stands_for_itself and not self.roles:
             return Decision.FORBIDDEN
-        missing_role = bool(self.roles) and self.roles.isdisjoint(caller.roles)
-        missing_group = bool(self.groups) and self.groups.isdisjoint(caller.groups)
-        return Decision.FORBIDDEN if missing_role or missing_group else Decision.ALLOWED
+        if not self.has_role(caller):
+            return Decision.FORBIDDEN
+        return by_groups(self.groups, caller) if self.groups else Decision.ALLOWED
+
+    def has_role(self, caller: Caller) -> bool:
+        """Whether the caller has one of the roles; True where none is asked for."""
+        return not self.roles or not self.roles.isdisjoint(caller.roles)
 
     @property
     def for_whom(self) -> str:
@@ -110,10 +118,20 @@ class Rule(Place):
                 return "nobody"
         asked = [
             f"one of the {name} {', '.join(sorted(values))}"
-            for name, values in (("roles", self.roles), ("groups", self.groups))
+            for name, values in (("roles", self.roles), ("groups", frozenset(map(str, self.groups))))
             if values
         ]
         return "signed-in people" + (f" with {' and '.join(asked)}" if asked else "")
+
+
+def by_groups(groups: frozenset[Group], caller: Caller) -> Decision:
+    """What asking for one of these means for a caller."""
+    match caller.is_in_one_of(groups):
+        case True:
+            return Decision.ALLOWED
+        case False:
+            return Decision.FORBIDDEN
+    return Decision.GROUPS_UNKNOWN
 
 
 OTHERWISE = Rule(access=Access.SIGNED_IN)
@@ -196,7 +214,7 @@ class RuleBook:
         return _only([_first(self.routes, request, *reading) for reading in request.readings()])
 
     @property
-    def groups(self) -> frozenset[str]:
+    def groups(self) -> frozenset[Group]:
         """Every group that a rule asks for."""
         return frozenset().union(*(rule.groups for rule in self.rules))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from entrada.entra.authority import parse_guid
+from entrada.accounts.groups import Group, parse_group
 from entrada.gateway.identity import STYLES
 from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
 from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
@@ -62,13 +62,6 @@ def _read_rule(table: SettingsTable) -> Rule:
             table.refuse(
                 f"methods names {method!r}.", "Methods are written in capitals: GET, POST.", "methods"
             )
-    for group in groups:
-        if parse_guid(group) is None:
-            table.refuse(
-                f"groups names {group!r}, which is no object id.",
-                "Names change hands: write the group's object id, as Entra's admin centre shows it.",
-                "groups",
-            )
     access = table.parsed("access", _parse_access)
     if access is None and not (roles or groups):
         table.refuse(
@@ -85,9 +78,21 @@ def _read_rule(table: SettingsTable) -> Rule:
         methods=(methods | ({"HEAD"} if "GET" in methods else set())) or None,
         access=access or Access.SIGNED_IN,
         roles=roles,
-        groups=frozenset(parse_guid(group) or group for group in groups),
+        groups=frozenset(_read_group(table, group) for group in groups),
         line=table.line,
     )
+
+
+def _read_group(table: SettingsTable, text: str) -> Group:
+    try:
+        return parse_group(text)
+    except ValueError:
+        table.refuse(
+            f"groups names {text!r}, which is no object id.",
+            "Names change hands: write the group's object id, as Entra's admin centre shows it, or "
+            "group:NAME, which is looked up in the whole directory.",
+            "groups",
+        )
 
 
 def _parse_access(text: str) -> Access:

@@ -24,6 +24,7 @@ from sys import intern
 from threading import Lock
 from typing import Any
 
+from entrada.accounts.groups import Membership
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.principal import UserPrincipal
 from entrada.compatibility import UTC
@@ -55,7 +56,7 @@ class LiveSession:
     `prepared` is for whoever answers the same again and again: what they made of this session goes with it.
     """
 
-    __slots__ = ("_packed", "_roles", "_tenant_id", "good_until", "prepared", "user_id")
+    __slots__ = ("_asked", "_groups", "_packed", "_roles", "_tenant_id", "good_until", "prepared", "user_id")
 
     def __init__(self, session: Session, principal: UserPrincipal, *, good_until: float) -> None:
         self.good_until = good_until
@@ -63,6 +64,8 @@ class LiveSession:
         self.user_id = session.user_id
         self._tenant_id = intern(principal.identity.tenant_id)
         self._roles = _shared(principal.roles)
+        self._groups = _shared_groups(principal.membership.held)
+        self._asked = _shared(principal.membership.asked)
         self._packed = _packed(session, principal)
 
     @property
@@ -90,6 +93,7 @@ class LiveSession:
             email=email_text,
             username=email_text if username == _SAME else _text(username),
             roles=self._roles,
+            membership=Membership(held=frozenset(self._groups), asked=self._asked),
         )
 
     def _times(self) -> tuple[datetime, datetime]:
@@ -206,12 +210,21 @@ def _text(packed: bytes) -> str | None:
     return None if packed == _NONE else packed.decode("utf-8", "surrogatepass")
 
 
-_ROLES: dict[frozenset[str], frozenset[str]] = {}
-_MOST_SETS_OF_ROLES = 1_000
+_SETS: dict[frozenset[str], frozenset[str]] = {}
+_GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {}
+_MOST_SHARED = 1_000
 
 
-def _shared(roles: frozenset[str]) -> frozenset[str]:
-    """The same object for equal sets: many people hold few sets of roles."""
-    if len(_ROLES) >= _MOST_SETS_OF_ROLES:
-        _ROLES.clear()
-    return _ROLES.setdefault(roles, roles)
+def _shared(values: frozenset[str]) -> frozenset[str]:
+    """The same object for equal sets: many people hold few sets of roles, and are asked the same groups."""
+    if len(_SETS) >= _MOST_SHARED:
+        _SETS.clear()
+    return _SETS.setdefault(values, values)
+
+
+def _shared_groups(held: frozenset[str]) -> tuple[str, ...]:
+    """In the few bytes that a tuple takes, each group's name stored once for all people."""
+    groups = tuple(sorted(map(intern, held)))
+    if len(_GROUPS) >= _MOST_SHARED:
+        _GROUPS.clear()
+    return _GROUPS.setdefault(groups, groups)

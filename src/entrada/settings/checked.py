@@ -160,6 +160,12 @@ def _check_together(settings: Settings) -> None:
             f"names the group {unclear!r} without its tenant, but several tenants may sign in.",
             "Write tenant-id/group-id: a group of one tenant must not give roles in another.",
         )
+    if settings.allowed_tenants and (bare := settings.groups.of_no_tenant):
+        raise refuse(
+            "groups",
+            f"names the group {str(bare)!r} without its tenant, but several tenants may sign in.",
+            "Write tenant-id/group-id: a group of one tenant must not open anything in another.",
+        )
     if settings.response_mode == "form_post" and not all(url.startswith("https:") for url in settings.urls):
         raise refuse(
             "response_mode",

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from entrada.accounts.admission import GuestRule, LinkByEmail
+from entrada.accounts.groups import WantedGroups
 from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.entra.authority import Authority, TenantId
 from entrada.entra.clouds import Cloud
@@ -41,6 +42,7 @@ from entrada.settings.values import (
     read_secret,
     read_tenant,
     read_tenant_ids,
+    read_wanted_groups,
 )
 
 DEFAULT_CALLBACK_PATH = "/auth/entra/callback"
@@ -133,6 +135,11 @@ class Settings(BaseModel):
         RoleMapping(),
         "JSON object: app role value, group object id or group:NAME → the application's role.",
         "ACTIVE_DIRECTORY_ROLES_MAPPING",
+    )
+    groups: Annotated[WantedGroups, BeforeValidator(read_wanted_groups)] = _declare(
+        WantedGroups(),
+        "Groups that people's sessions carry besides those that rules and the roles mapping name, for "
+        "identity fields and ?allowed_groups=: object ids or group:NAME, comma-separated; or all.",
     )
     default_role: str | None = _declare(None, "The role of a person with no mapped role; empty: none.")
     roles_required: bool = _declare(False, "Refuse people with no mapped role.")

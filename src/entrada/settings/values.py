@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from entrada.accounts.admission import GuestRule
+from entrada.accounts.groups import WantedGroups, parse_group
 from entrada.accounts.roles import role_mapping
 from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId, parse_guid
 from entrada.entra.clouds import cloud_named
@@ -91,6 +92,18 @@ def read_roles_mapping(value: Any) -> Any:
     ):
         raise ValueError('write a JSON object of text to text, such as {"Mage.Edit": "Editor"}')
     return role_mapping(value)
+
+
+def read_wanted_groups(value: Any) -> Any:
+    """`all`, or groups by object id or `group:NAME`, separated by commas."""
+    if isinstance(value, WantedGroups):
+        return value
+    items = read_items(value)
+    if items == ["all"]:
+        return WantedGroups(everything=True)
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("write all, or groups by object id or group:NAME, separated by commas")
+    return WantedGroups(groups=frozenset(map(parse_group, items)))
 
 
 def read_projects(value: Any) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 
+from entrada.accounts.groups import Membership
 from entrada.accounts.identity import (
     EntraIdentity,
     GrantSource,
@@ -36,6 +37,7 @@ from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.storable import (
     email_key,
+    has_other_rights,
     is_called,
     is_found_by,
     is_linked,
@@ -46,6 +48,7 @@ from entrada.storage.storable import (
     verified_email_key,
     with_grant,
     with_identity,
+    with_membership,
     without_grant,
 )
 
@@ -249,7 +252,15 @@ class MemoryAccountStore(AccountStore):
         with self._lock:
             before = self._existing(user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
-            return self._replace(after, note=after.profile != before.profile or after.roles != before.roles)
+            return self._replace(after, note=is_news(before, after))
+
+    def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
+        with self._lock:
+            before = self._existing(user_id)
+            if not is_linked(before, identity):
+                raise LookupError("this identity is not linked to this user")
+            after = with_membership(before, identity, membership)
+            return self._replace(after, note=is_news(before, after))
 
     def record_recheck(
         self,
@@ -258,13 +269,14 @@ class MemoryAccountStore(AccountStore):
         identity: EntraIdentity,
         profile: Profile,
         entra_grants: Sequence[RoleGrant] | None,
+        membership: Membership,
     ) -> None:
         """What Entra says between two sign-ins. See `SealedSignIns.renew`."""
         with self._lock:
             before = self._users.get(user_id)
             if before is not None:
-                after = user_after_recheck(before, identity, profile, entra_grants)
-                self._replace(after, note=after.profile != before.profile or after.roles != before.roles)
+                after = user_after_recheck(before, identity, profile, entra_grants, membership)
+                self._replace(after, note=is_news(before, after))
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         with self._lock:
@@ -322,3 +334,8 @@ class MemoryAccountStore(AccountStore):
         if note and self._sessions is not None:
             self._sessions.note_rights_changed(user.id)
         return user
+
+
+def is_news(before: User, after: User) -> bool:
+    """Whether live sessions must learn of the difference."""
+    return after.profile != before.profile or has_other_rights(before, after)

@@ -85,7 +85,11 @@ class MemorySealedSignIns(SealedSignIns):
                 kept, sealed_sign_in=sealed_sign_in, next_check_at=next_check_at
             )
             self._accounts.record_recheck(
-                link.user_id, identity=link.identity, profile=newcomer.profile, entra_grants=entra_grants
+                link.user_id,
+                identity=link.identity,
+                profile=newcomer.profile,
+                entra_grants=entra_grants,
+                membership=newcomer.membership,
             )
 
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:

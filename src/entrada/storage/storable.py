@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from entrada.accounts.groups import Membership
 from entrada.accounts.identity import (
     EntraIdentity,
     GrantSource,
@@ -130,12 +131,18 @@ def user_after_sign_in(
 
 
 def user_after_recheck(
-    user: User, identity: EntraIdentity, profile: Profile, entra_grants: Sequence[RoleGrant] | None
+    user: User,
+    identity: EntraIdentity,
+    profile: Profile,
+    entra_grants: Sequence[RoleGrant] | None,
+    membership: Membership,
 ) -> User:
-    """The user with a new profile and new grants from Entra.
+    """The user with that identity's groups, and with a new profile and new grants from Entra.
 
-    Unchanged unless this identity is the one that signed in last: two of them would take turns.
+    But for the groups unchanged, unless this identity is the one that signed in last: two of them would take
+    turns.
     """
+    user = with_membership(user, identity, membership)
     signed_in = [linked for linked in user.identities if linked.last_sign_in_at is not None]
     newest = max(signed_in, key=lambda linked: linked.last_sign_in_at or linked.linked_at, default=None)
     if newest is None or newest.identity != identity:
@@ -171,6 +178,25 @@ def is_linked(user: User, identity: EntraIdentity) -> bool:
 def with_identity(user: User, linked: LinkedIdentity) -> User:
     """The user with one identity more, in its place."""
     return replace(user, identities=identities_in_order([*user.identities, linked]))
+
+
+def with_membership(user: User, identity: EntraIdentity, membership: Membership) -> User:
+    """The user with what is known of this identity's groups; the same object where nothing changes."""
+    if user.membership_of(identity) == membership:
+        return user
+    return replace(
+        user,
+        identities=tuple(
+            replace(linked, membership=membership) if linked.identity == identity else linked
+            for linked in user.identities
+        ),
+    )
+
+
+def has_other_rights(before: User, after: User) -> bool:
+    """Whether live sessions must learn of the difference: roles, or what is known of groups."""
+    groups = [{each.identity: each.membership for each in user.identities} for user in (before, after)]
+    return before.roles != after.roles or groups[0] != groups[1]
 
 
 def manual_grant(user: User | None, role: str) -> RoleGrant | None:

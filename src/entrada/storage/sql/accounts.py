@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from entrada.accounts.groups import Membership, read_membership, written
 from entrada.accounts.identity import (
     EntraIdentity,
     GrantSource,
@@ -48,6 +49,7 @@ from entrada.storage.sql.tables import identities, role_grants, sealed_sign_ins,
 from entrada.storage.storable import (
     email_key,
     grants_in_order,
+    has_other_rights,
     identities_in_order,
     is_called,
     is_linked,
@@ -57,6 +59,7 @@ from entrada.storage.storable import (
     verified_email_key,
     with_grant,
     with_identity,
+    with_membership,
     without_grant,
 )
 
@@ -80,6 +83,7 @@ def users_where(condition: ColumnElement[bool]) -> Select[Any]:
             identities.c.object_id,
             identities.c.linked_at,
             identities.c.last_sign_in_at,
+            identities.c.membership,
             role_grants.c.role,
             role_grants.c.source,
             role_grants.c.granted_by,
@@ -136,6 +140,7 @@ SET_DISABLED = (
     update(users).where(users.c.id == bindparam("user_id")).values(disabled_at=bindparam("disabled_at"))
 )
 SET_LAST_SIGN_IN = update(identities).where(THIS_IDENTITY).values(last_sign_in_at=bindparam("now"))
+SET_MEMBERSHIP = update(identities).where(THIS_IDENTITY).values(membership=bindparam("written"))
 DROP_GRANT = delete(role_grants).where(
     role_grants.c.user_id == bindparam("user_id"),
     role_grants.c.role == bindparam("role"),
@@ -210,6 +215,15 @@ class SqlAccountStore(AccountStore):
             change_user(connection, before, after)
         return after
 
+    def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
+        with self._database.writing() as connection:
+            before = self._held(connection, user_id)
+            if not is_linked(before, identity):
+                raise LookupError("this identity is not linked to this user")
+            after = with_membership(before, identity, membership)
+            change_user(connection, before, after)
+        return after
+
     def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
         disabled_at = now if disabled else None
         with self._database.writing() as connection:
@@ -275,14 +289,18 @@ class SqlAccountStore(AccountStore):
 
 
 def change_user(connection: Connection, before: User, after: User) -> None:
-    """Profile and grants as they are now, and the entry by which live sessions learn of it."""
+    """Profile, grants and groups as they are now, and the entry by which live sessions learn of it."""
     profile_changed = row_of(after.profile) != row_of(before.profile)
     if profile_changed:
         connection.execute(SET_PROFILE, {"user_id": after.id, **row_of(after.profile)})
     if after.grants != before.grants:
         drop_grants(connection, after.id, [grant for grant in before.grants if grant not in after.grants])
         add_grants(connection, after.id, [grant for grant in after.grants if grant not in before.grants])
-    if profile_changed or after.roles != before.roles:
+    for linked in after.identities:
+        if linked.membership != before.membership_of(linked.identity):
+            names = {**names_of(linked.identity), "written": written(linked.membership)}
+            connection.execute(SET_MEMBERSHIP, names)
+    if profile_changed or has_other_rights(before, after):
         add_revocation(connection, RevocationKind.RIGHTS, after.id)
 
 
@@ -322,6 +340,7 @@ def linked_of(row: Row[Any]) -> LinkedIdentity:
         identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
         linked_at=row.linked_at,
         last_sign_in_at=row.last_sign_in_at,
+        membership=read_membership(row.membership),
     )
 
 
@@ -362,6 +381,7 @@ def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity
             "user_id": user_id,
             "linked_at": linked.linked_at,
             "last_sign_in_at": linked.last_sign_in_at,
+            "membership": written(linked.membership),
         },
     )
 

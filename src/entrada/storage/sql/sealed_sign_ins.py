@@ -159,7 +159,9 @@ class SqlSealedSignIns(SealedSignIns):
                 return
             before = only_user(connection, GET, {"user_id": link.user_id})
             if before is not None:
-                after = user_after_recheck(before, link.identity, newcomer.profile, entra_grants)
+                after = user_after_recheck(
+                    before, link.identity, newcomer.profile, entra_grants, newcomer.membership
+                )
                 change_user(connection, before, after)
 
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:

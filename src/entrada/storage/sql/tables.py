@@ -116,6 +116,8 @@ identities = Table(
     Column("user_id", ForeignKey(users.c.id), nullable=False, index=True),
     Column("linked_at", UtcTime, nullable=False),
     Column("last_sign_in_at", UtcTime),
+    # As `entrada.accounts.groups.written` writes it; NULL: nothing is known.
+    Column("membership", AnyText),
 )
 
 role_grants = Table(
