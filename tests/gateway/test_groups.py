@@ -234,7 +234,8 @@ def test_more_groups_than_anybody_can_be_asked_about_end_the_sign_in(
     emulator.change_person(VI, groups=crowd)
     refused = Visitor(start(ENTRADA_GROUPS="all"), http).sign_in_as(VI)  # type: ignore[arg-type]
     assert "more than 1000 groups" in refused.text
-    assert told(signed_in(start(crowd[1_999]), http, VI).open("/page")) == f"{crowd[1_999]},Viewer"
+    known = told(signed_in(start(crowd[1_999]), http, VI).open("/page"))
+    assert set(known.split(",")) == {crowd[1_999], "Viewer"}
 
 
 def test_several_tenants_name_the_tenant_of_a_group(
