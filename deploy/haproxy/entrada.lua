@@ -19,6 +19,12 @@ local PASSED_ON = {
     "x-requested-with",
 }
 
+-- What a browser is told of an answer that is no yes; pages of Entrada must not go without their policy.
+local TOLD = {
+    "cache-control", "content-security-policy", "content-type", "cross-origin-opener-policy", "location",
+    "referrer-policy", "retry-after", "www-authenticate", "x-content-type-options",
+}
+
 -- Names and families of names that say who is asking.
 local IDENTITY = {
     ["x-forwarded-user"] = true, ["x-forwarded-email"] = true, ["x-forwarded-preferred-username"] = true,
@@ -82,7 +88,7 @@ core.register_action("entrada_check", { "http-req" }, function(txn, address)
     end
     if answer.status ~= 200 then
         local told = {}
-        for _, name in ipairs({ "content-type", "location", "www-authenticate", "cache-control" }) do
+        for _, name in ipairs(TOLD) do
             told[name] = values_of(answer.headers, name)
         end
         return refuse(txn, answer.status, told, answer.body or "")

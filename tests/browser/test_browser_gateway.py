@@ -15,6 +15,7 @@ from playwright.sync_api import Page as Tab
 from browser.gateways import Gateway, running_gateway
 from browser.visiting import Visitor, heading, pick, press_the_button, sign_in, visiting
 from entrada.emulator import RunningEmulator
+from walks.site import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -53,6 +54,13 @@ def big_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             file.write(hashlib.sha256(b"%d" % number).digest() * (1 << 15))
     yield path
     path.unlink()
+
+
+@pytest.fixture
+def small_file(tmp_path: Path) -> Path:
+    path = tmp_path / "figures.csv"
+    path.write_text("a;b\n1;2\n", encoding="utf-8")
+    return path
 
 
 def test_a_deep_link_survives_the_sign_in(gateway: Gateway, visitors: Callable[..., Visitor]) -> None:
@@ -120,3 +128,60 @@ def test_a_large_upload_survives(gateway: Gateway, visitors: Callable[..., Visit
         digest = hashlib.sha256(file.read()).hexdigest()
     assert gateway.app.notes == [{"text": "Measurements of today", "size": UPLOAD_BYTES, "sha256": digest}]
     assert most - before < MOST_GROWTH_KB
+
+
+def on_a_form(tab: Tab, gateway: Gateway, text: str, file: Path) -> None:
+    """Signed in, and a form filled in."""
+    sign_in(tab, gateway, "ada")
+    tab.goto(f"{gateway.url}/notes/new")
+    tab.get_by_label("Text").fill(text)
+    tab.get_by_label("File").set_input_files(file)
+
+
+def end_by_command(gateway: Gateway, tab: Tab) -> None:
+    """What an administrator does; returns once the server knows."""
+    gateway.command("sessions", "end", "--all")
+    wait_until(lambda: tab.request.get(f"{gateway.url}/auth/me").status == 401, seconds=2)
+
+
+TEXT = "Half an hour's work,\nwith ümlauts & <signs>"
+
+
+def test_a_form_after_the_session_ended_is_not_lost(
+    gateway: Gateway, visitors: Callable[..., Visitor], small_file: Path, shot: Callable[[Tab, str], Path]
+) -> None:
+    """The page says that it was not sent; after signing in beside it a reload sends it, file included."""
+    tab = visitors().tab()
+    on_a_form(tab, gateway, TEXT, small_file)
+    end_by_command(gateway, tab)
+    tab.get_by_role("button", name="Save").click()
+    tab.get_by_role("heading", name="Your form was not sent").wait_for()
+    shot(tab, "form-not-sent")
+    assert gateway.app.notes == []
+    with tab.expect_popup() as opened:
+        tab.get_by_role("link", name="new tab").click()
+    beside = opened.value
+    press_the_button(beside)  # and Entra still knows her
+    beside.wait_for_url(f"{gateway.url}/auth/signed-in")
+    shot(beside, "signed-in-here")
+    assert "Close this tab" in beside.locator("main").inner_text()
+    beside.close()
+    tab.reload()
+    assert heading(tab) == "Saved"
+    digest = hashlib.sha256(small_file.read_bytes()).hexdigest()
+    sent = TEXT.replace("\n", "\r\n")
+    assert gateway.app.notes == [{"text": sent, "size": len(small_file.read_bytes()), "sha256": digest}]
+
+
+def test_going_back_from_that_page_shows_what_was_typed(
+    gateway: Gateway, visitors: Callable[..., Visitor], small_file: Path
+) -> None:
+    """The browser's own way back has the fields as they were."""
+    tab = visitors().tab()
+    on_a_form(tab, gateway, TEXT, small_file)
+    end_by_command(gateway, tab)
+    tab.get_by_role("button", name="Save").click()
+    tab.get_by_role("heading", name="Your form was not sent").wait_for()
+    tab.go_back()
+    assert heading(tab) == "A new note"
+    assert tab.get_by_label("Text").input_value() == TEXT

@@ -60,6 +60,17 @@ def test_a_page_visit_goes_to_sign_in_and_back_to_the_page(
     assert len(fields["x-forwarded-user"]) == 36
 
 
+def test_a_form_without_a_session_gets_the_page_that_helps_to_send_it_again(
+    visitor: Visitor, upstream: Upstream
+) -> None:
+    """nginx keeps the method; the person reads that it was not sent, and the application hears nothing."""
+    answer = visitor.post("/orders", {"text": "much work"})
+    assert answer.status_code == 401
+    assert "Your form was not sent" in answer.text
+    assert "style-src" in answer.headers["content-security-policy"]
+    assert upstream.requests == []
+
+
 def test_a_script_gets_401_and_the_application_hears_nothing(visitor: Visitor, upstream: Upstream) -> None:
     """No redirect for what no person sees; nothing reaches the application."""
     refused = visitor.fetch("/api/data")

@@ -42,6 +42,18 @@ def vi(visitor: Visitor, emulator: RunningEmulator) -> Visitor:
     return visitor
 
 
+def test_a_form_without_a_session_gets_the_page_that_helps_to_send_it_again(
+    visitor: Visitor, upstream: Upstream
+) -> None:
+    """The person reads that it was not sent, under our policy; the application hears nothing of it."""
+    answer = visitor.post("/orders", {"text": "much work"})
+    assert answer.status_code == 401
+    assert "Your form was not sent" in answer.text
+    assert answer.text.rstrip().endswith("</html>")
+    assert "style-src" in answer.headers["content-security-policy"]
+    assert upstream.requests == []
+
+
 def test_a_page_visit_goes_to_sign_in_and_back_to_the_page(
     visitor: Visitor, emulator: RunningEmulator
 ) -> None:

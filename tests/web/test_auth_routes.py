@@ -655,7 +655,8 @@ def test_me_without_a_session_is_401_json(browser: Browser) -> None:
         ("GET", {"accept": "*/*"}),
         ("GET", {**PAGE_VISIT, "sec-fetch-dest": "image"}),
         ("OPTIONS", PAGE_VISIT),
-        ("POST", PAGE_VISIT),
+        ("POST", SCRIPT),
+        ("PUT", PAGE_VISIT),
         ("DELETE", {}),
     ],
     ids=str,
@@ -673,6 +674,57 @@ def test_A25_a_page_visit_without_a_session_goes_to_the_sign_in_page(browser: Br
     """A person is sent to sign in, and back to the page afterwards."""
     got = browser.auth.challenge(WebRequest(method="GET", path="/reports", headers=PAGE_VISIT))
     assert location_of(got) == "/auth/login?next=/reports"
+
+
+FORM = {**PAGE_VISIT, "sec-fetch-site": "same-origin"}
+
+
+@pytest.mark.parametrize("headers", [FORM, {**FORM, "sec-fetch-site": "same-site"}, {"accept": "text/html"}])
+def test_a_form_without_a_session_gets_a_page_that_helps_to_send_it_again(
+    browser: Browser, headers: dict[str, str]
+) -> None:
+    """401, and a link to sign in beside it: nothing sends the person away from what they typed."""
+    got = browser.auth.challenge(WebRequest(method="POST", path="/orders", headers=headers))
+    assert got.status == 401
+    assert b"Your form was not sent" in got.body
+    assert b'href="/auth/login?next=/auth/signed-in" target="_blank" rel="noopener"' in got.body
+    assert b"reload" in got.body
+
+
+def test_a_form_in_a_frame_is_sent_again_from_its_own_page(browser: Browser) -> None:
+    """A browser that reloads a page does not send the form of a frame in it again."""
+    framed = {**FORM, "sec-fetch-dest": "iframe"}
+    got = browser.auth.challenge(WebRequest(method="POST", path="/orders", headers=framed))
+    assert b"go back one page" in got.body
+    assert b"reload" not in got.body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {**PAGE_VISIT, "sec-fetch-site": "cross-site", "origin": PUBLIC_URL},
+        {"accept": "text/html", "origin": "https://evil.test"},
+        {"accept": "text/html", "origin": "null"},
+    ],
+)
+def test_K15_a_form_of_another_site_s_is_not_to_be_sent_again(
+    browser: Browser, headers: dict[str, str]
+) -> None:
+    """Sent after signing in it would do what the other site wants: 403, and no such advice."""
+    host = urlsplit(PUBLIC_URL).netloc
+    request = WebRequest(method="POST", path="/orders", headers={**headers, "host": host})
+    got = browser.auth.challenge(request)
+    assert got.status == 403
+    assert b"A page of another site sent a form here" in got.body
+    assert b"again: confirm" not in got.body
+
+
+def test_the_end_of_a_sign_in_in_a_tab_of_its_own(ada: Browser, browser: Browser) -> None:
+    """It says who is signed in and to close the tab; without a session it leads to sign in, and back."""
+    page = ada.visit("/auth/signed-in")
+    assert page.status == 200
+    assert b"Close this tab" in page.body
+    assert location_of(browser.visit("/auth/signed-in")) == "/auth/login?next=/auth/signed-in"
 
 
 # --- anything else ---

@@ -141,6 +141,9 @@ def every_page() -> dict[str, Page]:
             granted=False, tenant_is_allowed=True, start_path="/auth/entra/start"
         ),
         "in-a-frame": PAGES.open_in_window(path="/reports"),
+        "form-not-sent": PAGES.form_not_sent(login_path="/auth/login?next=/auth/signed-in"),
+        "form-in-a-frame": PAGES.form_not_sent(login_path="/auth/login", framed=True),
+        "signed-in-here": PAGES.signed_in_here(name="Ada Lovelace", front_page="/"),
         "signed-out": PAGES.signed_out(login_path="/auth/login"),
         "confirm": PAGES.confirm_sign_out(logout_path="/auth/logout", csrf_token="t", name="Ada Lovelace"),
         "signed-in": PAGES.signed_in(
@@ -201,7 +204,9 @@ def test_f14_a_page_runs_nothing_but_our_one_script(name: str) -> None:
     assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", html)
     directives = dict(part.strip().partition(" ")[::2] for part in page.content_security_policy.split(";"))
     assert directives.pop("script-src", None) == (source_hash(scripts[0]) if scripts else None)
-    assert directives.pop("frame-ancestors") == ("*" if name == "in-a-frame" else "'none'")
+    assert directives.pop("frame-ancestors") == (
+        "*" if name in ("in-a-frame", "form-in-a-frame") else "'none'"
+    )
     assert directives.pop("form-action") in ("'none'", "'self'", f"'self' {LOGIN}")
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
     assert style is not None

@@ -85,6 +85,7 @@ def create_gateway(
         hops=hops,
         book=book,
         asks_about=auth.relying_party.sign_in.identification.asks_about,
+        challenge=auth.challenge,
         bearer=bearer,
     )
 

@@ -32,6 +32,7 @@ from entrada.gateway.forward_auth import (
     Contract,
     Received,
     Requirements,
+    Verdict,
     answer,
     contract_of,
     decide,
@@ -59,6 +60,7 @@ class ForwardAuthEndpoint:
     find: FindSession
     hops: TrustedHops
     book: RuleBook
+    challenge: Callable[[WebRequest], WebResponse]
     asks_about: Callable[[Group], bool] = lambda _: True
     """Whether this server finds out who is in a group."""
     bearer: BearerCallers | None = None
@@ -103,6 +105,8 @@ class ForwardAuthEndpoint:
                 self._check_groups(requirements)
             if verdict.decision is Decision.FORBIDDEN:
                 refused_for_lack_of_rights(caller)
+            if self._is_for_person(contract, asked, verdict):
+                return self.challenge(asked)
             told = answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
             is_asked = told.status == 401 and self.bearer is not None
             return told.with_headers(*challenge_fields(None)) if is_asked else told
@@ -122,6 +126,12 @@ class ForwardAuthEndpoint:
                 headers=[("content-type", "application/json"), *SAFE_HEADERS, *challenge_fields(error)],
                 body=json.dumps(body).encode(),
             )
+
+    @staticmethod
+    def _is_for_person(contract: Contract, asked: WebRequest, verdict: Verdict) -> bool:
+        """Whether somebody without a session reads the answer in a form's or a frame's place."""
+        is_read = asked.sends_form or asked.is_framed
+        return verdict.decision is Decision.SIGN_IN_NEEDED and is_read and not contract.only_401_and_403
 
     def _check_peer(self, peer: str | None) -> None:
         if not self.hops.trust(peer):

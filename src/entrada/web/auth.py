@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from entrada.errors import EntradaError
+from entrada.errors import EntradaError, RequestRefused
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.web.budgets import Budgets
@@ -16,7 +16,7 @@ from entrada.web.messages import WebRequest, WebResponse, json_response, redirec
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
 from entrada.web.refusals import RefusalPages, page_response, person_of
-from entrada.web.same_origin import form_token_of, is_same_origin
+from entrada.web.same_origin import form_token_of, is_of_another_site, is_same_origin
 from entrada.web.session_cookie import SessionCookie
 from entrada.web.session_ending import SessionEnding
 from entrada.web.sign_in import WebSignIn
@@ -97,7 +97,12 @@ class Auth:
     # Responses for the application's own addresses
 
     def challenge(self, request: WebRequest) -> WebResponse:
-        """The response to a request without a session: a page goes to sign in, a script gets 401."""
+        """The response to a request without a session: a page goes to sign in, a script gets 401.
+
+        A form gets a page that says how to send it again: its fields are still with the person.
+        """
+        if request.sends_form:
+            return self._form_not_sent(request)
         if request.is_framed:
             return page_response(self.pages.open_in_window(path=self._way_back(request)), status=401)
         if not request.is_page_visit:
@@ -106,6 +111,19 @@ class Auth:
             return redirect(self.site.login_at(self.site.next_path(request.target)))
         except EntradaError as error:
             return self.failure(error, request)
+
+    def _form_not_sent(self, request: WebRequest) -> WebResponse:
+        if is_of_another_site(request):
+            # Sent again after signing in it would do in this person's name whatever the other site wants.
+            error = RequestRefused(
+                "A page of another site sent a form here, and nothing of it was taken.",
+                hint="If you meant to do this, open this application yourself and do it there.",
+            )
+            return self.failure(error, request)
+        page = self.pages.form_not_sent(
+            login_path=self.site.login_at(self.site.signed_in_path), framed=request.is_framed
+        )
+        return page_response(page, status=401)
 
     def failure(
         self, error: EntradaError, request: WebRequest, *, session: CheckedSession | None = None

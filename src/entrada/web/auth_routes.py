@@ -2,6 +2,7 @@
 
     GET  /auth/login            the page with the button
     GET  /auth/entra/start      303 to Entra
+    GET  /auth/signed-in        the end of a sign-in in a tab of its own
     GET  redirect URI           Entra's response (POST with response mode form_post)
     GET  /auth/logout           asks first; POST signs out here, then at Entra
     GET  /auth/signed-out       stays signed out
@@ -75,6 +76,7 @@ class AuthRoutes(Auth):
         return {
             self.site.login_path: {"GET": sign_in_routes.login},
             self.site.start_path: {"GET": sign_in_routes.start},
+            self.site.signed_in_path: {"GET": sign_in_routes.signed_in},
             **dict.fromkeys(self.site.callback_routes, callback),
             self.site.logout_path: {
                 "GET": sign_out_routes.confirm_sign_out,

@@ -139,6 +139,11 @@ class WebRequest:
         return any(word in said for word in ("prefetch", "prerender", "preview"))
 
     @property
+    def sends_form(self) -> bool:
+        """Whether a person has sent a form from a page, and will see the response where the page was."""
+        return self.method == "POST" and (self.wants_page or self.is_framed)
+
+    @property
     def is_page_visit(self) -> bool:
         """Whether a person is going to this address, so that it may be where they land after signing in."""
         return self.method in ("GET", "HEAD") and self.wants_page

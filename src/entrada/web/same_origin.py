@@ -40,6 +40,18 @@ def require_same_origin(request: WebRequest, *, origins: Collection[str], form_t
     )
 
 
+def is_of_another_site(request: WebRequest) -> bool:
+    """Whether a page of another site sent this form, which no sign-in may then go along with.
+
+    Asked where the host is whichever the person sees, so it is compared with that one. Browsers too old to
+    say it themselves and that hide the origin count as another site's.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site == "cross-site"
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host")
+
+
 def is_same_origin(request: WebRequest, *, origins: Collection[str]) -> bool:
     """Whether our own page, or no browser at all, opened this WebSocket: browsers always send its Origin."""
     origin = request.headers.get("origin")

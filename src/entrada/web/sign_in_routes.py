@@ -28,6 +28,16 @@ def login(auth: Auth, request: WebRequest) -> WebResponse:
     return page_response(page, cookies=cookies)
 
 
+def signed_in(auth: Auth, request: WebRequest) -> WebResponse:
+    """Where a sign-in in a tab of its own ends: the work goes on in another one."""
+    session = auth.session_of(request)
+    if session is None:
+        return redirect(auth.site.login_at(auth.site.signed_in_path))
+    return page_response(
+        auth.pages.signed_in_here(name=session.principal.name, front_page=auth.site.front_page)
+    )
+
+
 def start(auth: Auth, request: WebRequest) -> WebResponse:
     return auth.sign_in.start(request)
 

@@ -64,6 +64,11 @@ class Site:
         return self._own("/signed-out")
 
     @cached_property
+    def signed_in_path(self) -> str:
+        """The end of a sign-in in a tab of its own: the one page of ours that people are sent back to."""
+        return self._own("/signed-in")
+
+    @cached_property
     def front_channel_path(self) -> str:
         return self._own("/entra/logout")
 
@@ -106,6 +111,8 @@ class Site:
         Raises:
             AddressTooLong: see `safe_next_path`.
         """
+        if text == self.signed_in_path:
+            return text
         path = safe_next_path(text, own_prefix=self.base_path + PREFIX)
         plain = path.partition("?")[0].partition("#")[0]
         if path == FRONT_PAGE or not plain.startswith(self.front_page):

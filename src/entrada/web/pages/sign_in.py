@@ -53,6 +53,20 @@ class SignInPages(Rendering):
         """
         return self._page("open_in_window.html", frame_ancestors="*", path=path)
 
+    def form_not_sent(self, *, login_path: str, framed: bool = False) -> Page:
+        """After a form that came without a session: how to sign in beside it and send it again.
+
+        `framed`: it was in a frame, which browsers do not load again with the form; anybody may frame it.
+        """
+        ancestors = "*" if framed else "'none'"
+        return self._page(
+            "form_not_sent.html", frame_ancestors=ancestors, login_path=login_path, framed=framed
+        )
+
+    def signed_in_here(self, *, name: str, front_page: str) -> Page:
+        """The end of a sign-in in a tab of its own: `name` can go on in the tab that they came from."""
+        return self._page("signed_in_here.html", name=name, front_page=front_page)
+
     def signed_out(self, *, login_path: str) -> Page:
         """The end of a sign-out. Leads to the sign-in page only when asked to."""
         return self._page("signed_out.html", login_path=login_path)
