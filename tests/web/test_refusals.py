@@ -42,6 +42,8 @@ STATUS = {
     errors.PersonalAccountRefused: 403,
     errors.TenantRefused: 403,
     errors.RoleRequired: 403,
+    errors.GroupRequired: 403,
+    errors.GroupsUnknown: 403,
     errors.RequestRefused: 403,
     errors.InstallationRefused: 403,
     errors.PageNotFound: 404,
