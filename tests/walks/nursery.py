@@ -70,12 +70,14 @@ class Nursery:
         until(made.is_up)
         return made
 
-    def begin_server(self, *, public_url: str | None = None, **settings: str) -> ServerProcess:
+    def begin_server(
+        self, *, public_url: str | None = None, command: str = "serve", **settings: str
+    ) -> ServerProcess:
         """The same, not yet waited for."""
         port = free_port()
         database = self.directory / "entrada.db"
         order = {
-            "arguments": ["serve", "--port", str(port)],
+            "arguments": [command, "--port", str(port)],
             "directory": str(self.directory),
             "log": str(self.directory / f"server-{len(self._born)}.log"),
             "environment": {

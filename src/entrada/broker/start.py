@@ -48,6 +48,13 @@ def build_broker(
         ConfigurationError: a needed setting is missing, or one cannot be carried out.
         StoreUnavailable: the database does not answer.
     """
+    if settings.broker_url is not None:
+        with found.names.in_errors():
+            raise ConfigurationError(
+                "$[broker_url] is set, but a broker asks Entra itself.",
+                hint="Drop it at the broker; its installations set it.",
+                setting="broker_url",
+            )
     stores = stores or open_stores(settings.database_url)
     auth = build_auth_routes(settings, found, stores=stores, clock=clock)
     with found.names.in_errors():

@@ -8,6 +8,7 @@
     entrada broker installations rotate CLIENT_ID                   a new secret, beside the last one
     entrada broker rotate-keys                                      a new signing key, now
 
+`entrada broker` is `entrada serve` with ENTRADA_BROKER=true.
 What `[[installations]]` in entrada.toml lists is changed there; these commands keep theirs in the database.
 """
 
@@ -15,13 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from entrada.broker.delivery_loop import DeliveryLoop
 from entrada.broker.grants import hash_of
 from entrada.broker.installations import Installation, Proof, Standing, installation_at
 from entrada.broker.listed import read_listed
@@ -29,14 +28,10 @@ from entrada.broker.routes import BrokerRoutes
 from entrada.broker.start import admin_consent_link, build_broker
 from entrada.cli.logs import log_at
 from entrada.cli.ports import port_number
-from entrada.cli.serve import listen, public_url_of, run_server
+from entrada.cli.serve import public_url_of, serve
 from entrada.entra.authority import TenantId, parse_guid
-from entrada.entra.pooled_transport import PooledTransport
 from entrada.errors import ConfigurationError
-from entrada.gateway.app import create_app
 from entrada.settings import default_file, load_settings
-
-log = logging.getLogger("entrada")
 
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8000
 
@@ -79,30 +74,7 @@ def _add_installations(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    broker = _broker(args)
-    transport = PooledTransport(ca_bundle=broker.ca_bundle)
-    deliveries = DeliveryLoop(broker.broker.provider, transport)
-    try:
-        with listen(args.host, args.port) as listener:
-            log.info("The broker %s on %s:%d", broker.broker.provider.issuer, args.host, args.port)
-            log.info(
-                "Redirect URI to register in Entra, platform Web: %s%s",
-                broker.site.urls[0],
-                broker.site.callback_paths[0],
-            )
-            for one in broker.broker.provider.installations():
-                if one.may_leave_out_pkce:
-                    log.warning(
-                        "insecure_without_pkce: %s may leave out PKCE; whoever takes a code on its way can "
-                        "have it redeemed into a session of their own there.",
-                        one.client_id,
-                    )
-            deliveries.start()
-            run_server(create_app(broker), listener)
-    finally:
-        deliveries.stop()
-        transport.close()
-        broker.relying_party.close()
+    serve(args.host, args.port, file=args.settings or default_file(), is_broker=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`entrada serve`: the sign-in server.
+"""`entrada serve`: the sign-in server; with ENTRADA_BROKER=true it is a broker, too.
 
 Asks Entra again about whoever is signed in: somebody who is disabled there is out within
 ENTRADA_RECHECK_EVERY (15 minutes).
@@ -15,8 +15,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,11 @@ from pathlib import Path
 import uvicorn
 
 from entrada.accounts.groups import WantedGroups
+from entrada.broker.installations import Installation
+from entrada.broker.listed import read_listed
+from entrada.broker.routes import BrokerRoutes
+from entrada.broker.running import in_background
+from entrada.broker.start import build_broker
 from entrada.build import build_auth_routes
 from entrada.build.stores import open_stores
 from entrada.cli.logs import log_at
@@ -84,18 +89,32 @@ def run(args: argparse.Namespace) -> int:
     if args.explain is not None:
         print(explain(args.explain, _rules(file, args.upstream)))
         return 0
+    serve(args.host, args.port, file=file, upstream=args.upstream)
+    return 0
+
+
+def serve(
+    host: str, port: int, *, file: Path | None, upstream: str | None = None, is_broker: bool = False
+) -> None:
+    """Serves until a signal ends it; `is_broker` whatever the settings say.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong, or the address is taken.
+    """
     settings, found = load_settings(os.environ, file=file)
+    is_broker = is_broker or settings.broker
     with found.names.in_errors():
-        hops, book = _hops(settings), _rules(file, args.upstream)
+        hops, book = _hops(settings), _rules(file, upstream)
+        listed = read_listed(file) if is_broker else None
     log_at(settings.log_level)
-    settings = public_url_of(settings, found, args.host, args.port)
+    settings = public_url_of(settings, found, host, port)
     with found.names.in_errors():
         settings = _with_groups_of(book, settings)
         assertions = _assertions(settings, book)
     metrics = Metrics(clock=SystemClock())
-    with listen(args.host, args.port) as listener, _metrics_listener(settings) as metrics_listener:
-        auth = _build(settings, found, metrics)
-        log.info("Entrada serves %s on %s:%d", settings.public_url, args.host, args.port)
+    with listen(host, port) as listener, _metrics_listener(settings) as metrics_listener:
+        auth = _build(settings, found, metrics, listed)
+        log.info("Entrada serves %s on %s:%d", settings.public_url, host, port)
         for url in auth.site.urls:
             log.info("Redirect URI to register in Entra, platform Web: %s", url + auth.site.callback_paths[0])
         auth.relying_party.start_recheck()
@@ -110,16 +129,16 @@ def run(args: argparse.Namespace) -> int:
             )
             app = MetricsOnLoopback(gateway, metrics, public_urls=auth.site.urls)
             checks = replace(fast_checks(auth, hops=hops, book=book), answered=metrics.fast)
-            run_server(
-                Observed(app, finished=[metrics.request_finished]),
-                listener,
-                checks,
-                metrics=None if metrics_listener is None else (MetricsAddress(metrics), metrics_listener),
-            )
+            with in_background(auth) if isinstance(auth, BrokerRoutes) else nullcontext():
+                run_server(
+                    Observed(app, finished=[metrics.request_finished]),
+                    listener,
+                    checks,
+                    metrics=None if metrics_listener is None else (MetricsAddress(metrics), metrics_listener),
+                )
         finally:
             unwatch()
             auth.relying_party.close()
-    return 0
 
 
 def run_server(
@@ -144,10 +163,14 @@ def run_server(
     server.run(sockets=[listener])
 
 
-def _build(settings: Settings, found: FoundValues, metrics: Metrics) -> AuthRoutes:
-    """The sign-in pages over stores whose calls are timed."""
+def _build(
+    settings: Settings, found: FoundValues, metrics: Metrics, listed: Sequence[Installation] | None
+) -> AuthRoutes:
+    """The sign-in pages over stores whose calls are timed; with `listed`, a broker's."""
     stores = open_stores(settings.database_url)
     try:
+        if listed is not None:
+            return build_broker(settings, found, listed=listed, stores=metrics.timed(stores))
         return build_auth_routes(settings, found, stores=metrics.timed(stores))
     except BaseException:
         stores.close()

@@ -219,6 +219,9 @@ class Settings(BaseModel):
         "/ready), easy-auth (/.auth/...), or none (default: both, and none before an upstream, whose own "
         "addresses they could be).",
     )
+    broker: bool = _declare(
+        False, "Whether `entrada serve` is a broker, too: installations sign people in through it."
+    )
     broker_url: Origin | None = _declare(
         None,
         "Sign in through the registration of this broker; then only $[tenant_id] is needed besides.",

@@ -22,8 +22,8 @@ from entrada.errors import NATIVE_PREFIX, ConfigurationError, native_name
 from entrada.settings.words import Names
 
 DEFAULT_FILE = "entrada.toml"
-TABLES = ("routes", "rules")
-"""What else `entrada.toml` may hold: what stands behind the gateway. Read there, not here."""
+TABLES = ("routes", "rules", "installations")
+"""What else `entrada.toml` may hold: what stands behind the gateway or the broker. Read there, not here."""
 _UTF16 = "UTF-16"
 _LOWEST_RANK_PREFIX = "AZURE_"
 _NOT_LOWEST = frozenset({"AZURE_HOST"})  # Mage's own name for the login host
