@@ -1,7 +1,7 @@
 """Brokers as processes of their own, behind a front that browsers and installations know.
 
-The front is a proxy at the public URL: it passes requests on to whichever process answers now, and can end that
-process at one step of a sign-in, before the step or between the step and its answer.
+The front is a proxy at the public URL: it passes requests on to whichever process answers now, and can
+end that process at one step of a sign-in, before the step or between the step and its answer.
 """
 
 from __future__ import annotations
