@@ -41,6 +41,7 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
         ├── EntraUnavailable            Entra or Graph did not answer usably
+        │   └── BrokerUnavailable       the same of the broker that the sign-in goes through
         ├── StoreUnavailable            the database did not answer
         └── UpstreamUnavailable         the application behind the gateway did not answer usably
 """
@@ -486,6 +487,14 @@ class EntraUnavailable(Unavailable):
         # A hint of its own names what somebody has to do: a name that is not resolved, a proxy, an authority.
         fixer = None if hint is None else Fixer.ADMINISTRATOR
         super().__init__(sentence, hint=hint, fixer=fixer, retry_after_seconds=retry_after_seconds)
+
+
+class BrokerUnavailable(EntraUnavailable):
+    """The same where sign-in goes through a broker: it is not Microsoft who does not answer."""
+
+    code = "broker_unavailable"
+    default_sentence = "The sign-in service of this application did not answer usably."
+    default_hint = "Try again in a few minutes; if it stays like this, tell whoever runs the sign-in service."
 
 
 class StoreUnavailable(Unavailable):

@@ -73,6 +73,10 @@ class Front:
     def url(self) -> str:
         return f"http://localhost:{self._server.server_address[1]}"
 
+    @property
+    def is_down(self) -> bool:
+        return all(one.is_gone() for one in self.behind)
+
     def __enter__(self) -> Front:
         self._thread.start()
         return self
@@ -156,6 +160,11 @@ class BrokerProcesses:
         assert not made.is_gone(), made.log.read_text()
         self.front.behind.append(made)
         return made
+
+    @property
+    def database(self) -> Path:
+        """The file, where it is SQLite."""
+        return Path(self.database_url.removeprefix("sqlite:///"))
 
     @property
     def store(self) -> SqlBrokerStore:

@@ -285,9 +285,19 @@ def test_pruning_forgets_what_is_over(store: BrokerStore) -> None:
     old_code, living_code = code_for(old), code_for(living)
     store.open_grant(old, old_code)
     store.open_grant(living, living_code)
+    assert store.spend_code(living_code.hash, now=START) is not None
     store.spend("a 1", expires_at=START)
     assert store.prune(now=START + timedelta(hours=1)) == 3
     assert store.find_grant(old.id) is None
     assert store.spend_code(old_code.hash, now=START) is None
     assert store.spend_code(living_code.hash, now=START) is not None
     assert store.spend("a 1", expires_at=START + timedelta(days=1))
+
+
+def test_a_grant_that_nobody_fetched_is_forgotten(store: BrokerStore) -> None:
+    """A sign-in that broke off before the installation redeemed its code leaves nothing behind."""
+    grant = opened(store)
+    assert store.prune(now=START) == 0
+    assert store.find_grant(grant.id) is not None
+    assert store.prune(now=START + timedelta(hours=1)) == 2
+    assert store.find_grant(grant.id) is None

@@ -87,6 +87,7 @@ PROMISED = {
     "ENTRADA_ADMIN_ROLES": set(),
     "ENTRADA_BEARER_SCOPES": set(),
     "ENTRADA_METRICS_ADDRESS": set(),
+    "ENTRADA_BROKER": set(),
     "ENTRADA_BROKER_URL": set(),
     "ENTRADA_HABITS": set(),
     "ENTRADA_RECHECK_EVERY": set(),

@@ -172,7 +172,14 @@ class MemoryBrokerStore(BrokerStore):
     def prune(self, *, now: datetime) -> int:
         with self._lock:
             before = len(self._grants) + len(self._codes) + len(self._spent)
-            self._grants = {key: one for key, one in self._grants.items() if one.expires_at > now}
+            never_fetched = {
+                one.grant_id for one in self._codes.values() if one.expires_at <= now and one.spent_at is None
+            }
+            self._grants = {
+                key: one
+                for key, one in self._grants.items()
+                if one.expires_at > now and key not in never_fetched
+            }
             self._codes = {
                 key: one
                 for key, one in self._codes.items()

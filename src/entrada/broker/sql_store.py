@@ -234,8 +234,10 @@ class SqlBrokerStore(BrokerStore):
 
     def prune(self, *, now: datetime) -> int:
         living = select(grants.c.id)
+        never_fetched = select(codes.c.grant_id).where(codes.c.expires_at <= now, codes.c.spent_at.is_(None))
         with self._database.writing() as connection:
-            pruned = connection.execute(delete(grants).where(grants.c.expires_at <= now)).rowcount
+            over = (grants.c.expires_at <= now) | grants.c.id.in_(never_fetched)
+            pruned = connection.execute(delete(grants).where(over)).rowcount
             for statement in (
                 delete(codes).where(codes.c.expires_at <= now, codes.c.grant_id.not_in(living)),
                 delete(spent).where(spent.c.expires_at <= now),

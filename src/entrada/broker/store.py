@@ -110,4 +110,5 @@ class BrokerStore(Protocol):
         """True for the first caller with this identifier, False for every later one."""
 
     def prune(self, *, now: datetime) -> int:
-        """Forget codes, grants and identifiers past their limits; how many rows."""
+        """Forget codes, grants and identifiers past their limits, and grants whose code nobody fetched
+        in time; how many rows."""

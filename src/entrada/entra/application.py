@@ -10,7 +10,8 @@ Source: RFC 6749 sections 4.1.1-4.1.4 and 6; RFC 7636; Microsoft, "OAuth 2.0 aut
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +26,13 @@ from entrada.entra.key_ring import KeyRing
 from entrada.entra.keys import KeySet
 from entrada.entra.msal_transport import MsalHttpClient, NoTokenCache, msal_authority, read_object
 from entrada.entra.transport import HttpTransport, read_retry_after
-from entrada.errors import DiscoveryRefused, EntradaError, EntraUnavailable, TokenRefused
+from entrada.errors import (
+    BrokerUnavailable,
+    DiscoveryRefused,
+    EntradaError,
+    EntraUnavailable,
+    TokenRefused,
+)
 
 METADATA_LIFE = timedelta(hours=24)
 FAILED_DISCOVERY_PAUSE = timedelta(seconds=3)
@@ -127,7 +134,8 @@ class EntraApplication:
 
     def keys_for(self, kid: str | None) -> KeySet:
         """The keys to verify a token that names `kid`; see `KeyRing.keys_for`."""
-        return self._ready().key_ring.keys_for(kid)
+        with self._outage_named():
+            return self._ready().key_ring.keys_for(kid)
 
     def begin(
         self,
@@ -223,7 +231,8 @@ class EntraApplication:
         discovered = self._ready()
         answer: TokenResponse | TokenError = TokenError(error="invalid_client", description="")
         for client in tuple(discovered.clients):
-            answer = _token_response(_asked(question, client))
+            with self._outage_named():
+                answer = _token_response(_asked(question, client))
             if not (isinstance(answer, TokenError) and answer.error == "invalid_client"):
                 discovered.prefer(client)
                 break
@@ -239,7 +248,8 @@ class EntraApplication:
             if discovered is None:
                 self._refuse_for_a_moment_after_a_failure()
             try:
-                self._discovered = self._discover(now)
+                with self._outage_named():
+                    self._discovered = self._discover(now)
             except EntradaError as error:
                 if discovered is None:
                     # The time after the attempt: whoever waited for it need not wait for one more.
@@ -248,6 +258,23 @@ class EntraApplication:
                 # Yesterday's metadata still works; ask again in a while rather than at every sign-in.
                 self._discovered = discovered.used_again(now)
             return self._discovered
+
+    @contextmanager
+    def _outage_named(self) -> Iterator[None]:
+        """Who does not answer is the broker, where there is one."""
+        try:
+            yield
+        except BrokerUnavailable:
+            raise
+        except EntraUnavailable as error:
+            if not self.authority.is_broker:
+                raise
+            raise BrokerUnavailable(
+                reason=error.reason,
+                answered=error.answered,
+                hint=None if error.hint == EntraUnavailable.default_hint else error.hint,
+                retry_after_seconds=error.retry_after_seconds,
+            ) from None
 
     def _refuse_for_a_moment_after_a_failure(self) -> None:
         if self._discovery_failed is None:

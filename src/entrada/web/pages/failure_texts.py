@@ -14,6 +14,7 @@ from entrada.errors import (
     AddressTooLong,
     AdmissionRefused,
     BearerError,
+    BrokerUnavailable,
     ConfigurationError,
     EntradaError,
     EntraRefused,
@@ -63,10 +64,12 @@ _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     IdentityAlreadyLinked: "This account is taken",
     Unavailable: "Not available right now",
     EntraUnavailable: "Microsoft cannot be reached right now",
+    BrokerUnavailable: "The sign-in service cannot be reached right now",
     StoreUnavailable: "Not available right now",
 }
 _NO_USE: Final = "Microsoft's answer is of no use"
 """It was reached, so nobody shall look for an outage."""
+_NO_USE_OF_BROKER: Final = "The sign-in service's answer is of no use"
 _GENERAL_HEADING: Final = "Something went wrong"
 
 FIXERS: Final[Mapping[Fixer, tuple[str, str]]] = {
@@ -83,7 +86,7 @@ _TRAILER = re.compile(
 
 def heading_of(error: EntradaError) -> str:
     if isinstance(error, EntraUnavailable) and error.answered:
-        return _NO_USE
+        return _NO_USE_OF_BROKER if isinstance(error, BrokerUnavailable) else _NO_USE
     for kind in type(error).__mro__:
         if kind in _HEADINGS:
             return _HEADINGS[kind]
