@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,9 +16,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+
+import httpx
 
 from broker.conftest import Standing, on_the_air
+from broker.world import CHALLENGE, VERIFIER
 from clients.plain_browser import Page, PlainBrowser
 from entrada.broker.installations import installation_at
 from entrada.broker.sql_store import SEALED_KEYS, SqlBrokerStore
@@ -30,7 +34,7 @@ from entrada.gateway.app import create_app
 from entrada.sealing import Sealer
 from entrada.settings import load_settings
 from entrada.storage.sql import connect
-from walks.nursery import Nursery, ServerProcess, nursery, until
+from walks.nursery import ENTRADA, Nursery, ServerProcess, nursery, plain_environment, until
 from walks.site import PROTECTED
 
 SECRET_KEYS = "a key of the tests that has thirty-two bytes and more"
@@ -50,6 +54,8 @@ class Front:
     def __init__(self) -> None:
         self.behind: list[ServerProcess] = []
         self.kill_at: KillAt | None = None
+        self.answered_by: dict[str, ServerProcess] = {}
+        """Who answers a path, for those that only one of several may."""
         self._turns = itertools.count()
         self._lock = threading.Lock()
         front = self
@@ -98,7 +104,7 @@ class Front:
         if not alive:
             _unreachable(handler)
             return
-        process = alive[next(self._turns) % len(alive)]
+        process = self.answered_by.get(path) or alive[next(self._turns) % len(alive)]
         if due and plan is not None and not plan.answered:
             process.kill()
             _unreachable(handler)
@@ -192,6 +198,56 @@ class BrokerProcesses:
         self.stack.callback(auth.relying_party.close)
         self.stack.enter_context(on_the_air(create_app(auth, routes=PROTECTED), listener))
         return Standing(url, auth)
+
+    def command(self, *words: str) -> str:
+        """What `entrada broker ...` says, run beside the brokers on their database."""
+        ran = subprocess.run(
+            [*ENTRADA, "broker", *words],
+            cwd=self.folder,
+            env={
+                **plain_environment(self.folder),
+                **self.servers.environment,
+                "ENTRADA_PUBLIC_URL": self.url,
+                **self.settings,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def code(self, browser: PlainBrowser, who: str, *, client_id: str, redirect_uri: str) -> str:
+        """The code that this client would get, for a verifier of `VERIFIER`."""
+        asked = {
+            "client_id": client_id,
+            "redirect_uri": redirect_uri,
+            "response_type": "code",
+            "scope": "openid profile email offline_access",
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+        }
+        browser.stop_at = (redirect_uri,)
+        page = browser.open(f"{self.url}/auth/broker/authorize?{urlencode(asked)}")
+        if "Pick an account" in page.text:
+            page = browser.press("Next", name=who)
+        page = browser.press("Accept") if "Permissions requested" in page.text else page
+        return page.parameters["code"]
+
+    def redeem(self, at: str, code: str, *, client_id: str, redirect_uri: str) -> httpx.Response:
+        """The answer of the token endpoint at this address."""
+        return self.token(
+            at,
+            grant_type="authorization_code",
+            client_id=client_id,
+            redirect_uri=redirect_uri,
+            code=code,
+            code_verifier=VERIFIER,
+        )
+
+    def token(self, at: str, **form: str) -> httpx.Response:
+        return httpx.post(f"{at}/auth/broker/token", data=form, timeout=30, trust_env=False)
 
     def sign_in(self, browser: PlainBrowser, where: Standing, who: str, path: str = "/") -> Page:
         """The button at that installation, the account at Entra, and back."""

@@ -150,7 +150,7 @@ def test_two_brokers_make_one_first_key(store: BrokerStore, reopen: Reopen) -> N
     with ThreadPoolExecutor(4) as pool:
         won = list(
             pool.map(
-                lambda pair: pair[0].add_signing_key(pair[1], retires_others=False),
+                lambda pair: pair[0].add_signing_key(pair[1]),
                 zip(brokers, keys, strict=True),
             )
         )
@@ -162,19 +162,31 @@ def test_a_rolled_key_stays_and_signs_no_more(store: BrokerStore, reopen: Reopen
     """The old private key is there to be published; the new one signs, at every broker."""
     first = make_signing_key(START)
     second = make_signing_key(START + timedelta(hours=1))
-    assert store.add_signing_key(first, retires_others=False)
-    assert store.add_signing_key(second, retires_others=True)
+    assert store.add_signing_key(first)
+    assert store.add_signing_key(second, others_retire_at=second.made_at)
     found = {key.kid: key for key in reopen().signing_keys()}
     assert found[first.kid].retired_at == second.made_at
     assert found[second.kid].retired_at is None
     assert found[second.kid].to_der() == second.to_der()
 
 
+def test_a_withdrawn_key_is_gone(store: BrokerStore, reopen: Reopen) -> None:
+    """At every broker, at once."""
+    first = make_signing_key(START)
+    second = make_signing_key(START + timedelta(hours=1))
+    other = reopen()
+    store.add_signing_key(first)
+    assert [key.kid for key in other.signing_keys()] == [first.kid]
+    store.add_signing_key(second, others_retire_at=second.made_at)
+    store.withdraw_signing_keys(all_but=second.kid)
+    assert [key.kid for key in other.signing_keys()] == [second.kid]
+
+
 def test_a_key_opens_only_with_its_own_seal(store: BrokerStore, tmp_path: Path) -> None:
     """A read of the database signs nothing: without the secret keys the private key stays shut."""
     if isinstance(store, MemoryBrokerStore):
         return
-    store.add_signing_key(make_signing_key(START), retires_others=False)
+    store.add_signing_key(make_signing_key(START))
     store._sealer = Sealer([b"x" * 32], purpose=SEALED_KEYS)  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="sealed"):
         store.signing_keys()

@@ -48,15 +48,19 @@ class MemoryBrokerStore(BrokerStore):
         with self._lock:
             return list(self._keys.values())
 
-    def add_signing_key(self, key: SigningKey, *, retires_others: bool) -> bool:
+    def add_signing_key(self, key: SigningKey, *, others_retire_at: datetime | None = None) -> bool:
         with self._lock:
             signing = [one for one in self._keys.values() if one.retired_at is None]
-            if signing and not retires_others:
+            if signing and others_retire_at is None:
                 return False
             for one in signing:
-                self._keys[one.kid] = replace(one, retired_at=key.made_at)
+                self._keys[one.kid] = replace(one, retired_at=others_retire_at)
             self._keys[key.kid] = key
             return True
+
+    def withdraw_signing_keys(self, *, all_but: str) -> None:
+        with self._lock:
+            self._keys = {kid: key for kid, key in self._keys.items() if kid == all_but}
 
     def open_grant(self, grant: Grant, code: AuthorizationCode) -> None:
         with self._lock:

@@ -12,7 +12,13 @@ from typing import Any
 
 from entrada.broker.grants import Grant, GrantId
 from entrada.broker.installations import Installation
-from entrada.broker.signing_keys import SigningKey, active_key, make_signing_key, sign
+from entrada.broker.signing_keys import (
+    PUBLISHED_AHEAD,
+    SigningKey,
+    active_key,
+    make_signing_key,
+    sign,
+)
 from entrada.broker.store import BrokerStore
 from entrada.clock import Clock
 from entrada.entra.authority import TenantId
@@ -87,12 +93,12 @@ class Provider:
         """The signing keys; the first broker that needs one makes it, for all."""
         keys = self.store.signing_keys()
         if not any(key.retired_at is None for key in keys):
-            self.store.add_signing_key(make_signing_key(self.now()), retires_others=False)
+            self.store.add_signing_key(make_signing_key(self.now()))
             keys = self.store.signing_keys()
         return keys
 
     def signed(self, claims: Mapping[str, Any], *, typ: str = "JWT") -> str:
-        return sign(claims, active_key(self.signing_keys()), typ=typ)
+        return sign(claims, active_key(self.signing_keys(), self.now()), typ=typ)
 
     def logout_hint_for(self, grant: Grant) -> str:
         """What an installation is given to name this sign-in by when the person signs out there."""
@@ -104,7 +110,14 @@ class Provider:
         return None if plain is None else self.store.find_grant(GrantId(plain.decode()))
 
     def rotate_keys(self) -> SigningKey:
-        """A new key signs from now on; the others are believed for as long as what they signed lives."""
+        """A new key, published now, signs soon; the others are believed for as long as what they signed."""
         key = make_signing_key(self.now())
-        self.store.add_signing_key(key, retires_others=True)
+        self.store.add_signing_key(key, others_retire_at=key.made_at + PUBLISHED_AHEAD)
+        return key
+
+    def replace_stolen_keys(self) -> SigningKey:
+        """A new key signs at once, and nothing that another has signed is believed any more."""
+        key = make_signing_key(self.now())
+        self.store.add_signing_key(key, others_retire_at=key.made_at)
+        self.store.withdraw_signing_keys(all_but=key.kid)
         return key

@@ -1,6 +1,7 @@
 """The keys that sign what installations are handed: made here, stored sealed, rolled without a gap.
 
-One key signs. A rolled key is published, and believed, for as long as anything signed by it may live.
+One key signs. The next is published before it signs, so that whoever caches the set has it in time; a rolled
+key stays published, and believed, for as long as anything signed by it may live.
 Private keys are stored sealed: a read of the database signs nothing.
 
 Source: RFC 7517; RFC 7638 (key ids are thumbprints); OpenID Connect Core 1.0, section 10.1.1.
@@ -29,11 +30,14 @@ ALGORITHM = "RS256"
 KEY_BITS = 2048
 KEYS_ARE_BELIEVED_FOR = timedelta(days=1)
 """After a key was rolled: the longest life of anything signed by it, and time for caches."""
+PUBLISHED_AHEAD = timedelta(minutes=5)
+"""How long a new key is published before it signs: as long as the set may be cached, and as long as the
+library waits between two looks for a key it does not know."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SigningKey:
-    """`retired_at` None: the key that signs. `private_key` is an RSA key of `cryptography`."""
+    """`retired_at` is when it stops signing; None: no end is set. `private_key` is one of `cryptography`."""
 
     kid: str
     private_key: rsa.RSAPrivateKey = field(repr=False)
@@ -51,6 +55,9 @@ class SigningKey:
             "n": _base64url_integer(numbers.n),
             "e": _base64url_integer(numbers.e),
         }
+
+    def may_sign(self, now: datetime) -> bool:
+        return self.retired_at is None or now < self.retired_at
 
     def is_published(self, now: datetime) -> bool:
         return self.retired_at is None or now < self.retired_at + KEYS_ARE_BELIEVED_FOR
@@ -77,22 +84,22 @@ def signing_key_from_der(der: bytes, *, made_at: datetime, retired_at: datetime 
 
 
 def jwks(keys: Sequence[SigningKey], now: datetime) -> Mapping[str, Any]:
-    """The published set, the key that signs first."""
+    """The published set: the key that signs, those that will, those that did."""
     published = [key for key in keys if key.is_published(now)]
-    published.sort(key=lambda key: (key.retired_at is not None, -key.made_at.timestamp()))
+    published.sort(key=lambda key: (not key.may_sign(now), key.made_at))
     return {"keys": [dict(key.public_jwk) for key in published]}
 
 
-def active_key(keys: Sequence[SigningKey]) -> SigningKey:
-    """The key that signs: the newest that was not retired.
+def active_key(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
+    """The key that signs: the oldest that may, for newer ones are published ahead.
 
     Raises:
         LookupError: there is none.
     """
-    signing = [key for key in keys if key.retired_at is None]
+    signing = [key for key in keys if key.may_sign(now)]
     if not signing:
         raise LookupError("no key signs")
-    return max(signing, key=lambda key: key.made_at)
+    return min(signing, key=lambda key: key.made_at)
 
 
 def sign(claims: Mapping[str, Any], key: SigningKey, *, typ: str = "JWT") -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +41,8 @@ class SqlBrokerStore(BrokerStore):
     def __init__(self, database: Database, *, sealer: Sealer) -> None:
         self._database = database
         self._sealer = sealer
+        self._opened_keys: dict[str, SigningKey] = {}
+        """By what the database holds: opening and checking a key costs more than signing with it."""
 
     # --- installations ---
 
@@ -83,20 +86,27 @@ class SqlBrokerStore(BrokerStore):
             rows = connection.execute(select(keys)).all()
         return [self._key_of(row) for row in rows]
 
-    def add_signing_key(self, key: SigningKey, *, retires_others: bool) -> bool:
+    def add_signing_key(self, key: SigningKey, *, others_retire_at: datetime | None = None) -> bool:
         sealed = self._sealer.seal(key.to_der(), context=key.kid)
         row = {"kid": key.kid, "sealed": sealed, "made_at": key.made_at, "retired_at": None, "signs": 1}
         try:
             with self._database.writing() as connection:
-                if retires_others:
+                if others_retire_at is not None:
                     signing = update(keys).where(keys.c.signs == 1)
-                    connection.execute(signing.values(retired_at=key.made_at, signs=None))
+                    connection.execute(signing.values(retired_at=others_retire_at, signs=None))
                 connection.execute(insert(keys), row)
         except IntegrityError:
             return False  # another broker was faster: its key signs
         return True
 
+    def withdraw_signing_keys(self, *, all_but: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(delete(keys).where(keys.c.kid != all_but))
+
     def _key_of(self, row: Row[Any]) -> SigningKey:
+        known = self._opened_keys.get(row.sealed)
+        if known is not None:
+            return replace(known, retired_at=row.retired_at)
         der = self._sealer.unseal(row.sealed, context=row.kid)
         if der is None:
             raise ConfigurationError(
@@ -105,7 +115,9 @@ class SqlBrokerStore(BrokerStore):
                 "while you change it.",
                 setting="secret_keys",
             )
-        return signing_key_from_der(der, made_at=row.made_at, retired_at=row.retired_at)
+        opened = signing_key_from_der(der, made_at=row.made_at, retired_at=row.retired_at)
+        self._opened_keys[row.sealed] = opened
+        return opened
 
     # --- grants ---
 

@@ -54,11 +54,14 @@ class BrokerStore(Protocol):
 
     def signing_keys(self) -> Sequence[SigningKey]: ...
 
-    def add_signing_key(self, key: SigningKey, *, retires_others: bool) -> bool:
-        """Add a key. With `retires_others` those that sign now stop signing at the new key's `made_at`.
+    def add_signing_key(self, key: SigningKey, *, others_retire_at: datetime | None = None) -> bool:
+        """Add a key. Those that sign now stop signing at `others_retire_at`.
 
         Without, it is added only where no key signs yet; False if another broker was faster.
         """
+
+    def withdraw_signing_keys(self, *, all_but: str) -> None:
+        """Forget every key but the one of that id: what they signed is believed no more."""
 
     # --- grants ---
 

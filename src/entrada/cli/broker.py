@@ -6,7 +6,7 @@
     entrada broker installations approve CLIENT_ID                  let one in that has asked
     entrada broker installations remove CLIENT_ID                   shut it out, and end what it has
     entrada broker installations rotate CLIENT_ID                   a new secret, beside the last one
-    entrada broker rotate-keys                                      a new signing key, now
+    entrada broker rotate-keys [--stolen]                           a new signing key
 
 `entrada broker` is `entrada serve` with ENTRADA_BROKER=true.
 What `[[installations]]` in entrada.toml lists is changed there; these commands keep theirs in the database.
@@ -25,6 +25,7 @@ from entrada.broker.grants import hash_of
 from entrada.broker.installations import Installation, Proof, Standing, installation_at
 from entrada.broker.listed import read_listed
 from entrada.broker.routes import BrokerRoutes
+from entrada.broker.signing_keys import PUBLISHED_AHEAD
 from entrada.broker.start import admin_consent_link, build_broker
 from entrada.cli.logs import log_at
 from entrada.cli.ports import port_number
@@ -48,7 +49,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
     parser.set_defaults(func=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    rotate_keys = commands.add_parser("rotate-keys", help="a new signing key, now")
+    rotate_keys = commands.add_parser("rotate-keys", help="a new signing key")
+    rotate_keys.add_argument(
+        "--stolen", action="store_true", help="withdraw the others at once: what they signed counts no more"
+    )
     rotate_keys.set_defaults(func=_rotate_keys)
     _add_installations(commands.add_parser("installations", help="who may sign people in here"))
 
@@ -200,8 +204,16 @@ def _rotate(args: argparse.Namespace) -> int:
 
 
 def _rotate_keys(args: argparse.Namespace) -> int:
-    key = _broker(args).broker.provider.rotate_keys()
-    print(f"The key {key.kid} signs from now on.")
+    provider = _broker(args).broker.provider
+    if args.stolen:
+        key = provider.replace_stolen_keys()
+        print(f"The key {key.kid} signs from now on. Every other is withdrawn.")
+        print("Installations of Entrada forget a withdrawn key at their next sign-in.")
+        return 0
+    key = provider.rotate_keys()
+    minutes = int(PUBLISHED_AHEAD.total_seconds() / 60)
+    print(f"The key {key.kid} is published, and signs in {minutes} minutes.")
+    print("What the others signed is believed for as long as it lives.")
     return 0
 
 
