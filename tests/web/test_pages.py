@@ -17,6 +17,7 @@ from entrada.compatibility import UTC
 from entrada.entra.entra_errors import AadstsContext, read_entra_error
 from entrada.errors import (
     BearerTokenRefused,
+    BrokerUnavailable,
     ConfigurationError,
     DiscoveryRefused,
     EntradaError,
@@ -93,6 +94,7 @@ SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
     TooManyAttempts: lambda: TooManyAttempts(attempts=3, reason="You declined."),
     TokenRefused: lambda: TokenRefused("nonce", "it is another sign-in's"),
     EntraUnavailable: lambda: EntraUnavailable(reason="timeout after 10 seconds", retry_after_seconds=30),
+    BrokerUnavailable: lambda: BrokerUnavailable(reason="timeout after 10 seconds"),
 }
 
 
@@ -419,6 +421,7 @@ def test_the_evidence_of_other_errors() -> None:
     """Failed check, reason, waiting time, setting, attempts."""
     for kind, shown in (
         (TokenRefused, "Failed check nonce"),
+        (BrokerUnavailable, "What happened timeout after 10 seconds"),
         (EntraUnavailable, "What happened timeout after 10 seconds Try again after 30 seconds"),
         (ConfigurationError, "Setting ENTRADA_CLIENT_ID"),
         (TooManyAttempts, "Attempts 3"),

@@ -23,6 +23,7 @@ SAMPLES: dict[type[EntradaError], Callable[[], EntradaError]] = {
     errors.TokenRefused: lambda: errors.TokenRefused("iss", "x"),
     errors.BearerTokenRefused: lambda: errors.BearerTokenRefused("aud", "x"),
     errors.EntraUnavailable: lambda: EntraUnavailable(reason="x"),
+    errors.BrokerUnavailable: lambda: errors.BrokerUnavailable(reason="x"),
 }
 STATUS = {
     errors.EntradaError: 400,
@@ -60,6 +61,7 @@ STATUS = {
     errors.IdentityAlreadyLinked: 400,
     errors.Unavailable: 503,
     errors.EntraUnavailable: 503,
+    errors.BrokerUnavailable: 503,
     errors.StoreUnavailable: 503,
     errors.UpstreamUnavailable: 502,
 }
