@@ -3,8 +3,10 @@
 --     lua-load /etc/haproxy/entrada.lua
 --     http-request lua.entrada_check http://127.0.0.1:8000/auth/haproxy
 --
--- Allowed: the identity fields of the answer take the place of all that the client wrote itself, in whatever
--- spelling an application could fold to them. Otherwise Entrada's answer goes to the client. When Entrada does
+-- Allowed: the identity fields of the answer take the place of all that the client wrote itself. A field whose
+-- name holds anything but letters, digits and hyphens goes, whatever it says: an application could fold it to
+-- another. So does an upgrade to anything but WebSocket, behind which requests could come that nobody is asked
+-- about (h2c). Otherwise Entrada's answer goes to the client. When Entrada does
 -- not answer, nobody passes (503).
 --
 -- Needs HAProxy 2.6 or newer.
@@ -33,12 +35,12 @@ local IDENTITY = {
 local FAMILIES = { "x-entrada-", "x-auth-request-", "remote-", "x-ms-client-principal", "x-ms-token-" }
 
 local function is_identity(name)
-    local folded = name:lower():gsub("[^a-z0-9]", "-")
-    if IDENTITY[folded] then
+    name = name:lower()
+    if IDENTITY[name] then
         return true
     end
     for _, family in ipairs(FAMILIES) do
-        if folded:sub(1, #family) == family then
+        if name:sub(1, #family) == family then
             return true
         end
     end
@@ -93,10 +95,15 @@ core.register_action("entrada_check", { "http-req" }, function(txn, address)
         end
         return refuse(txn, answer.status, told, answer.body or "")
     end
-    for name in pairs(txn.http:req_get_headers()) do
-        if is_identity(name) then
+    local sent = txn.http:req_get_headers()
+    for name in pairs(sent) do
+        if is_identity(name) or name:find("[^A-Za-z0-9-]") then
             txn.http:req_del_header(name)
         end
+    end
+    local upgrades = values_of(sent, "upgrade")
+    if #upgrades > 0 and (#upgrades > 1 or upgrades[1]:lower() ~= "websocket") then
+        txn.http:req_del_header("upgrade")
     end
     for name in pairs(answer.headers) do
         local value = answer.headers[name][0]

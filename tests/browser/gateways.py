@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, build_opener
 from browser.notes_app import NotesApp, running_notes_app
 from docs.pages import blocks
 from entrada.emulator import RunningEmulator
-from gateway.conftest import NGINX_PAGE, Running, documented_servers
+from gateway.proxies import NGINX_PAGE, Running, documented_servers
 from house import tools
 from walks.site import ROLES, wait_until
 

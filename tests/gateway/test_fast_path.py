@@ -203,6 +203,17 @@ def test_what_is_unusual_takes_the_general_path(
     assert answered_fast == []
 
 
+@pytest.mark.parametrize("name", ["X_HTTP_Method_Override", "x.method.override", "X-HTTP_METHOD"])
+def test_d8_d1b_a_method_in_another_spelling_takes_the_general_path(
+    name: str, both: Both, answered_fast: list[bytes]
+) -> None:
+    """An application that folds names would take it for the field itself."""
+    end = b"\r\n\r\n"
+    request = check_of(both).removesuffix(end) + f"\r\n{name}: DELETE".encode() + end
+    assert exchange(both.fast, request) == exchange(both.general, request)
+    assert answered_fast == []
+
+
 SPOILED = [
     lambda c: f"{c}; {c}",
     lambda c: c[:-1],

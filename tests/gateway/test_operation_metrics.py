@@ -15,8 +15,8 @@ from entrada.emulator import RunningEmulator
 from house.tools import command_path, free_port
 from walks.site import wait_until
 
-from .conftest import running_nginx
 from .operation import Serving, cookie_of, series, serving
+from .proxies import running_nginx
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,6 @@ class Person:
     groups: tuple[str, ...]
     auth_time: datetime | None
     amr: tuple[str, ...] = ()
-    acr: str | None = None
     acrs: tuple[str, ...] = ()
 
 

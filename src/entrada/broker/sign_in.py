@@ -11,7 +11,6 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from entrada.broker.authorization_request import (
-    PARAMETERS,
     read_authorization_request,
     read_client_id,
     read_return_address,
@@ -127,5 +126,5 @@ class BrokerSignIn:
 
 
 def _again(request: WebRequest, pairs: Sequence[tuple[str, str]]) -> str:
-    """The same request as an address, for the button that tries again; without what is not read anyway."""
-    return f"{request.path}?{urlencode([(name, value) for name, value in pairs if name in PARAMETERS])}"
+    """The same request as an address, for the button that tries again."""
+    return f"{request.path}?{urlencode(pairs)}"

@@ -33,7 +33,7 @@ from urllib.parse import parse_qsl, quote
 from entrada.accounts.groups import Group, parse_group
 from entrada.errors import ForwardAuthRefused, GroupsUnknown
 from entrada.gateway.caller import Caller
-from entrada.gateway.fields import Field
+from entrada.gateway.fields import Field, folded_name
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.rules import OTHERWISE, OVERRIDE_FIELDS, Decision, Rule, RuleBook, by_groups
 from entrada.web.messages import WebResponse, json_response, redirect
@@ -175,7 +175,7 @@ def read_original(contract: Contract, received: Received) -> Original:
         overrides = tuple(
             value.decode("ascii")
             for name, value in received.fields
-            if name.decode("latin-1") in OVERRIDE_FIELDS
+            if folded_name(name).decode("latin-1") in OVERRIDE_FIELDS
         )
     except UnicodeDecodeError:
         raise ForwardAuthRefused("The proxy sent a host or method that is no text.") from None

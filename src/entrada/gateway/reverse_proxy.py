@@ -279,7 +279,7 @@ class ReverseProxy:
         kept = [
             part
             for part in value.split(b";")
-            if not self.is_ours(part.partition(b"=")[0].strip().decode("latin-1"))
+            if not self.is_ours(part.lstrip(b' \t="').partition(b"=")[0].strip().decode("latin-1"))
         ]
         return b";".join(kept).strip()
 
