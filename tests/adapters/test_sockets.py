@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from entrada.adapters.starlette import EntradaMiddleware, login_required, roles_required
+from entrada.adapters.starlette import EntradaMiddleware, login_required, roles_required, session_of
 from flows.world import PUBLIC_URL, SCRIPT, Browser, new_browser
 
 told: list[str] = []
@@ -19,7 +19,7 @@ told: list[str] = []
 
 async def anybody(socket: WebSocket) -> None:
     await socket.accept()
-    session = socket.scope.get("entrada.session")
+    session = session_of(socket)
     await socket.send_text(session.principal.name if session else "nobody")
     await socket.close()
 

@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from entrada.adapters.asgi import web_request
 from entrada.adapters.starlette import (
     EntradaMiddleware,
     login_required,
     principal_of,
     roles_required,
     session_of,
-    web_request,
 )
 from entrada.errors import StoreUnavailable
 from entrada.gateway.app import create_app
@@ -52,7 +52,7 @@ async def editors(_: Request) -> Response:
 
 async def live(socket: WebSocket) -> None:
     await socket.accept()
-    session = socket.scope.get("entrada.session")
+    session = session_of(socket)
     await socket.send_text(session.principal.name if session else "nobody")
     await socket.close()
 

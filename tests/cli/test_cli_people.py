@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conformance.samples import NOW, from_entra, identity, session, user_id
+from entrada.accounts.groups import Membership
 from entrada.accounts.identity import Profile
 from entrada.build import Stores, open_stores
 from entrada.cli import main
@@ -81,6 +82,52 @@ def test_everybody_is_listed(entrada: Entrada) -> None:
     ]
     assert entrada("users", "list", "--role", "Editor")[1].count("\n") == 1
     assert json.loads(entrada("users", "list", "--disabled", "--json")[1]) == []
+
+
+A_GROUP = "11111111-1111-1111-1111-111111111111"
+RULES = f"""
+[[rules]]
+path = "/edit"
+roles = ["Editor"]
+[[rules]]
+path = "/both"
+roles = ["Editor"]
+groups = ["{A_GROUP}"]
+[[rules]]
+path = "/closed"
+access = "deny"
+"""
+
+
+def test_a_path_is_explained_for_one_person(entrada: Entrada, stores: Stores, tmp_path: Path) -> None:
+    """Which rule decides, with its line, and what roles and groups mean there: yes, no, or not known."""
+    (tmp_path / "entrada.toml").write_text(RULES)
+
+    def told(who: str, path: str) -> str:
+        return entrada("explain", who, "--path", path)[1]
+
+    assert "GET http://localhost/edit: the rule for /edit on line 2" in told("nora", "/edit")
+    assert "allowed as 00000000-0000-4000-8000-000000000001" in told("nora", "POST https://t.test/edit")
+    assert "forbidden" in told("norman", "/edit")
+    assert "none of the roles" in told("norman", "/both")
+    assert f"groups_unknown as 00000000-0000-4000-8000-000000000001: not known whether in {A_GROUP}" in told(
+        "nora", "/both"
+    )
+    for held, words in ((frozenset({A_GROUP}), "allowed"), (frozenset[str](), "in none of the groups")):
+        known = Membership(held=held, asked=frozenset({A_GROUP}))
+        stores.accounts.record_groups(user_id=NORA, identity=identity(1), membership=known)
+        assert words in told("nora", "/both")
+    assert "nobody may" in told("nora", "/closed")
+    assert "allowed" in told("norman", "/elsewhere")
+    assert "refused before any rule" in told("nora", "/a/%2e%2e/b")
+    assert json.loads(entrada("explain", "nora", "--path", "/edit", "--json")[1])["path"]["as"] == [
+        {
+            "object_id": "00000000-0000-4000-8000-000000000001",
+            "decision": "allowed",
+            "reason": "by roles and groups as they are known here",
+        }
+    ]
+    assert entrada("explain", "nora", "--path", "nonsense")[0] == 1
 
 
 def test_disabled_here_is_out_until_enabled(entrada: Entrada, stores: Stores) -> None:

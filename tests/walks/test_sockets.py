@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from entrada.adapters.starlette import EntradaMiddleware, login_required, roles_required
+from entrada.adapters.starlette import EntradaMiddleware, login_required, roles_required, session_of
 from entrada.web.auth_routes import AuthRoutes
 from walks.conftest import NewVisitor, Serve
 from walks.site import Site, rows_of
@@ -32,7 +32,7 @@ WITHIN_SECONDS = 2.0
 
 async def anybody(socket: WebSocket) -> None:
     await socket.accept()
-    session = socket.scope.get("entrada.session")
+    session = session_of(socket)
     await socket.send_text(session.principal.name if session else "nobody")
     await socket.close()
 

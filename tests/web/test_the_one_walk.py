@@ -211,6 +211,23 @@ def test_an_ending_gets_its_context_back_and_may_choose(browser: Browser) -> Non
     assert TenantRefused.code.encode() in got.body
 
 
+@pytest.mark.parametrize(("before_s", "status"), [(-200, 303), (100, 303), (140, 400)])
+def test_B29_who_signed_in_after_we_asked_is_fresh_however_slow(
+    browser: Browser, before_s: int, status: int
+) -> None:
+    """`max_age` is kept by a sign-in that came after the asking (or the skew before it): a long read of the
+    consent page makes nobody stale, and an older sign-in is none.
+    """
+    wish = SignInRequest(next_path="/", max_age=timedelta(0))
+    request = WebRequest(method="GET", path="/auth/entra/start", headers={"host": "app.contoso.test"})
+    begun = browser.auth.sign_in.begin(wish, request)
+    browser.take_cookies(begun.response())
+    signed_in = int(browser.entra.clock.now().timestamp()) - before_s
+    browser.entra.clock.advance(minutes=20)
+    brought = browser.entra.approve(begun.entra_url, auth_time=signed_in)
+    assert browser.come_back(brought).status == status
+
+
 OTHER: Any = "99999999-9999-4999-8999-999999999999"
 
 

@@ -17,6 +17,12 @@ from entrada.broker.installations import Installation
 from entrada.broker.oauth_errors import OAuthError, invalid_request
 from entrada.errors import InstallationRefused
 
+PARAMETERS = frozenset(
+    {"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt"}
+    | {"code_challenge", "code_challenge_method", "login_hint", "domain_hint", "max_age"}
+)
+"""What is read of a request; anything else is ignored, `claims` for one."""
+
 SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 RESPONSE_MODES = ("query", "form_post")
@@ -44,6 +50,8 @@ class ReturnAddress:
 @dataclass(frozen=True, kw_only=True)
 class AuthorizationRequest:
     """A request that can be carried out. `max_age_seconds` None: any sign-in at Entra will do.
+
+    `prompt=login` is a `max_age` of 0, too: only `auth_time` shows that somebody really signed in anew.
 
     `code_challenge` None: without PKCE, which this installation may leave out.
     """
@@ -122,16 +130,17 @@ def read_authorization_request(
         raise invalid_request("state is empty or too long")
     if given.get("response_type") != "code":
         raise OAuthError("unsupported_response_type", "response_type must be code")
+    prompt = _prompt(given)
     return AuthorizationRequest(
         client_id=installation.client_id,
         return_address=return_address,
         scopes=_scopes(given),
         code_challenge=_code_challenge(given, installation),
         nonce=_bounded(given, "nonce", _LONGEST_NONCE),
-        prompt=_prompt(given),
+        prompt=prompt,
         login_hint=_hint(given, "login_hint"),
         domain_hint=_hint(given, "domain_hint"),
-        max_age_seconds=_max_age(given),
+        max_age_seconds=0 if prompt == "login" else _max_age(given),
     )
 
 

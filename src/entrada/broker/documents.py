@@ -78,6 +78,7 @@ def person_document(person: Person) -> str:
             "groups": list(person.groups),
             "auth_time": _written(person.auth_time),
             "amr": list(person.amr),
+            "acr": person.acr,
             "acrs": list(person.acrs),
         },
         separators=(",", ":"),

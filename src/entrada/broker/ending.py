@@ -24,7 +24,14 @@ from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.people import person_of, seal_sign_in
 from entrada.broker.provider import Provider
 from entrada.broker.tokens import subject_of
-from entrada.errors import EntradaError, EntraRefused, InstallationRefused, StateMissing, TenantRefused
+from entrada.errors import (
+    EntradaError,
+    EntraRefused,
+    InstallationRefused,
+    StateMissing,
+    TenantRefused,
+    TokenRefused,
+)
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
@@ -96,6 +103,11 @@ class BrokerEnding:
         Everything else is a page here, which says more than an error code could.
         """
         context = _context_of(pending)
+        if isinstance(error, TokenRefused) and error.check == "auth_time":
+            # Asked for a person who signs in anew, and none did: OpenID Connect Core 1.0, section 3.1.2.1.
+            self._installation(context)
+            stale = OAuthError("login_required", "nobody signed in as recently as was asked for")
+            return error_response(context.return_address, stale, issuer=self.provider.issuer)
         if isinstance(error, EntraRefused) and error.error in _FOR_THE_INSTALLATION:
             told = OAuthError(error.error, "Microsoft Entra ID refused")
         elif pending.silent:

@@ -46,6 +46,7 @@ class Person:
     groups: tuple[str, ...]
     auth_time: datetime | None
     amr: tuple[str, ...] = ()
+    acr: str | None = None
     acrs: tuple[str, ...] = ()
 
 

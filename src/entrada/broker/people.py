@@ -32,6 +32,8 @@ def person_of(identified: Identified, installation: Installation) -> Person:
         roles=tuple(sorted(token.roles)),
         groups=tuple(sorted(_groups_of(identified, installation))),
         auth_time=token.auth_time,
+        amr=tuple(sorted(token.authentication_methods)),
+        acr=token.auth_class,
         acrs=tuple(sorted(token.auth_contexts)),
     )
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from entrada.broker.authorization_request import (
+    PARAMETERS,
     read_authorization_request,
     read_client_id,
     read_return_address,
@@ -126,5 +127,5 @@ class BrokerSignIn:
 
 
 def _again(request: WebRequest, pairs: Sequence[tuple[str, str]]) -> str:
-    """The same request as an address, for the button that tries again."""
-    return f"{request.path}?{urlencode(pairs)}"
+    """The same request as an address, for the button that tries again; without what is not read anyway."""
+    return f"{request.path}?{urlencode([(name, value) for name, value in pairs if name in PARAMETERS])}"

@@ -63,9 +63,13 @@ def id_token_claims(
         claims["auth_time"] = int(grant.person.auth_time.timestamp())
     if grant.person.amr:
         claims["amr"] = list(grant.person.amr)
+    if grant.person.acr is not None:
+        claims["acr"] = grant.person.acr
     if grant.person.acrs:
         claims["acrs"] = list(grant.person.acrs)
-        claims["acr"] = grant.person.acrs[0]
+        claims.setdefault(
+            "acr", grant.person.acrs[0]
+        )  # one of those that were met, for who reads `acr` alone
     return claims
 
 

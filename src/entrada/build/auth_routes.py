@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from entrada.build.relying_party import build_relying_party
 from entrada.build.stores import Stores, open_stores, secret_keys_of
+from entrada.build.token_callers import build_token_callers
 from entrada.clock import Clock
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
@@ -79,6 +80,7 @@ def _build(
         form_key=hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest(),
         sign_in_label=settings.sign_in_label,
         admin_roles=frozenset(settings.admin_roles),
+        token_callers=build_token_callers(relying_party, settings),
     )
 
 

@@ -33,6 +33,7 @@ class Opened:
     """Settings and stores as `entrada serve` has them."""
 
     settings: Settings
+    file: Path | None
     names: Names
     """What whoever set them calls the settings."""
     stores: Stores
@@ -58,7 +59,8 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
         ConfigurationError: there is none, or it lies in a server's memory.
         StoreUnavailable: it does not answer.
     """
-    settings, found = load_settings(os.environ, file=args.settings or default_file())
+    file = args.settings or default_file()
+    settings, found = load_settings(os.environ, file=file)
     with found.names.in_errors():
         url = settings.database_url
         if url in ("memory:", "sqlite://", "sqlite:///:memory:"):
@@ -67,16 +69,18 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
                 hint="Set $[database_url] to a database, such as sqlite:///entrada.db.",
                 setting="database_url",
             )
-        file = Path(url.removeprefix("sqlite:///").partition("?")[0])
-        if url.startswith("sqlite:///") and not file.exists():
+        database = Path(url.removeprefix("sqlite:///").partition("?")[0])
+        if url.startswith("sqlite:///") and not database.exists():
             raise ConfigurationError(
-                f"There is no database at {file}.",
+                f"There is no database at {database}.",
                 hint="Run this where `entrada serve` runs, with the same $[database_url].",
                 setting="database_url",
             )
         stores = open_stores(url)
         try:
-            yield Opened(settings=settings, names=found.names, stores=stores, now=SystemClock().now())
+            yield Opened(
+                settings=settings, file=file, names=found.names, stores=stores, now=SystemClock().now()
+            )
         finally:
             stores.close()
 
@@ -137,6 +141,7 @@ def document_of(user: User) -> dict[str, Any]:
                 "tenant_id": linked.identity.tenant_id,
                 "object_id": linked.identity.object_id,
                 "last_sign_in_at": moment(linked.last_sign_in_at),
+                "groups": sorted(linked.membership.held),
             }
             for linked in user.identities
         ],

@@ -2,9 +2,11 @@
 
     entrada explain nora@contoso.com
     entrada explain nora@contoso.com --role Admin
+    entrada explain nora@contoso.com --path /admin          also "POST https://tool.contoso.com/admin"
 
 Says for each role which claim or group of Entra's, and which line of the roles mapping, or who by hand, gave
-it. What Entra says is as of the last sign-in or the last look at who is signed in. Changes nothing.
+it; with --path, which rule of `entrada serve` decides there, and what it means for them. What Entra says is
+as of the last sign-in or the last look at who is signed in. Changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from entrada.accounts.identity import GrantSource, RoleGrant, User
+from entrada.accounts.identity import EntraIdentity, GrantSource, RoleGrant, User
+from entrada.accounts.principal import principal_of
 from entrada.accounts.roles import RolesSync
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.cli.accounts import (
@@ -27,6 +30,10 @@ from entrada.cli.accounts import (
     plain,
     show,
 )
+from entrada.gateway.caller import Caller, caller_of
+from entrada.gateway.explain import explain
+from entrada.gateway.rules import Access, Decision, Rule
+from entrada.gateway.tables import read_file
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,6 +45,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_person(parser)
     parser.add_argument("--role", help="this role alone, also where they do not have it")
+    parser.add_argument(
+        "--path",
+        metavar='"[METHOD] PATH"',
+        help="whether they may open it at `entrada serve`",
+    )
     add_common(parser)
     parser.set_defaults(func=_explain)
 
@@ -69,8 +81,57 @@ def _explain(args: argparse.Namespace) -> int:
             lines.append(f"  has no role {args.role!r}. It is given for: {'; '.join(ways)}.")
     elif not grants:
         lines.append("  has no role.")
+    if args.path is not None:
+        opens = _path_explained(here, user, args.path)
+        document |= {"path": opens}
+        lines += [f"  {opens['request']}: {opens['because']}, for {opens['for']}"]
+        lines += [f"    {one['decision']} as {one['object_id']}: {one['reason']}" for one in opens["as"]]
     show(args, document, lines)
     return 0
+
+
+def _path_explained(here: Opened, user: User, asked: str) -> dict[str, Any]:
+    """Which rule decides at an address, and what it means for each identity of the user."""
+    method, blank, address = asked.strip().rpartition(" ")
+    if address.startswith("/"):
+        address = (here.settings.public_url or "http://localhost") + address
+    with here.names.in_errors():
+        explained = explain(f"{method.strip() if blank else 'GET'} {address}", read_file(here.file))
+    return {
+        "request": explained.request,
+        "because": explained.because,
+        "for": explained.for_whom,
+        "as": [_decided(explained.rule, user, linked.identity) for linked in user.identities],
+    }
+
+
+def _decided(rule: Rule | None, user: User, identity: EntraIdentity) -> dict[str, str]:
+    caller = caller_of(principal_of(user, identity))
+    decision = Decision.FORBIDDEN if rule is None or not user.is_enabled else rule.decide(caller)
+    return {
+        "object_id": identity.object_id,
+        "decision": decision.value,
+        "reason": _reason_of(decision, rule, user, caller),
+    }
+
+
+def _reason_of(decision: Decision, rule: Rule | None, user: User, caller: Caller) -> str:
+    if not user.is_enabled:
+        return "disabled here"
+    if rule is None:
+        return "the request is refused before any rule"
+    if decision is Decision.ALLOWED:
+        return "by roles and groups as they are known here" if rule.roles or rule.groups else "signed in"
+    if rule.access is Access.DENY:
+        return "nobody may"
+    if not rule.has_role(caller):
+        return "none of the roles"
+    names = ", ".join(sorted(str(group) for group in rule.groups if caller.is_in_one_of([group]) is None))
+    return (
+        f"not known whether in {names}; the next sign-in or look finds out, if `entrada serve` has that rule"
+        if decision is Decision.GROUPS_UNKNOWN
+        else "in none of the groups"
+    )
 
 
 def _obstacles(here: Opened, user: User) -> Sequence[str]:

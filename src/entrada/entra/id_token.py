@@ -16,7 +16,7 @@ Does no I/O and reads no clock: keys and `now` come in as arguments.
     11  sub, oid                                a person that can be named
     12  auth_time, acrs                         as fresh and as strong as asked for
     13  at_hash, c_hash                         the tokens beside it, when it names them
-    14  roles, groups, sid, uti                 shapes that can be relied on
+    14  roles, groups, amr, acr, sid, uti       shapes that can be relied on
 
 Not checked: whether the account is still enabled (Entra did, when it issued the token), and whether the
 person may come in (`entrada.accounts`).
@@ -103,6 +103,10 @@ class IdToken:
     """The person is in more groups than a token holds: ask Graph, `groups` is not the whole truth."""
     auth_contexts: frozenset[str]
     """`acrs`: the authentication contexts that Conditional Access says were met."""
+    authentication_methods: frozenset[str]
+    """`amr`, such as `pwd` and `mfa`; empty where the issuer says none, as Entra does in v2.0 tokens."""
+    auth_class: str | None
+    """`acr`, where the issuer says it."""
 
     session_id: str | None
     """`sid`: what Entra's front-channel logout will name."""
@@ -346,6 +350,8 @@ def _read_id_token(
         groups=read.read_groups(claims),
         has_group_overage=read.has_group_overage(claims),
         auth_contexts=contexts,
+        authentication_methods=read.text_set(claims, "amr") or frozenset(),
+        auth_class=read.optional_text(claims, "acr", limit=read.VALUE_LIMIT_CHARS),
         session_id=read.optional_text(claims, "sid", limit=read.VALUE_LIMIT_CHARS),
         login_hint=_usable_hint(claims),
     )

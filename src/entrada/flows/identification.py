@@ -233,15 +233,21 @@ class Identification:
         return answer
 
     def _verify(self, tokens: TokenResponse, pending: PendingSignIn, code: str) -> IdToken:
-        max_age = None if pending.max_age_seconds is None else timedelta(seconds=pending.max_age_seconds)
         return verify_id_token(
             tokens.id_token,
             keys=self.application.keys_for(read_kid(tokens.id_token)),
-            expected=self._expectations(nonce=pending.sent_nonce, max_age=max_age),
+            expected=self._expectations(nonce=pending.sent_nonce, max_age=self._max_age(pending)),
             now=self.clock.now(),
             access_token=tokens.access_token,
             code=code,
         )
+
+    def _max_age(self, pending: PendingSignIn) -> timedelta | None:
+        """What was asked for, or the time since then: who signed in meanwhile is fresh, however slow."""
+        if pending.max_age_seconds is None:
+            return None
+        since_asked = timedelta(seconds=self.clock.now().timestamp() - pending.begun_at)
+        return max(timedelta(seconds=pending.max_age_seconds), since_asked)
 
     def _verify_refreshed(self, tokens: TokenResponse, remembered: RememberedSignIn) -> IdToken:
         return verify_refreshed_id_token(

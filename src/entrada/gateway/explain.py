@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from entrada.errors import AmbiguousRequest, ConfigurationError
-from entrada.gateway.rules import OTHERWISE, RuleBook
+from entrada.gateway.rules import OTHERWISE, Rule, RuleBook
 
 _HINT = 'Write the method and the whole address: --explain "GET https://tool.contoso.com/admin".'
 
@@ -19,6 +19,8 @@ class Explanation:
     for_whom: str
     because: str
     upstream: str | None = None
+    rule: Rule | None = None
+    """None: no rule is asked."""
 
     def __str__(self) -> str:
         lines = [self.request, f"  for      {self.for_whom}", f"  because  {self.because}"]
@@ -57,4 +59,5 @@ def explain(text: str, book: RuleBook) -> Explanation:
         for_whom=rule.for_whom,
         because=because,
         upstream=None if route is None else route.upstream,
+        rule=rule,
     )

@@ -21,6 +21,7 @@ from entrada.web.session_cookie import SessionCookie
 from entrada.web.session_ending import SessionEnding
 from entrada.web.sign_in import WebSignIn
 from entrada.web.site import Site
+from entrada.web.token_callers import TokenCallers
 
 AuthT = TypeVar("AuthT", bound="Auth")
 Route = Callable[["Auth", WebRequest], WebResponse]
@@ -38,6 +39,8 @@ class Auth:
     sign_in_label: str
     admin_roles: frozenset[str] = frozenset()
     """Roles whose holders administer; empty: nobody does."""
+    token_callers: TokenCallers | None = field(default=None, repr=False)
+    """Whose access tokens the application's guards take; None: nobody's."""
     budgets: Budgets = field(default_factory=Budgets, repr=False)
     further: Mapping[str, Mapping[str, Route]] = field(default_factory=dict, repr=False)
     """Addresses beside those of `Site`, by path and method; one of them may take the place of one of ours."""

@@ -18,7 +18,8 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entrada.adapters.starlette import WALKS_AT_ONCE, head_refusal_of, read_body, to_starlette, web_request
+from entrada.adapters.asgi import WALKS_AT_ONCE, head_refusal_of, read_body, web_request
+from entrada.adapters.starlette import to_starlette
 from entrada.errors import EntradaError, RequestRefused
 from entrada.integrations.dstack import responses
 from entrada.integrations.dstack.entra_only import is_user_interface

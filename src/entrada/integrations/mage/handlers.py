@@ -47,7 +47,7 @@ def rules_for(
     """
     pool = ThreadPoolExecutor(max_workers=WALKS_AT_ONCE, thread_name_prefix="entrada")
 
-    class Ours(RequestHandler):  # type: ignore[misc]  # Tornado is not installed where types are checked
+    class Ours(RequestHandler):
         """An address that Mage does not have."""
 
         _request_summary = summary

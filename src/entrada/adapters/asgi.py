@@ -1,0 +1,270 @@
+"""Entrada in front of any ASGI application: no framework is needed.
+
+    application = EntradaMiddleware(application, Entrada.from_environment())
+
+    async def application(scope, receive, send):
+        visitor = visitor_of(scope)             # visitor.principal: a UserPrincipal, or None
+
+The middleware responds on the sign-in paths and says on every other request who makes it; the walks that may
+ask Entra or a database run in a bounded pool of threads. Mounted under a prefix (`--root-path`) it serves and
+names its paths there. A WebSocket that another site's page opens is nobody's, and one of a signed-in person
+is closed when their session ends, or their roles change.
+
+Source: ASGI specification, "HTTP & WebSocket ASGI Message Format" 2.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TypeVar
+
+from entrada.accounts.principal import UserPrincipal
+from entrada.adapters.asgi_sockets import (
+    NOT_ALLOWED,
+    SESSION_ENDED,
+    Application,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    run_until_session_ends,
+)
+from entrada.errors import EntradaError, RequestRefused
+from entrada.flows.session_check import CheckedSession
+from entrada.web.auth_routes import AuthRoutes
+from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
+from entrada.web.limits import head_refusal
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.peers import peer_of
+
+WALKS_AT_ONCE = 40
+VISITOR = "entrada.visitor"
+_MOST_PREFIXES = 100
+_TRY_AGAIN_LATER = 1013
+
+ResultT = TypeVar("ResultT")
+
+
+class EntradaMiddleware:
+    """Responds on the sign-in paths; on every other request says who is asking."""
+
+    def __init__(
+        self, app: Application, entrada: HasAuth | None = None, *, auth: AuthRoutes | None = None
+    ) -> None:
+        auth = auth or (None if entrada is None else entrada.auth)
+        if auth is None:
+            raise TypeError("EntradaMiddleware(app, entrada) needs an Entrada")
+        self._app = app
+        self._outermost = auth
+        self._auth = {auth.site.base_path: auth}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refusal = head_refusal_of(scope)
+        if refusal is not None:
+            await _refuse(refusal, scope, send)
+            return
+        request, auth = web_request(scope), self._auth_under(scope.get("root_path", ""))
+        if scope["type"] == "websocket":
+            await self._serve_socket(auth, request, scope, receive, send)
+        elif auth.owns(request.path):
+            response = await self._walk(auth, request, receive)
+            await respond(response, send, head=request.method == "HEAD")
+        else:
+            await self._serve_page(auth, request, scope, receive, send)
+
+    async def _serve_page(
+        self, auth: AuthRoutes, request: WebRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            session = await self._session(auth, request)
+        except EntradaError as error:
+            await respond(auth.failure(error, request), send, head=request.method == "HEAD")
+            return
+        visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
+
+        async def send_or_refuse(message: Message) -> None:
+            """A guard that could only raise has left its own response with the visitor."""
+            if visitor.refused is None:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await respond(visitor.refused, send, head=request.method == "HEAD")
+
+        await self._app(scope, receive, send_or_refuse)
+
+    async def _serve_socket(
+        self, auth: AuthRoutes, request: WebRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            session = await self._session(auth, request) if auth.is_from_here(request) else None
+        except EntradaError:
+            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+            return
+        scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
+        if session is None:
+            await self._app(scope, receive, send)
+            return
+
+        opened, watching = session, auth.relying_party.session_watch
+
+        def watch(end: Callable[[], None]) -> Callable[[], None]:
+            def changed(now: UserPrincipal) -> None:
+                before = opened.principal
+                if (now.roles, now.groups) != (before.roles, before.groups):
+                    end()  # with other roles or groups it is decided anew who may open it
+
+            return watching.session(opened, on_end=end, on_change=changed)
+
+        await run_until_session_ends(self._app, scope, receive, send, watch=watch)
+
+    def _auth_under(self, root_path: str) -> AuthRoutes:
+        """The sign-in pages as they stand under the prefix that the server, not the visitor, has set."""
+        prefix = root_path.rstrip("/")
+        if not prefix:
+            return self._outermost
+        auth = self._auth.get(prefix)
+        if auth is None:
+            auth = self._outermost.under(prefix)
+            if len(self._auth) < _MOST_PREFIXES:
+                self._auth[prefix] = auth
+        return auth
+
+    async def _session(self, auth: AuthRoutes, request: WebRequest) -> CheckedSession | None:
+        if "cookie" not in request.headers:
+            return None
+        lately_checked = auth.session_in_memory(request)
+        if lately_checked is not None:
+            return lately_checked
+        return await in_thread(lambda: auth.session_of(request))
+
+    async def _walk(self, auth: AuthRoutes, request: WebRequest, receive: Receive) -> WebResponse:
+        try:
+            body = await read_body(receive) if request.method == "POST" else b""
+        except RequestRefused as error:
+            return auth.failure(error, request)
+        whole = request.with_body(body)
+        if auth.responds_from_memory(whole):
+            return auth.handle(whole)
+        return await in_thread(lambda: auth.handle(whole))
+
+
+class _Threads:
+    """One pool for the process. A fork leaves its threads behind, so the child makes its own."""
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=WALKS_AT_ONCE, thread_name_prefix="entrada")
+
+    def forget(self) -> None:
+        self.__dict__.pop("pool", None)
+
+
+_threads = _Threads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.forget)
+
+
+async def in_thread(walk: Callable[[], ResultT]) -> ResultT:
+    """What may wait for Entra or a database, while other requests go on; so many at once."""
+    return await asyncio.get_running_loop().run_in_executor(_threads.pool, walk)
+
+
+def visitor_of(scope: Scope) -> Visitor:
+    """Who makes this request.
+
+    Raises:
+        RuntimeError: no EntradaMiddleware stands in front of this application.
+    """
+    visitor: Visitor | None = scope.get(VISITOR)
+    if visitor is None:
+        raise RuntimeError("EntradaMiddleware is not installed in this application")
+    return visitor
+
+
+async def refusal_of(visitor: Visitor, required: Requirement = SIGNED_IN) -> WebResponse | None:
+    """As `Visitor.refusal`, waiting in a thread where it waits."""
+    if visitor.takes_token(required):
+        return await in_thread(lambda: visitor.refusal(required))
+    return visitor.refusal(required)
+
+
+def close_code_of(refused: WebResponse) -> int:
+    """What closes a WebSocket that a guard refuses."""
+    return NOT_ALLOWED if refused.status == 403 else SESSION_ENDED
+
+
+def web_request(scope: Scope) -> WebRequest:
+    """The request without its body. The path begins with the prefix that the application is mounted under.
+
+    By ASGI it does so anyway; behind a proxy that strips it, FastAPI(root_path=...) has a path without it.
+    """
+    headers: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in headers:
+            repeated.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
+    for name, values in repeated.items():
+        headers[name] = ("; " if name == "cookie" else ", ").join(values)
+    path, prefix = scope["path"], scope.get("root_path", "").rstrip("/")
+    raw_path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
+    if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
+        path, raw_path = prefix + path, raw_path and prefix + raw_path
+    return WebRequest(
+        method=scope.get("method", "GET"),
+        path=path,
+        raw_path=raw_path,
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        peer=peer_of(client[0] if (client := scope.get("client")) else None),
+    )
+
+
+def head_refusal_of(scope: Scope) -> WebResponse | None:
+    """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
+    target = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    return head_refusal(target_bytes=target, headers=scope["headers"])
+
+
+async def _refuse(refusal: WebResponse, scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1009})
+    else:
+        await respond(refusal, send, head=scope["method"] == "HEAD")
+
+
+async def respond(response: WebResponse, send: Send, *, head: bool = False) -> None:
+    """Send the whole response; `head`: without its body, as a HEAD request wants it."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        RequestRefused: too large, or cut off.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message: Message = await receive()
+        if message["type"] != "http.request":
+            raise RequestRefused("The connection ended before the form was complete.")
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > LARGEST_BODY_BYTES:
+            raise RequestRefused("This form is too large to be an answer from Entra.")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)

@@ -1,0 +1,140 @@
+"""Entrada inside a Flask application.
+
+    app = Flask(__name__)
+    EntradaFlask(Entrada.from_environment()).init_app(app)
+
+    @app.get("/me")
+    @login_required
+    def me():
+        return {"name": current_principal.name}
+
+`current_principal` stands for whoever makes this request, as Flask's own proxies do; with nobody signed in it
+is false. A whole blueprint is guarded by `blueprint.before_request(login_required(lambda: None))`. Templates
+find `url_for("entrada.login")` and `url_for("entrada.logout")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from flask import Blueprint, Flask, Request, Response, current_app, request
+from werkzeug.local import LocalProxy
+
+from entrada.accounts.principal import Principal, UserPrincipal
+from entrada.adapters import wsgi
+from entrada.entra.callers import CallerKind
+from entrada.web.guards import PEOPLE, SIGNED_IN, HasAuth, Requirement, role_requirement, scope_requirement
+from entrada.web.messages import WebResponse
+
+if TYPE_CHECKING:
+    from flask_login import LoginManager
+
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+
+class EntradaFlask:
+    """Flask's form of an extension: made with an Entrada, given to one application or several."""
+
+    def __init__(self, entrada: HasAuth, app: Flask | None = None) -> None:
+        self._entrada = entrada
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Sign-in pages and sessions for this application."""
+        app.wsgi_app = wsgi.EntradaMiddleware(app.wsgi_app, self._entrada)  # type: ignore[method-assign]
+        app.extensions["entrada"] = self
+        app.register_blueprint(self._addresses())
+
+    def init_login_manager(
+        self, login_manager: LoginManager, *, load_user: Callable[[UserPrincipal], Any] | None = None
+    ) -> None:
+        """Flask-Login's `current_user` and `login_required` go by Entrada's session.
+
+        `load_user` makes the application's own user of a person, or None to refuse them; without it a
+        `FlaskLoginUser`.
+        """
+        load = load_user or FlaskLoginUser
+
+        def user_of(asking: Request) -> Any:
+            principal = wsgi.current_principal(asking.environ)
+            return load(principal) if isinstance(principal, UserPrincipal) else None
+
+        login_manager.request_loader(user_of)
+        login_manager.unauthorized_handler(_challenge)
+
+    def _addresses(self) -> Blueprint:
+        """Names for `url_for`; the middleware has responded before Flask looks for a view."""
+        blueprint, site = Blueprint("entrada", __name__), self._entrada.auth.site
+        for name, path in (
+            ("login", site.login_path),
+            ("logout", site.logout_path),
+            ("me", site.me_path),
+            ("account", site.account_path),
+        ):
+            blueprint.add_url_rule(path, name, build_only=True)
+        return blueprint
+
+
+class FlaskLoginUser:
+    """A person as Flask-Login asks about them."""
+
+    is_authenticated = is_active = True
+    is_anonymous = False
+
+    def __init__(self, principal: UserPrincipal) -> None:
+        self.principal = principal
+
+    def get_id(self) -> str:
+        """The account's id here."""
+        return self.principal.user_id
+
+
+def _current() -> Principal | None:
+    return wsgi.current_principal(request.environ)
+
+
+current_principal = cast("Principal", LocalProxy(_current))
+"""Who makes this request, by session or by the token that a guard has let in."""
+
+
+def login_required(view: ViewT) -> ViewT:
+    """Lets signed-in people pass; a page visit goes to the sign-in page, a script gets 401."""
+    return _guarded(view, SIGNED_IN)
+
+
+def roles_required(*roles: str, callers: Collection[CallerKind] = PEOPLE) -> Callable[[ViewT], ViewT]:
+    """Lets callers with one of these roles pass; other people get 403 with a page that says why."""
+    required = role_requirement(roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def scopes_required(
+    *scopes: str, roles: Collection[str] = (), callers: Collection[CallerKind] = PEOPLE
+) -> Callable[[ViewT], ViewT]:
+    """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
+    required = scope_requirement(scopes, roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def _guarded(view: ViewT, required: Requirement) -> ViewT:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        refused = wsgi.visitor_of(request.environ).refusal(required)
+        if refused is not None:
+            return _response(refused)
+        return current_app.ensure_sync(view)(*args, **kwargs)
+
+    return cast("ViewT", guarded)
+
+
+def _challenge() -> Response:
+    visitor = wsgi.visitor_of(request.environ)
+    return _response(visitor.auth.challenge(visitor.request))
+
+
+def _response(refused: WebResponse) -> Response:
+    return Response(refused.body, status=refused.status, headers=list(refused.headers))

@@ -1,0 +1,102 @@
+"""Entrada inside a Quart application, with the names of the Flask adapter.
+
+    app = Quart(__name__)
+    EntradaQuart(Entrada.from_environment()).init_app(app)
+
+    @app.get("/me")
+    @login_required
+    async def me():
+        return {"name": current_principal.name}
+
+    @app.websocket("/live")
+    @login_required
+    async def live(): ...
+
+`current_principal` stands for whoever makes this request; with nobody signed in it is false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from quart import Quart, Response, current_app, has_websocket_context, request, websocket
+from werkzeug.local import LocalProxy
+
+from entrada.accounts.principal import Principal
+from entrada.adapters import asgi
+from entrada.adapters.asgi import close_code_of, refusal_of, visitor_of
+from entrada.entra.callers import CallerKind
+from entrada.web.guards import (
+    PEOPLE,
+    SIGNED_IN,
+    HasAuth,
+    Requirement,
+    Visitor,
+    role_requirement,
+    scope_requirement,
+)
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+
+class EntradaQuart:
+    """Quart's form of an extension: made with an Entrada, given to one application or several."""
+
+    def __init__(self, entrada: HasAuth, app: Quart | None = None) -> None:
+        self._entrada = entrada
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Quart) -> None:
+        """Sign-in pages and sessions for this application."""
+        application: Any = app  # Quart types ASGI's messages one by one
+        application.asgi_app = asgi.EntradaMiddleware(application.asgi_app, self._entrada)
+        app.extensions["entrada"] = self
+
+
+def _visitor() -> Visitor:
+    scope: Any = websocket.scope if has_websocket_context() else request.scope
+    return visitor_of(scope)
+
+
+def _current() -> Principal | None:
+    return _visitor().principal
+
+
+current_principal = cast("Principal", LocalProxy(_current))
+"""Who makes this request, by session or by the token that a guard has let in."""
+
+
+def login_required(view: ViewT) -> ViewT:
+    """Lets signed-in people pass; a page visit goes to the sign-in page, a script gets 401, a socket 4401."""
+    return _guarded(view, SIGNED_IN)
+
+
+def roles_required(*roles: str, callers: Collection[CallerKind] = PEOPLE) -> Callable[[ViewT], ViewT]:
+    """Lets callers with one of these roles pass; other people get 403 with a page that says why."""
+    required = role_requirement(roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def scopes_required(
+    *scopes: str, roles: Collection[str] = (), callers: Collection[CallerKind] = PEOPLE
+) -> Callable[[ViewT], ViewT]:
+    """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
+    required = scope_requirement(scopes, roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def _guarded(view: ViewT, required: Requirement) -> ViewT:
+    @wraps(view)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        refused = await refusal_of(_visitor(), required)
+        if refused is None:
+            return await current_app.ensure_async(view)(*args, **kwargs)
+        if has_websocket_context():
+            await websocket.close(close_code_of(refused))
+            return None
+        return Response(refused.body, status=refused.status, headers=dict(refused.headers))
+
+    return cast("ViewT", guarded)

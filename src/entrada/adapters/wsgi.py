@@ -1,0 +1,221 @@
+"""Entrada in front of any WSGI application: no framework is needed.
+
+    application = EntradaMiddleware(application, Entrada.from_environment())
+
+    @login_required
+    def application(environ, start_response):
+        person = current_principal(environ)
+
+The middleware responds on the sign-in paths and says on every other request who makes it. Mounted under a
+prefix (`SCRIPT_NAME`) it serves and names its paths there. Every call may wait for Entra or a database, as
+WSGI's do: the server's own workers and threads bound how many wait at once.
+
+Source: PEP 3333.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import wraps
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from entrada.accounts.principal import Principal
+from entrada.entra.callers import CallerKind
+from entrada.errors import EntradaError, RequestRefused
+from entrada.web.auth_routes import AuthRoutes
+from entrada.web.guards import (
+    PEOPLE,
+    SIGNED_IN,
+    HasAuth,
+    Requirement,
+    Visitor,
+    role_requirement,
+    scope_requirement,
+)
+from entrada.web.limits import head_refusal
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.peers import peer_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+VISITOR = "entrada.visitor"
+_MOST_PREFIXES = 100
+
+
+class EntradaMiddleware:
+    """Responds on the sign-in paths; on every other request says who is asking."""
+
+    def __init__(
+        self, app: WSGIApplication, entrada: HasAuth | None = None, *, auth: AuthRoutes | None = None
+    ) -> None:
+        auth = auth or (None if entrada is None else entrada.auth)
+        if auth is None:
+            raise TypeError("EntradaMiddleware(app, entrada) needs an Entrada")
+        self._app = app
+        self._outermost = auth
+        self._auth = {auth.site.base_path: auth}
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        refusal = head_refusal_of(environ)
+        if refusal is not None:
+            return respond(refusal, environ, start_response)
+        request, auth = web_request(environ), self._auth_under(environ.get("SCRIPT_NAME", ""))
+        if auth.owns(request.path):
+            return respond(_walk(auth, request, environ), environ, start_response)
+        try:
+            session = auth.session_of(request) if "cookie" in request.headers else None
+        except EntradaError as error:
+            return respond(auth.failure(error, request), environ, start_response)
+        environ[VISITOR] = Visitor(auth=auth, request=request, session=session)
+        return self._app(environ, start_response)
+
+    def _auth_under(self, script_name: str) -> AuthRoutes:
+        """The sign-in pages as they stand under the prefix that the server, not the visitor, has set."""
+        prefix = _text(script_name).rstrip("/")
+        if not prefix:
+            return self._outermost
+        auth = self._auth.get(prefix)
+        if auth is None:
+            auth = self._outermost.under(prefix)
+            if len(self._auth) < _MOST_PREFIXES:
+                self._auth[prefix] = auth
+        return auth
+
+
+def visitor_of(environ: WSGIEnvironment) -> Visitor:
+    """Who makes this request.
+
+    Raises:
+        RuntimeError: no EntradaMiddleware stands in front of this application.
+    """
+    visitor: Visitor | None = environ.get(VISITOR)
+    if visitor is None:
+        raise RuntimeError("EntradaMiddleware is not installed in this application")
+    return visitor
+
+
+def current_principal(environ: WSGIEnvironment) -> Principal | None:
+    """Who is asking, by session or by the token that a guard has let in; or None."""
+    return visitor_of(environ).principal
+
+
+def login_required(app: WSGIApplication) -> WSGIApplication:
+    """Lets signed-in people pass; a page visit goes to the sign-in page, a script gets 401."""
+    return _guarded(app, SIGNED_IN)
+
+
+def roles_required(
+    *roles: str, callers: Collection[CallerKind] = PEOPLE
+) -> Callable[[WSGIApplication], WSGIApplication]:
+    """Lets callers with one of these roles pass; other people get 403 with a page that says why."""
+    required = role_requirement(roles, callers)
+    return lambda app: _guarded(app, required)
+
+
+def scopes_required(
+    *scopes: str, roles: Collection[str] = (), callers: Collection[CallerKind] = PEOPLE
+) -> Callable[[WSGIApplication], WSGIApplication]:
+    """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
+    required = scope_requirement(scopes, roles, callers)
+    return lambda app: _guarded(app, required)
+
+
+def _guarded(app: WSGIApplication, required: Requirement) -> WSGIApplication:
+    @wraps(app)
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        refused = visitor_of(environ).refusal(required)
+        if refused is not None:
+            return respond(refused, environ, start_response)
+        return app(environ, start_response)
+
+    return guarded
+
+
+def web_request(environ: WSGIEnvironment) -> WebRequest:
+    """The request without its body. The path begins with the prefix that the application is mounted under."""
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
+    return WebRequest(
+        method=environ["REQUEST_METHOD"],
+        path=_text(prefix + (environ.get("PATH_INFO", "") or "/")),
+        raw_path=_raw_path(environ, prefix),
+        query=environ.get("QUERY_STRING", ""),
+        headers=headers,
+        peer=peer_of(environ.get("REMOTE_ADDR")),
+    )
+
+
+def _raw_path(environ: WSGIEnvironment, prefix: str) -> str:
+    """The path as it was sent, where the server tells (Gunicorn and Werkzeug do); else nothing."""
+    target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    raw = target.partition("?")[0].partition("#")[0]
+    if not raw.startswith("/"):
+        return ""
+    return raw if raw == prefix or raw.startswith(f"{prefix}/") else prefix + raw
+
+
+def _text(path: str) -> str:
+    """PEP 3333 hands bytes over as latin-1."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _walk(auth: AuthRoutes, request: WebRequest, environ: WSGIEnvironment) -> WebResponse:
+    try:
+        body = read_body(environ) if request.method == "POST" else b""
+    except RequestRefused as error:
+        return auth.failure(error, request)
+    return auth.handle(request.with_body(body))
+
+
+def read_body(environ: WSGIEnvironment) -> bytes:
+    """The whole body.
+
+    Raises:
+        RequestRefused: too large, cut off, or of no stated length.
+    """
+    length = environ.get("CONTENT_LENGTH") or ""
+    is_terminated = environ.get("wsgi.input_terminated", False)
+    if length and not (length.isascii() and length.isdigit()):
+        raise RequestRefused("This form does not say how long it is.")
+    wanted = int(length[:10]) if length else (LARGEST_BODY_BYTES + 1 if is_terminated else 0)
+    if wanted > LARGEST_BODY_BYTES and length:
+        raise RequestRefused("This form is too large to be an answer from Entra.")
+    try:
+        body: bytes = environ["wsgi.input"].read(wanted) if wanted else b""
+    except (OSError, ValueError):
+        raise RequestRefused("The connection ended before the form was complete.") from None
+    if len(body) > LARGEST_BODY_BYTES:
+        raise RequestRefused("This form is too large to be an answer from Entra.")
+    if length and len(body) < wanted:
+        raise RequestRefused("The connection ended before the form was complete.")
+    return body
+
+
+def head_refusal_of(environ: WSGIEnvironment) -> WebResponse | None:
+    """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
+    target = len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", ""))
+    fields: Any = ((k, v) for k, v in environ.items() if k.startswith("HTTP_"))
+    return head_refusal(target_bytes=target, headers=fields)
+
+
+def respond(
+    response: WebResponse, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """The whole response; to a HEAD request without its body, but with its length."""
+    headers = [*response.headers, ("Content-Length", str(len(response.body)))]
+    try:
+        reason = HTTPStatus(response.status).phrase
+    except ValueError:
+        reason = "Unknown"
+    start_response(f"{response.status} {reason}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]

@@ -1,0 +1,36 @@
+"""From settings to whose access tokens an application takes."""
+
+from __future__ import annotations
+
+from entrada.entra.access_token import V1, V2, AccessTokenExpectations
+from entrada.flows.bearer import BearerCheck
+from entrada.flows.relying_party import RelyingParty
+from entrada.settings import Settings
+from entrada.web.token_callers import TokenCallers
+
+
+def build_token_callers(relying_party: RelyingParty, settings: Settings) -> TokenCallers | None:
+    """None where the sign-in goes through a broker, which issues no access tokens for an API.
+
+    A token must be for this registration: its client id, or `api://` and that.
+    """
+    identification = relying_party.sign_in.identification
+    application = identification.application
+    if application.authority.is_broker:
+        return None
+
+    def expected() -> AccessTokenExpectations:
+        return AccessTokenExpectations(
+            issuer_template=application.metadata().issuer_template,
+            audiences=frozenset({application.client_id, f"api://{application.client_id}"}),
+            allowed_tenants=identification.allowed_tenants(),
+            versions=frozenset({V1, V2}),
+        )
+
+    check = BearerCheck(
+        expected=expected,
+        keys_for=application.keys_for,
+        accounts=relying_party.accounts,
+        clock=relying_party.clock,
+    )
+    return TokenCallers(check=check, scopes=frozenset(settings.bearer_scopes), mapping=settings.roles)

@@ -1,0 +1,168 @@
+"""Who makes a request, and whether they may: what every guard asks, alike in every framework.
+
+    visitor = Visitor(auth=auth, request=request, session=session)     # an adapter makes one for each request
+    refused = visitor.refusal(Requirement(roles=["Editor"]))
+    visitor.principal                                                  # None was refused: who was let in
+
+A person comes with a session, or with an access token in their name; an application or an agent with a token.
+Where a guard takes tokens, a request that carries one is judged by it alone. It takes them if scopes are
+named, by the guard or by $[bearer_scopes], or if others than people may call. Scopes bind tokens: a person
+who is signed in here themselves needs none.
+
+Source: RFC 6750, section 3; Microsoft, "Secure applications and APIs by validating claims".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from entrada.accounts.principal import Principal, UserPrincipal
+from entrada.entra.callers import CallerKind
+from entrada.errors import BearerError, EntradaError, InsufficientScope, RoleRequired
+from entrada.flows.bearer import CheckedToken
+from entrada.flows.session_check import CheckedSession
+from entrada.web.auth_routes import AuthRoutes
+from entrada.web.bearer_challenges import bearer_challenge
+from entrada.web.messages import WebRequest, WebResponse
+from entrada.web.token_callers import TokenCallers
+
+PEOPLE = frozenset({CallerKind.PERSON})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """What one guard asks: one of `roles`, where there are any; of a token one of `scopes`; a kind of caller.
+
+    Raises:
+        ValueError: it lets nobody in, or applications of which it asks no role.
+    """
+
+    roles: Sequence[str] = ()
+    scopes: Sequence[str] = ()
+    callers: frozenset[CallerKind] = PEOPLE
+
+    def __post_init__(self) -> None:
+        if not self.callers:
+            raise ValueError("callers must not be empty")
+        if not self.roles and not all(kind.has_account for kind in self.callers):
+            raise ValueError("roles must not be empty where applications may call")
+
+
+SIGNED_IN = Requirement()
+
+
+def role_requirement(roles: Sequence[str], callers: Collection[CallerKind]) -> Requirement:
+    """What `roles_required(*roles, callers=...)` asks.
+
+    Raises:
+        ValueError: no role is named.
+    """
+    if not roles:
+        raise ValueError("roles_required needs at least one role")
+    return Requirement(roles=tuple(roles), callers=frozenset(callers))
+
+
+def scope_requirement(
+    scopes: Sequence[str], roles: Collection[str], callers: Collection[CallerKind]
+) -> Requirement:
+    """What `scopes_required(*scopes, roles=..., callers=...)` asks.
+
+    Raises:
+        ValueError: no scope is named.
+    """
+    if not scopes:
+        raise ValueError("scopes_required needs at least one scope")
+    return Requirement(scopes=tuple(scopes), roles=tuple(roles), callers=frozenset(callers))
+
+
+class HasAuth(Protocol):
+    """What an adapter needs of an `entrada.Entrada`."""
+
+    @property
+    def auth(self) -> AuthRoutes: ...
+
+
+@dataclass(kw_only=True)
+class Visitor:
+    """One request and who makes it. `token` and `refused` are what guards found out on the way."""
+
+    auth: AuthRoutes
+    request: WebRequest
+    session: CheckedSession | None
+    token: CheckedToken | None = field(default=None, repr=False)
+    refused: WebResponse | None = None
+    """The response that a guard means which can only raise; the middleware sends it."""
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who was let in by a token, else whose session it is; None: nobody is known."""
+        if self.token is not None:
+            return self.token.principal
+        return None if self.session is None else self.session.principal
+
+    def takes_token(self, required: Requirement) -> bool:
+        """Whether `refusal` judges by a token, and so may have to wait for Entra or the database."""
+        callers = self._token_callers(required)
+        return callers is not None and "authorization" in self.request.headers
+
+    def refusal(self, required: Requirement = SIGNED_IN) -> WebResponse | None:
+        """Why this request does not pass, or None. Waits only where `takes_token`."""
+        callers = self._token_callers(required)
+        try:
+            raw = None if callers is None else callers.token_of(self.request)
+            if callers is not None and raw is not None:
+                self.token = _sufficient(callers.identify(raw), required, callers.scopes)
+                return None
+        except EntradaError as error:
+            return self._with_challenge(self.auth.failure(error, self.request), error)
+        if self.session is None:
+            challenge = self.auth.challenge(self.request)
+            return challenge if callers is None else self._with_challenge(challenge, None)
+        lacking = _lacking(self.session.principal, required)
+        return None if lacking is None else self.auth.failure(lacking, self.request, session=self.session)
+
+    def _token_callers(self, required: Requirement) -> TokenCallers | None:
+        callers = self.auth.token_callers
+        if callers is None or not (required.scopes or callers.scopes or required.callers - PEOPLE):
+            return None
+        return callers
+
+    def _with_challenge(self, response: WebResponse, error: EntradaError | None) -> WebResponse:
+        if response.status != 401 and not isinstance(error, BearerError):
+            return response
+        return response.with_headers(("www-authenticate", bearer_challenge(error)))
+
+
+def _sufficient(checked: CheckedToken, required: Requirement, default_scopes: frozenset[str]) -> CheckedToken:
+    """The token, if it lets its caller in here.
+
+    Raises:
+        InsufficientScope: another kind of caller, or none of the scopes or roles.
+    """
+    kind, scopes = checked.token.caller, frozenset(required.scopes) or default_scopes
+    if kind not in required.callers:
+        raise InsufficientScope(f"This call is not for callers of the kind {kind}.")
+    if kind.has_account and scopes.isdisjoint(checked.token.scopes):
+        raise InsufficientScope(
+            f"This call needs the scope {_either(required.scopes or sorted(scopes))}.", scopes=scopes
+        )
+    if required.roles and not checked.principal.has_any_role(*required.roles):
+        raise InsufficientScope(f"This call needs the role {_either(required.roles)}.")
+    return checked
+
+
+def _lacking(person: UserPrincipal, required: Requirement) -> EntradaError | None:
+    if CallerKind.PERSON not in required.callers:
+        return InsufficientScope("This address is for applications, not for people.")
+    if not required.roles or person.has_any_role(*required.roles):
+        return None
+    return RoleRequired(
+        f"This page is for people with the role {_either(required.roles)}.",
+        hint="Ask your administrator to assign it to you in Microsoft Entra ID, then sign in again.",
+    )
+
+
+def _either(names: Collection[str]) -> str:
+    return " or ".join(names)

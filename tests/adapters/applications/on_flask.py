@@ -1,0 +1,75 @@
+"""Flask: views of its own, and a blueprint that is guarded as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request
+
+from entrada import Entrada
+from entrada.adapters.flask import (
+    EntradaFlask,
+    current_principal,
+    login_required,
+    roles_required,
+    scopes_required,
+)
+from entrada.entra.callers import CallerKind
+
+app = Flask(__name__)
+EntradaFlask(Entrada.from_environment()).init_app(app)
+both = (CallerKind.PERSON, CallerKind.APPLICATION)
+
+
+def shown() -> dict[str, Any]:
+    return {
+        "name": current_principal.name if current_principal else None,
+        "roles": sorted(current_principal.roles) if current_principal else [],
+        "query": request.query_string.decode("latin-1"),
+    }
+
+
+@app.get("/")
+def front_page() -> dict[str, Any]:
+    return shown()
+
+
+members = Blueprint("members", __name__, url_prefix="/members")
+members.before_request(login_required(lambda: None))
+
+
+@members.get("/<path:rest>")
+def member(rest: str) -> dict[str, Any]:
+    return shown()
+
+
+app.register_blueprint(members)
+
+
+@app.get("/editors/all")
+@roles_required("Editor", "Admin")
+def editors() -> dict[str, Any]:
+    return shown()
+
+
+@app.get("/files")
+@scopes_required("access_as_user")
+def files() -> dict[str, Any]:
+    return shown()
+
+
+@app.get("/jobs")
+@scopes_required("access_as_user", roles=["Editor"], callers=both)
+def jobs() -> dict[str, Any]:
+    return shown()
+
+
+@app.get("/stream")
+@login_required
+def stream() -> Response:
+    def lines() -> Iterator[str]:
+        for number in range(3):
+            yield f"line {number}\n"
+
+    return Response(lines())

@@ -1,0 +1,61 @@
+"""Quart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from quart import Quart, Response, request, websocket
+
+from entrada import Entrada
+from entrada.adapters.quart import (
+    EntradaQuart,
+    current_principal,
+    login_required,
+    roles_required,
+    scopes_required,
+)
+from entrada.entra.callers import CallerKind
+
+app = Quart(__name__)
+EntradaQuart(Entrada.from_environment()).init_app(app)
+both = (CallerKind.PERSON, CallerKind.APPLICATION)
+
+
+@app.get("/")
+async def front_page() -> dict[str, Any]:
+    return {
+        "name": current_principal.name if current_principal else None,
+        "roles": sorted(current_principal.roles) if current_principal else [],
+        "query": request.query_string.decode("latin-1"),
+    }
+
+
+@app.get("/members/<path:rest>")
+@login_required
+async def member(rest: str) -> dict[str, Any]:
+    return await front_page()
+
+
+app.get("/editors/all", endpoint="editors")(roles_required("Editor", "Admin")(front_page))
+app.get("/files", endpoint="files")(scopes_required("access_as_user")(front_page))
+app.get("/jobs", endpoint="jobs")(
+    scopes_required("access_as_user", roles=["Editor"], callers=both)(front_page)
+)
+
+
+@app.get("/stream")
+@login_required
+async def stream() -> Response:
+    async def lines() -> AsyncIterator[str]:
+        for number in range(3):
+            yield f"line {number}\n"
+
+    return Response(lines())
+
+
+@app.websocket("/live")
+@login_required
+async def live() -> None:
+    while True:
+        await websocket.send(await websocket.receive())

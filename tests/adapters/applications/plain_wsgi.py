@@ -1,0 +1,56 @@
+"""Plain WSGI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from entrada import Entrada
+from entrada.adapters.wsgi import (
+    EntradaMiddleware,
+    current_principal,
+    login_required,
+    roles_required,
+    scopes_required,
+)
+from entrada.entra.callers import CallerKind
+
+
+def who(environ: Any, start_response: Any) -> Iterable[bytes]:
+    principal = current_principal(environ)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    shown = {
+        "name": principal.name if principal else None,
+        "roles": sorted(principal.roles) if principal else [],
+        "query": environ["QUERY_STRING"],
+    }
+    return [json.dumps(shown).encode()]
+
+
+@login_required
+def stream(_: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return (f"line {number}\n".encode() for number in range(3))
+
+
+both = (CallerKind.PERSON, CallerKind.APPLICATION)
+PAGES = {
+    "": who,
+    "members": login_required(who),
+    "editors": roles_required("Editor", "Admin")(who),
+    "files": scopes_required("access_as_user")(who),
+    "jobs": scopes_required("access_as_user", roles=["Editor"], callers=both)(who),
+    "stream": stream,
+}
+
+
+def application(environ: Any, start_response: Any) -> Iterable[bytes]:
+    page = PAGES.get(environ["PATH_INFO"].strip("/").partition("/")[0])
+    if page is None:
+        start_response("404 Not Found", [("Content-Length", "0")])
+        return []
+    return page(environ, start_response)
+
+
+app = EntradaMiddleware(application, Entrada.from_environment())

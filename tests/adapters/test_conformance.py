@@ -1,0 +1,283 @@
+"""Every adapter does the same: one suite, over real servers, against the emulator."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from adapters.serving import Place, Setup, serving
+from emulator.relying_party import Entra
+from entrada.emulator import RunningEmulator
+from entrada.emulator.seed import CLIENT_ID
+from walks.test_under_a_prefix import stripping_proxy
+from walks.visitor import Visitor, query_of
+
+ASGI = [
+    Setup(application=name, server="uvicorn", has_sockets=True)
+    for name in ("plain_asgi", "on_starlette", "on_fastapi", "on_quart")
+]
+WSGI = [
+    Setup(application="plain_wsgi", server="gunicorn-sync"),
+    Setup(application="plain_wsgi", server="gunicorn-threads"),
+    Setup(application="on_flask", server="gunicorn-sync"),
+    Setup(application="on_flask", server="gunicorn-threads"),
+]
+EDITOR, VIEWER = "ed@contoso.test", "vi@contoso.test"
+
+
+@pytest.fixture(scope="module", params=[*ASGI, *WSGI], ids=str)
+def place(
+    request: pytest.FixtureRequest, emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    with serving(emulator, request.param, tmp_path_factory.mktemp("application")) as running:
+        yield running
+
+
+@pytest.fixture(params=[*ASGI, *WSGI], ids=str)
+def mounted(request: pytest.FixtureRequest, emulator: RunningEmulator, tmp_path: Path) -> Iterator[Place]:
+    """Under /tool: for uvicorn behind a proxy that strips it, for Gunicorn behind one that leaves it."""
+    callback = "http://localhost/tool/auth/entra/callback"
+    emulator.change_app("Entrada (emulated)", web_redirect_uris=[callback])
+    try:
+        with ExitStack() as running:
+            place = running.enter_context(serving(emulator, request.param, tmp_path, prefix="/tool"))
+            if place.setup.server == "uvicorn":
+                address = running.enter_context(stripping_proxy("/tool", place.address))
+                place = replace(place, address=address)
+            yield place
+    finally:
+        emulator.reset()
+
+
+@pytest.fixture
+def visitor(place: Place, http: httpx.Client) -> Visitor:
+    return Visitor(place, http)
+
+
+def signed_in(place: Place, http: httpx.Client, person: str, next: str = "/") -> Visitor:
+    visitor = Visitor(place, http)
+    answer = visitor.sign_in_as(person, next)
+    assert answer.status_code == 303, answer.text
+    return visitor
+
+
+def test_who_is_asking(place: Place, http: httpx.Client, visitor: Visitor) -> None:
+    """Nobody is nobody; a person has the name and the roles of their account."""
+    assert visitor.open("/").json()["name"] is None
+    ed = signed_in(place, http, EDITOR)
+    assert (ed.open("/").json()["name"], ed.open("/").json()["roles"]) == ("Ed Codd", ["Editor"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/members/a",
+        "/members/caf%C3%A9%20au%20lait?q=1&q=2&empty=",
+        "/members/a%2Fb?x=%2F..%2F",
+        "/members/r%C3%A9sum%C3%A9?back=https%3A%2F%2Fexample.com%2F%3Fa%3Db",
+    ],
+)
+def test_a_deep_link_is_kept_byte_for_byte(place: Place, visitor: Visitor, page: str) -> None:
+    """The page that was asked for is where the person lands."""
+    asked = visitor.open(page)
+    assert asked.status_code == 303, asked.text
+    login = visitor.open(asked.headers["location"])
+    assert login.status_code == 200
+    start = next(
+        part.split('"')[0].replace("&amp;", "&")
+        for part in login.text.split('href="')
+        if part.startswith("/auth/entra/start")
+    )
+    visitor.at_entra = visitor.open(start).headers["location"]
+    visitor.approve_as(EDITOR)
+    landed = visitor.complete()
+    assert landed.headers["location"] in (page, place.public_url + page)
+    shown = visitor.open(page)
+    assert (shown.status_code, shown.json()["query"]) == (200, urlsplit(page).query)
+
+
+def test_two_tabs_sign_in_at_once(place: Place, visitor: Visitor) -> None:
+    """Each comes back to its own page."""
+    first = visitor.begin("/members/one")
+    second = visitor.begin("/members/two")
+    visitor.approve_as(EDITOR, second)
+    assert visitor.complete().headers["location"].endswith("/members/two")
+    visitor.approve_as(EDITOR, first)
+    assert visitor.complete().headers["location"].endswith("/members/one")
+
+
+def test_guards(place: Place, http: httpx.Client, visitor: Visitor) -> None:
+    """Nobody: the sign-in page, or 401 for a script; the wrong role: 403 as page and as JSON."""
+    assert urlsplit(visitor.open("/editors/all").headers["location"]).path == "/auth/login"
+    script = visitor.fetch("/editors/all")
+    assert (script.status_code, script.json()["error"]) == (401, "login_required")
+    assert script.headers["www-authenticate"].startswith("Bearer")
+    vi = signed_in(place, http, VIEWER)
+    page = vi.open("/editors/all")
+    assert page.status_code == 403
+    assert "Editor or Admin" in page.text
+    assert "text/html" in page.headers["content-type"]
+    assert vi.fetch("/editors/all").json()["error"] == "role_required"
+    assert signed_in(place, http, EDITOR).fetch("/editors/all").json()["name"] == "Ed Codd"
+
+
+def test_signing_out_ends_the_session(place: Place, http: httpx.Client) -> None:
+    """The cookie that somebody kept is worth nothing afterwards."""
+    ed = signed_in(place, http, EDITOR)
+    cookie = ed.session_cookie
+    assert cookie is not None
+    assert ed.sign_out().status_code == 303
+    ed.present(cookie.value)
+    assert ed.fetch("/members/a").status_code == 401
+
+
+def test_a_form_that_another_site_posts_signs_nobody_out(place: Place, http: httpx.Client) -> None:
+    """Its origin says where it is from."""
+    ed = signed_in(place, http, EDITOR)
+    ed.send(
+        "POST",
+        "/auth/logout",
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "origin": "https://elsewhere.test"},
+    )
+    assert ed.whoami() is not None
+
+
+def test_entras_front_channel_ends_the_session(
+    place: Place, http: httpx.Client, emulator: RunningEmulator
+) -> None:
+    """Entra names the session by `sid`, without a cookie."""
+    ed = signed_in(place, http, EDITOR)
+    out = ed.sign_out()
+    assert urlsplit(out.headers["location"]).netloc == urlsplit(emulator.http_url).netloc
+    assert ed.whoami() is None
+
+
+def test_a_person_without_an_enabled_account_is_refused(place: Place, visitor: Visitor) -> None:
+    """A guest, by default: 403 and no session."""
+    answer = visitor.sign_in_as("gus_fabrikam.test#EXT#@contoso.test")
+    assert answer.status_code == 403
+    assert visitor.session_cookie is None
+
+
+def test_a_stream_comes_through(place: Place, http: httpx.Client, visitor: Visitor) -> None:
+    """Whole for who is signed in, refused for others."""
+    assert signed_in(place, http, EDITOR).fetch("/stream").text == "line 0\nline 1\nline 2\n"
+    assert visitor.fetch("/stream").status_code == 401
+
+
+@pytest.mark.parametrize("body", [b"x" * 70_000, b"code=" + b"y" * 100])
+def test_what_comes_to_the_sign_in_pages_is_bounded(place: Place, visitor: Visitor, body: bytes) -> None:
+    """A body that is too large, or of no use, is a refusal and no traceback."""
+    answer = visitor.send(
+        "POST", "/auth/logout", {"accept": "text/html", "origin": "null", "connection": "close"}, content=body
+    )
+    assert answer.status_code in (303, 400, 403, 413), answer.text
+
+
+def test_fifty_sign_ins_at_once(place: Place, emulator: RunningEmulator) -> None:
+    """All of them land, each as who they are."""
+    people = [
+        emulator.add_person(f"many{number}.{id(place)}@contoso.test", display_name=f"Many {number}")
+        for number in range(50)
+    ]
+    names: dict[int, str] = {}
+
+    def sign_in(number: int) -> None:
+        with httpx.Client(timeout=60, trust_env=False) as own:
+            one = Visitor(place, own)
+            one.sign_in_as(people[number])
+            names[number] = one.open("/").json()["name"]
+
+    threads = [threading.Thread(target=sign_in, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names == {number: f"Many {number}" for number in range(50)}
+
+
+def test_mounted_under_a_prefix(
+    request: pytest.FixtureRequest, emulator: RunningEmulator, http: httpx.Client, mounted: Place
+) -> None:
+    """The sign-in pages are there too, and a deep link comes back with the prefix."""
+    visitor = Visitor(mounted, http)
+    asked = visitor.open("/tool/members/a?q=1")
+    assert asked.headers["location"] == "/tool/auth/login?next=/tool/members/a%3Fq%3D1"
+    visitor.at_entra = visitor.open("/tool/auth/entra/start?next=/tool/members/a%3Fq%3D1").headers["location"]
+    assert query_of(visitor.at_entra)["redirect_uri"] == f"{mounted.public_url}/tool/auth/entra/callback"
+    visitor.approve_as(EDITOR)
+    assert visitor.complete().headers["location"].endswith("/tool/members/a?q=1")
+    assert visitor.fetch("/tool/members/a").json()["name"] == "Ed Codd"
+    assert visitor.fetch("/tool/auth/me").json()["name"] == "Ed Codd"
+
+
+# With an access token
+
+
+@pytest.fixture
+def entra(emulator: RunningEmulator) -> Iterator[Entra]:
+    trust = ssl.create_default_context(cafile=emulator.ca_file)
+    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
+        yield Entra(emulator, client)
+
+
+def test_a_person_calls_with_a_token(
+    place: Place, http: httpx.Client, entra: Entra, visitor: Visitor
+) -> None:
+    """With the roles of the account; the scope is asked for; cookies are not looked at beside it."""
+    signed_in(place, http, "ada@contoso.test")
+    token = entra.tokens(scope=f"openid api://{CLIENT_ID}/access_as_user", prompt="login")["access_token"]
+    for path in ("/files", "/members/a"):
+        answer = visitor.fetch(path, authorization=f"Bearer {token}")
+        assert (answer.status_code, answer.json()["name"]) == (200, "Ada Lovelace"), path
+    refused = signed_in(place, http, EDITOR).fetch("/files", authorization="Bearer no.such.token")
+    assert refused.status_code == 401
+    assert 'error="invalid_token"' in refused.headers["www-authenticate"]
+
+
+def test_an_application_calls_where_it_may(place: Place, entra: Entra, visitor: Visitor) -> None:
+    """Where the guard names applications and its app role; 403 elsewhere."""
+    app = entra.emulator.app(CLIENT_ID)
+    entra.emulator.directory.assign(app, app.service_principal_id, "Editor")
+    asked = {"grant_type": "client_credentials", "scope": f"api://{CLIENT_ID}/.default"}
+    token = entra.token(**asked).json()["access_token"]
+    answer = visitor.fetch("/jobs", authorization=f"Bearer {token}")
+    assert (answer.status_code, answer.json()["roles"]) == (200, ["Editor"])
+    refused = visitor.fetch("/files", authorization=f"Bearer {token}")
+    assert refused.status_code == 403
+    assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
+
+
+# WebSockets, where the framework has them
+
+
+def _socket(place: Place, visitor: Visitor) -> object:
+    cookie = visitor.jar.header("localhost", secure=False, from_another_site=False)
+    url = place.public_url.replace("http:", "ws:") + "/live"
+    return connect(url, origin=place.public_url, additional_headers={"cookie": cookie}, proxy=None)
+
+
+def test_a_socket_lives_as_long_as_the_session(place: Place, http: httpx.Client, visitor: Visitor) -> None:
+    """It echoes for who is signed in, and is closed within a second when they sign out."""
+    if not place.setup.has_sockets:
+        return
+    with pytest.raises((InvalidStatus, ConnectionClosed)), _socket(place, visitor) as refused:
+        refused.recv(timeout=5)
+    ed = signed_in(place, http, EDITOR)
+    with _socket(place, ed) as live:
+        live.send("hello")
+        assert live.recv(timeout=5) == "hello"
+        ed.sign_out()
+        with pytest.raises(ConnectionClosed) as closed:
+            live.recv(timeout=2)
+        assert closed.value.rcvd.code == 4401
