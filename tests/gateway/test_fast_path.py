@@ -98,8 +98,8 @@ def answered_fast(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     answered: list[bytes] = []
     original = FastChecks.answer
 
-    def noted(self: FastChecks, url: bytes, fields: Any, default: Any) -> bytes | None:
-        found = original(self, url, fields, default)
+    def noted(self: FastChecks, url: bytes, *more: Any) -> bytes | None:
+        found = original(self, url, *more)
         if found is not None:
             answered.append(url)
         return found

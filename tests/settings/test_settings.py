@@ -88,6 +88,7 @@ PROMISED = {
     "ENTRADA_BEARER_SCOPES": set(),
     "ENTRADA_METRICS_ADDRESS": set(),
     "ENTRADA_BROKER": set(),
+    "ENTRADA_ACCESS_LOG": set(),
     "ENTRADA_BROKER_URL": set(),
     "ENTRADA_HABITS": set(),
     "ENTRADA_RECHECK_EVERY": set(),

@@ -46,10 +46,10 @@ _HIDDEN_FIELD = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"
 _FORM = re.compile(r'<form[^>]*action="([^"]*)"')
 
 
-def new_http() -> httpx.Client:
+def new_http(**more: Any) -> httpx.Client:
     """Connections that visitors share; it keeps no cookies, because each visitor has a jar."""
     nothing_kept = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return httpx.Client(cookies=nothing_kept, timeout=30, trust_env=False, follow_redirects=False)
+    return httpx.Client(cookies=nothing_kept, timeout=30, trust_env=False, follow_redirects=False, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ Everything under /auth belongs to `entrada.web`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from anyio import to_thread
@@ -49,10 +50,11 @@ def create_gateway(
     assertions: Assertions | None = None,
     bearer: BearerCallers | None = None,
     habits: frozenset[str] | None = None,
+    closing: ExitStack | None = None,
 ) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any.
 
-    `habits` None: what is usual, see `habits_in_force`.
+    `habits` None: what is usual, see `habits_in_force`. `closing` gets what to do when no more requests come.
     """
     book = replace(book, own_hosts=auth.site.hosts)
     party = auth.relying_party
@@ -78,6 +80,8 @@ def create_gateway(
             bearer=bearer,
         )
         app = _Upstreams(auth, app, proxy, assertions)
+        if closing is not None:
+            closing.callback(proxy.close)
     return ForwardAuthEndpoint(
         app=app,
         peek=auth.session_in_memory,

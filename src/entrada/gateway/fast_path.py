@@ -18,11 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from time import perf_counter
 
 from entrada.accounts.groups import Group
 from entrada.errors import EntradaError
+from entrada.gateway.access_log import AccessLog, request_text
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.connection_limits import ConnectionLimits
 from entrada.gateway.fields import Field
@@ -36,7 +38,7 @@ from entrada.gateway.hops import TrustedHops
 from entrada.gateway.http_protocol import LimitedHttpProtocol, limited_protocol
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import FastCount, label_of
-from entrada.gateway.rules import Access, Rule, RuleBook
+from entrada.gateway.rules import Access, Decision, Rule, RuleBook
 from entrada.gateway.tunnels import TunnelHttpProtocol
 from entrada.sessions.live import LiveSession, LiveSessions, look_up
 from entrada.sessions.token import COOKIE_LENGTH
@@ -93,6 +95,8 @@ class _Known:
     styles: tuple[str, ...]
     cookie: bytes
     answered: FastCount
+    text: str
+    """The request as the access log writes it."""
 
 
 @dataclass(kw_only=True)
@@ -106,10 +110,18 @@ class FastChecks:
     cookie_name: Callable[[str], str]
     answered: dict[str, FastCount] = field(default_factory=dict)
     """How many answers were given, by the label of the rule; for metrics."""
+    access_log: AccessLog | None = None
     _known: dict[tuple[bytes, bytes, bytes, bytes], _Known | None] = field(default_factory=dict, repr=False)
 
-    def answer(self, url: bytes, fields: list[Field], default: list[Field]) -> bytes | None:
+    def change_rules(self, book: RuleBook) -> None:
+        """From now on these decide. Called where the answers are given."""
+        self.book, self._known = replace(book, own_hosts=self.book.own_hosts), {}
+
+    def answer(
+        self, url: bytes, fields: list[Field], default: list[Field], peer: str | None = None
+    ) -> bytes | None:
         """The whole response, or None for the general path. `default` are the server's own fields."""
+        started = 0.0 if self.access_log is None else perf_counter()
         names = _ASKING.get(url.partition(b"?")[0])
         if names is None:
             return None
@@ -142,8 +154,10 @@ class FastChecks:
             return None
         live = self._live(cookies, known.cookie)
         answer = None if live is None else self._prepared(live, known, default)
-        if answer is not None:
+        if live is not None and answer is not None:
             known.answered.count += 1
+            if self.access_log is not None:
+                self.access_log.fast_answer(known.text, live.user_id, peer, fields, started)
         return answer
 
     def _learn(self, key: tuple[bytes, bytes, bytes, bytes]) -> _Known | None:
@@ -164,6 +178,14 @@ class FastChecks:
                     styles=(route.identity if route is not None else ()) or DEFAULT_STYLES,
                     cookie=self.cookie_name(host.decode("ascii")).encode() + b"=",
                     answered=self.answered.setdefault(label_of(rule), FastCount()),
+                    text=request_text(
+                        "check",
+                        request.method,
+                        host.decode("ascii"),
+                        target,
+                        rule=label_of(rule),
+                        result=Decision.ALLOWED.value,
+                    ),
                 )
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]
@@ -216,11 +238,13 @@ class FastHttpProtocol(TunnelHttpProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         self._has_answered = False
         super().connection_made(transport)
-        self._is_trusted = self.checks.hops.trust(self.client[0] if self.client and self.client[0] else None)
+        self._address = self.client[0] if self.client and self.client[0] else None
+        self._is_trusted = self.checks.hops.trust(self._address)
 
     def on_headers_complete(self) -> None:
         if self._is_trusted and self._may_answer():
-            answer = self.checks.answer(self.url, self.headers, self.server_state.default_headers)
+            default = self.server_state.default_headers
+            answer = self.checks.answer(self.url, self.headers, default, self._address)
             if answer is not None:
                 self._has_answered = True
                 self._reads_head, self._head_bytes, self.body_bytes = False, 0, 0

@@ -13,7 +13,7 @@
 No label is a visitor's: rules and operations are ours, results and codes are lists in the code.
 
 The fast path adds one to an integer; `collect` moves those into the counters. Several processes share a
-folder (`PROMETHEUS_MULTIPROC_DIR`, set before this module is imported), and each answers for all of them.
+folder, in which each has a place, and each answers for all of them; a replacement counts on in its place.
 
 Source: prometheus/client_python, "Multiprocess Mode (E.g. Gunicorn)".
 """
@@ -23,17 +23,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from time import perf_counter
 from typing import Any, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
@@ -56,10 +56,29 @@ KeyTimes = Callable[[], Mapping[str, "datetime | None"]]
 """By name: since when keys are held."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SharedFolder:
+    """Where several processes count together; no two that run at once have the same place."""
+
+    path: str
+    place: int
+
+
+def process_gone(shared: SharedFolder) -> None:
+    """Its counters stay; what it said of its present is over."""
+    mark_process_dead(shared.place, shared.path)  # type: ignore[no-untyped-call]  # prometheus-client's own
+
+
 class Metrics:
     """The counters of this process, and the answer for all processes."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, shared: SharedFolder | None = None) -> None:
+        # The library decides by its environment when it is imported; here it is said for each process.
+        if shared is None:
+            values.ValueClass = values.MutexValue
+        else:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared.path
+            values.ValueClass = values.MultiProcessValue(lambda: shared.place)  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         self._clock = clock
         self._registry = registry
@@ -102,9 +121,9 @@ class Metrics:
             registry=registry,
         )
         self._told = registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if shared is not None:
             self._told = CollectorRegistry()
-            MultiProcessCollector(self._told)  # type: ignore[no-untyped-call]  # prometheus-client's own
+            MultiProcessCollector(self._told, path=shared.path)  # type: ignore[no-untyped-call]  # prometheus-client's own
 
     def watch(self, sessions: SessionStore, key_times: KeyTimes) -> None:
         """Also tell of these sessions and keys."""

@@ -10,13 +10,10 @@ request of this machine's own. So where people come through a proxy the server's
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import uvicorn
 from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -76,25 +73,3 @@ def _is_of_this_machine(scope: Scope) -> bool:
         name in _SIGNS_OF_A_PROXY or (name.startswith(b"x-") and not name.startswith(_OF_PROMETHEUS))
         for name, _ in scope["headers"]
     )
-
-
-class ServerWithMetrics(uvicorn.Server):
-    """uvicorn's server, that listens for `/metrics` at an address of its own as well."""
-
-    def __init__(self, config: uvicorn.Config, *, metrics: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self._metrics, self._listener = metrics, listener
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        config = self._metrics
-        config.load()
-
-        def protocol() -> asyncio.Protocol:
-            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn does
-                config=config, server_state=self.server_state, app_state={}
-            )
-            return made
-
-        loop = asyncio.get_running_loop()
-        self.servers.append(await loop.create_server(protocol, sock=self._listener, backlog=config.backlog))

@@ -250,6 +250,8 @@ class Pool:
 
     origin: str
     tls: ssl.SSLContext | None = None
+    is_closed: bool = False
+    """Nothing is kept for a next request: there will be none."""
     _idle: list[UpstreamConnection] = field(default_factory=list, repr=False)
 
     async def connection(self, *, fresh: bool = False) -> tuple[UpstreamConnection, bool]:
@@ -283,11 +285,13 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Keeps it for the next request, if it may be; closes it otherwise."""
-        if connection.is_reusable and len(self._idle) < MOST_IDLE:
+        if connection.is_reusable and not self.is_closed and len(self._idle) < MOST_IDLE:
             self._idle.append(connection)
         else:
             connection.close()
 
     def close(self) -> None:
+        """Closes what waits; what is in use is closed when it is given back."""
+        self.is_closed = True
         while self._idle:
             self._idle.pop().close()

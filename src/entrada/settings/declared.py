@@ -200,6 +200,10 @@ class Settings(BaseModel):
     trusted_proxies: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [], "Addresses, networks or unix: the hops in front whose word about a request is believed."
     )
+    access_log: Annotated[str, BeforeValidator(read_line)] | None = _declare(
+        None,
+        "stdout, or a file that `entrada serve` appends a line of JSON to for each request. Not set: none.",
+    )
     metrics_address: Annotated[str, BeforeValidator(read_listen_address)] | None = _declare(
         None,
         "host:port at which `entrada serve` answers /metrics, and nothing else. Not set: only a machine "

@@ -1,0 +1,86 @@
+"""What the settings say about the gateway, as its parts; what is wrong is one sentence with the fix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from entrada.accounts.groups import WantedGroups
+from entrada.clock import SystemClock
+from entrada.errors import ConfigurationError
+from entrada.gateway.assertion import Assertions
+from entrada.gateway.hops import TrustedHops, parse_trusted_hops
+from entrada.gateway.rules import Route, RuleBook
+from entrada.gateway.tables import parse_upstream, read_rule_book
+from entrada.settings import Settings
+from entrada.settings.tables import SettingsFile
+
+
+def rules_of(tables: SettingsFile, upstream: str | None) -> RuleBook:
+    """The rules and routes of the settings file; `upstream` is that of the command line, behind them all."""
+    book = read_rule_book(tables)
+    if upstream is not None:
+        try:
+            last = Route(upstream=parse_upstream(upstream))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"--upstream {upstream!r} cannot be used.", hint=f"Write it as: {error}."
+            ) from None
+        book = replace(book, routes=[*book.routes, last])
+    return book
+
+
+def with_groups_of(book: RuleBook, settings: Settings) -> Settings:
+    """Groups that rules name are asked about like those of $[groups]."""
+    rules = WantedGroups(groups=book.groups)
+    if settings.allowed_tenants and (bare := rules.of_no_tenant):
+        raise ConfigurationError(
+            f"A rule names the group {str(bare)!r} without its tenant, but several tenants may sign in.",
+            hint="Write tenant-id/group-id: a group of one tenant must not open anything in another.",
+        )
+    return settings.model_copy(update={"groups": settings.groups.together_with(book.groups)})
+
+
+def check_rules(settings: Settings, book: RuleBook) -> None:
+    """Whether a server that was started with these settings can carry out these rules.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    assertions_of(settings, book)
+    unknown = with_groups_of(book, settings).groups.groups - settings.groups.groups
+    if unknown and not settings.groups.everything:
+        raise ConfigurationError(
+            f"A rule names the group {str(min(unknown, key=str))!r}, which nobody was asked about so far.",
+            hint="Start the server again: it is asked about from then on.",
+        )
+
+
+def assertions_of(settings: Settings, book: RuleBook) -> Assertions | None:
+    """What signs for the routes that have an audience; its keys stand beside the SQLite database."""
+    if not any(route.audience for route in book.routes):
+        return None
+    if not settings.database_url.startswith("sqlite:///"):
+        raise ConfigurationError(
+            "A route has an audience, and the keys of signed assertions are kept beside an SQLite database.",
+            hint="Drop audience from the routes, or use an SQLite database for $[database_url].",
+            setting="database_url",
+        )
+    path = Path(settings.database_url.removeprefix("sqlite:///").partition("?")[0])
+    made = Assertions(
+        path=path.with_suffix(".assertion-keys"), issuer=settings.public_url or "", clock=SystemClock()
+    )
+    made.keys()
+    return made
+
+
+def hops_of(settings: Settings) -> TrustedHops:
+    """The hops whose word is believed."""
+    try:
+        return parse_trusted_hops(settings.trusted_proxies)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"$[trusted_proxies] cannot be used: {error}.",
+            hint="Name the addresses of your proxies, separated by commas.",
+            setting="trusted_proxies",
+        ) from None
