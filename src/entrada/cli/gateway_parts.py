@@ -48,8 +48,10 @@ def check_rules(settings: Settings, book: RuleBook) -> None:
         ConfigurationError: it cannot.
     """
     assertions_of(settings, book)
-    unknown = with_groups_of(book, settings).groups.groups - settings.groups.groups
-    if unknown and not settings.groups.everything:
+    asked = settings.groups
+    new = with_groups_of(book, settings).groups.groups - asked.groups
+    unknown = [group for group in new if group.object_id is None or not asked.everything]
+    if unknown:
         raise ConfigurationError(
             f"A rule names the group {str(min(unknown, key=str))!r}, which nobody was asked about so far.",
             hint="Start the server again: it is asked about from then on.",
