@@ -56,7 +56,7 @@ def test_new_rules_decide_on_both_paths(server: Serving, http: httpx.Client) -> 
         ('[[rules]]\npath = "/**"\naccess = "public"\n[[rules]]\npath = "/admin/**"\nroles = ["Admin"]\n',
          ("entrada.toml, line 4", "Move it above")),
         ('[[routes]]\nupstream = "ftp://x"\n', ("entrada.toml, line 2", "http://host:port")),
-        ('[[rules]]\npath = "/x"\ngroups = ["6b1f1a1e-0000-4000-8000-00000000abcd"]\n', ("Start the server again",)),
+        ('[[rules]]\npath = "/x"\ngroups = ["6b1f1a1e-0000-4000-8000-00000000abcd"]\n', ("Start again",)),
     ],
     ids=["a key", "no toml", "an order", "an upstream", "a new group"],
 )  # fmt: skip

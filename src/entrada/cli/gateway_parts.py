@@ -54,7 +54,7 @@ def check_rules(settings: Settings, book: RuleBook) -> None:
     if unknown:
         raise ConfigurationError(
             f"A rule names the group {str(min(unknown, key=str))!r}, which nobody was asked about so far.",
-            hint="Start the server again: it is asked about from then on.",
+            hint="Start again: it is asked about from then on.",
         )
 
 
