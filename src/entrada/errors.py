@@ -400,8 +400,15 @@ class TooManyRequests(RequestRefused):
 
 class PageNotFound(RequestRefused):
     code = "page_not_found"
-    default_sentence = "There is no such page."
-    default_hint = "Go back to the sign-in page."
+    default_sentence = "Nothing stands at this address."
+    default_hint = "Look at the address once more, or start at the front page."
+
+
+class ClosedToEverybody(RequestRefused):
+    code = "closed_to_everybody"
+    fixer = Fixer.ADMINISTRATOR
+    default_sentence = "A rule of this site lets nobody open it."
+    default_hint = "If it should be open, ask whoever runs this site to change the rule."
 
 
 class AmbiguousRequest(RequestRefused):

@@ -77,9 +77,9 @@ class Gateway:
 
 @contextmanager
 def running_gateway(
-    entra: RunningEmulator, folder: Path, *, behind_nginx: bool, **settings: str
+    entra: RunningEmulator, folder: Path, *, behind_nginx: bool, first: str = "", **settings: str
 ) -> Iterator[Gateway]:
-    """Until the end of the block; rules and routes are those of the page about nginx."""
+    """Until the end of the block; rules and routes are those of the page about nginx, behind `first`."""
     (toml,) = (block.text for block in blocks(NGINX_PAGE, "toml"))
     with ExitStack() as stack:
         app = stack.enter_context(running_notes_app())
@@ -88,7 +88,8 @@ def running_gateway(
         public_port = port if behind_nginx else own_port
         toml = toml.replace("127.0.0.1:5000", application)
         toml = toml.replace("https://tool.contoso.com", f"http://localhost:{public_port}")
-        (folder / "entrada.toml").write_text(toml, encoding="utf-8")
+        head, mark, rest = toml.partition("[[rules]]")
+        (folder / "entrada.toml").write_text(f"{head}{first}{mark}{rest}", encoding="utf-8")
         environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             **entra.env("entrada"),

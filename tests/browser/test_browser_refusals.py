@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from playwright.sync_api import Page as Tab
 from browser.accessibility import by_keyboard, violations
 from browser.gateways import Gateway, running_gateway
 from browser.test_browser_looks import fits
-from browser.visiting import Visitor, sign_in, visiting
+from browser.visiting import Visitor, heading, sign_in, visiting
 from entrada.emulator import RunningEmulator
 
 pytestmark = pytest.mark.browser
@@ -27,10 +28,25 @@ SCREENS: dict[str, dict[str, Any]] = {
     "narrow-dark": {"viewport": {"width": 320, "height": 568}, "color_scheme": "dark"},
 }
 
+FIRST = """
+[[rules]]
+path = "/closed"
+access = "deny"
+
+[[routes]]
+path = "/down/**"
+upstream = "http://127.0.0.1:{nobody}"
+
+"""
+
 
 @pytest.fixture(scope="module")
 def gateway(entra: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running_gateway(entra, tmp_path_factory.mktemp("refusals"), behind_nginx=False) as gateway:
+    folder = tmp_path_factory.mktemp("refusals")
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        nobody = unused.getsockname()[1]
+    first = FIRST.format(nobody=nobody)
+    with running_gateway(entra, folder, behind_nginx=False, first=first) as gateway:
         yield gateway
 
 
@@ -70,3 +86,36 @@ def test_the_end_of_a_sign_in_beside(gateway: Gateway, visitors: Callable[..., V
     assert "As Ada Lovelace." in tab.locator("main").inner_text()
     assert violations(tab) == []
     assert by_keyboard(tab) == ["Go to the application instead"]
+
+
+REFUSALS = {
+    "/admin": (
+        403,
+        "You have no access here yet",
+        ["Use another account", "Go to the application", "Sign out"],
+    ),
+    "/closed": (403, "This page is closed", ["Go to the front page"]),
+    "/auth/nothing": (404, "There is no such page", ["Go to the front page"]),
+    "/a%5cb": (400, "This address is refused", ["Go to the front page"]),
+    "/down/report": (502, "Not available right now", ["Try again", "Go to the front page"]),
+}
+
+
+@pytest.mark.parametrize("path", REFUSALS)
+def test_a_refusal_says_what_happened_and_who_can_help(
+    path: str, gateway: Gateway, visitors: Callable[..., Visitor], shot: Shot
+) -> None:
+    """One heading, another sentence, what to do and who can, and only ways on that help."""
+    status, title, ways = REFUSALS[path]
+    visitor = visitors(**SCREENS["narrow"], expected=[r"HTTP 502", r"502 \(Bad Gateway\)"])
+    tab = visitor.tab()
+    sign_in(tab, gateway, "vi")
+    answer = tab.goto(gateway.url + path)
+    assert answer is not None
+    assert (answer.status, heading(tab)) == (status, title)
+    name = f"refused-{status}-{path.rpartition('/')[2]}"
+    fits(tab, shot, "narrow", None, name)
+    tab.set_viewport_size({"width": 900, "height": 700})
+    shot(tab, f"{name}-wide")
+    assert violations(tab) == []
+    assert [one for one in by_keyboard(tab) if not one.startswith("Details")] == ways

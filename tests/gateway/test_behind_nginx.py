@@ -71,6 +71,28 @@ def test_a_form_without_a_session_gets_the_page_that_helps_to_send_it_again(
     assert upstream.requests == []
 
 
+def test_somebody_without_the_role_reads_who_they_are_and_who_can_help(
+    vi: Visitor, upstream: Upstream
+) -> None:
+    """403 as a page for a person, as JSON for a script; a closed page says so."""
+    page = vi.open("/admin/users")
+    assert page.status_code == 403
+    assert "This page is for people with the role Admin." in page.text
+    assert "Vi Hart" in page.text
+    assert "Your administrator can fix this" in page.text
+    assert vi.fetch("/admin/users").json()["error"] == "forbidden"
+    assert upstream.requests == []
+
+
+def test_a_refused_path_is_a_page_for_a_person(vi: Visitor, upstream: Upstream) -> None:
+    """What two readers could take differently is refused with a sentence and a way on."""
+    page = vi.open("/a%5cb")
+    assert page.status_code in (400, 403)
+    assert "more than one way" in page.text
+    assert 'href="/">Go to the' in page.text
+    assert upstream.requests == []
+
+
 def test_a_script_gets_401_and_the_application_hears_nothing(visitor: Visitor, upstream: Upstream) -> None:
     """No redirect for what no person sees; nothing reaches the application."""
     refused = visitor.fetch("/api/data")

@@ -33,6 +33,7 @@ from entrada.errors import (
 )
 from entrada.storage.sql.failures import BUSY, FULL, READ_ONLY, unavailable
 from entrada.web.pages import Pages
+from entrada.web.pages.failure_texts import heading_of
 from entrada.web.pages.rendering import safe_path, source_hash, static_text, stylesheet
 from entrada.web.pages.values import Action, Fact, Notice, Page, Tone
 
@@ -189,6 +190,13 @@ def text_of(page: Page) -> str:
     shown: list[str] = []
     Reader().feed(page.html.decode().partition("<body>")[2])
     return " ".join("".join(shown).split())
+
+
+def test_no_page_says_its_heading_twice() -> None:
+    """The sentence below a heading says more than the heading."""
+    for kind in set(ERRORS) - {EntradaError}:
+        error = SAMPLES.get(kind, kind)()
+        assert error.sentence.rstrip(".").casefold() != heading_of(error).casefold()
 
 
 # --- what every page is ---

@@ -43,6 +43,7 @@ STATUS = {
     errors.PersonalAccountRefused: 403,
     errors.TenantRefused: 403,
     errors.RoleRequired: 403,
+    errors.ClosedToEverybody: 403,
     errors.GroupRequired: 403,
     errors.GroupsUnknown: 403,
     errors.RequestRefused: 403,

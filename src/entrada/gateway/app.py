@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
-from entrada.errors import EntradaError
+from entrada.errors import AdmissionRefused, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.gateway.assertion import Assertions, key_document
@@ -34,7 +34,7 @@ from entrada.gateway.hops import TrustedHops
 from entrada.gateway.reverse_proxy import ReverseProxy
 from entrada.gateway.rules import RuleBook
 from entrada.web.auth_routes import AuthRoutes
-from entrada.web.messages import WebRequest
+from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.session_cookie import SESSION_COOKIE
 
 KEYS_PATH = "/.well-known/jwks.json"
@@ -65,6 +65,12 @@ def create_gateway(
     )
     app: ASGIApp = ClientOfTrustedProxies(create_app(auth), hops=hops)
     app = WayBackOfTrustedProxies(app, hops=hops)
+
+    def failure(error: EntradaError, visit: WebRequest) -> WebResponse:
+        # Who is refused as a person reads as whom; anything else has nothing to do with them.
+        session = auth.session_in_memory(visit) if isinstance(error, AdmissionRefused) else None
+        return auth.failure(error, visit, session=session)
+
     if book.routes:
         proxy = ReverseProxy(
             book=book,
@@ -72,7 +78,7 @@ def create_gateway(
             peek=auth.session_in_memory,
             find=auth.session_of,
             challenge=auth.challenge,
-            failure=auth.failure,
+            failure=failure,
             is_ours=_is_our_cookie,
             scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
             watch=lambda session, end: _watch(auth, session, end),
@@ -90,6 +96,7 @@ def create_gateway(
         book=book,
         asks_about=auth.relying_party.sign_in.identification.asks_about,
         challenge=auth.challenge,
+        failure=failure,
         bearer=bearer,
     )
 

@@ -113,14 +113,6 @@ def bearer_callers(
     return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping)
 
 
-def refused_for_lack_of_rights(caller: Caller | None) -> None:
-    """Raises:
-    InsufficientScope: a token brought this caller here, and no rule lets it in.
-    """
-    if caller is not None and caller.kind is not None:
-        raise InsufficientScope("This token is genuine, but the rules for this address do not let it in.")
-
-
 def challenge_fields(error: EntradaError | None) -> list[tuple[str, str]]:
     """WWW-Authenticate for a refusal of a token, or (None) for a call that brought none."""
     if error is None or isinstance(error, BearerError):

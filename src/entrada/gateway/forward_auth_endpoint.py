@@ -26,10 +26,11 @@ from entrada.gateway.asgi import (
     peer_of,
     target_of,
 )
-from entrada.gateway.bearer_callers import BearerCallers, challenge_fields, refused_for_lack_of_rights
+from entrada.gateway.bearer_callers import BearerCallers, challenge_fields
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.forward_auth import (
     Contract,
+    Original,
     Received,
     Requirements,
     Verdict,
@@ -42,7 +43,8 @@ from entrada.gateway.forward_auth import (
 )
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.outcome import outcome_of
-from entrada.gateway.rules import Decision, RuleBook
+from entrada.gateway.refused import is_token, refusal
+from entrada.gateway.rules import Access, Decision, Rule, RuleBook
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
 from entrada.web.refusals import status_of
 
@@ -61,6 +63,7 @@ class ForwardAuthEndpoint:
     hops: TrustedHops
     book: RuleBook
     challenge: Callable[[WebRequest], WebResponse]
+    failure: Callable[[EntradaError, WebRequest], WebResponse]
     asks_about: Callable[[Group], bool] = lambda _: True
     """Whether this server finds out who is in a group."""
     bearer: BearerCallers | None = None
@@ -103,15 +106,13 @@ class ForwardAuthEndpoint:
             outcome.decided(verdict.rule, verdict.decision, caller)
             if verdict.decision is Decision.GROUPS_UNKNOWN:
                 self._check_groups(requirements)
-            if verdict.decision is Decision.FORBIDDEN:
-                refused_for_lack_of_rights(caller)
-            if self._is_for_person(contract, asked, verdict):
-                return self.challenge(asked)
-            told = answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
+            told = self._answer(contract, original, asked, verdict, requirements, caller)
             is_asked = told.status == 401 and self.bearer is not None
             return told.with_headers(*challenge_fields(None)) if is_asked else told
         except EntradaError as error:
             outcome.refused()
+            if _is_for_person(contract, asked):
+                return self.failure(error, asked)
             status = refused_status(contract, status_of(error))
             record(
                 Event.REQUEST_REFUSED,
@@ -127,11 +128,28 @@ class ForwardAuthEndpoint:
                 body=json.dumps(body).encode(),
             )
 
-    @staticmethod
-    def _is_for_person(contract: Contract, asked: WebRequest, verdict: Verdict) -> bool:
-        """Whether somebody without a session reads the answer in a form's or a frame's place."""
-        is_read = asked.sends_form or asked.is_framed
-        return verdict.decision is Decision.SIGN_IN_NEEDED and is_read and not contract.only_401_and_403
+    def _answer(
+        self,
+        contract: Contract,
+        original: Original,
+        asked: WebRequest,
+        verdict: Verdict,
+        requirements: Requirements,
+        caller: Caller | None,
+    ) -> WebResponse:
+        is_for_person = _is_for_person(contract, asked)
+        if verdict.decision is Decision.SIGN_IN_NEEDED and is_for_person:
+            return self.challenge(asked)
+        if verdict.decision is Decision.FORBIDDEN and (is_for_person or is_token(caller)):
+            rule = verdict.rule
+            if rule.decide(caller) is Decision.ALLOWED:  # so it was the address of the check that said no
+                rule = Rule(
+                    access=Access.SIGNED_IN,
+                    roles=requirements.roles or frozenset(),
+                    groups=requirements.groups or frozenset(),
+                )
+            raise refusal(verdict.decision, rule, caller)
+        return answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
 
     def _check_peer(self, peer: str | None) -> None:
         if not self.hops.trust(peer):
@@ -165,6 +183,11 @@ class ForwardAuthEndpoint:
         if self._limiter is None:
             self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
         return self._limiter
+
+
+def _is_for_person(contract: Contract, asked: WebRequest) -> bool:
+    """Whether a browser shows the answer: then it is a page."""
+    return (asked.wants_page or asked.is_framed) and not contract.only_401_and_403
 
 
 def _reason(error: EntradaError) -> str:

@@ -25,21 +25,19 @@ from starlette.types import Receive, Scope, Send
 from entrada.adapters.starlette import to_starlette
 from entrada.errors import (
     EntradaError,
-    GroupRequired,
-    GroupsUnknown,
     PageNotFound,
     RequestRefused,
-    RoleRequired,
     UpstreamUnavailable,
 )
 from entrada.flows.session_check import CheckedSession
 from entrada.gateway.asgi import forwarded_request, is_from_this_host, peer_of, target_of
-from entrada.gateway.bearer_callers import BearerCallers, challenge_fields, refused_for_lack_of_rights
+from entrada.gateway.bearer_callers import BearerCallers, challenge_fields
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.fields import Field, connection_options, folded_name, strip
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import outcome_of
+from entrada.gateway.refused import refusal
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, RuleBook
 from entrada.gateway.tunnels import CONNECTION, TunnelHttpProtocol, tunnels_for
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
@@ -128,21 +126,10 @@ class ReverseProxy:
         session, caller = await self._who(scope, visit)
         decision = rule.decide(caller)
         outcome_of(scope).decided(rule, decision, caller)
-        if decision is Decision.FORBIDDEN:
-            refused_for_lack_of_rights(caller)
-        match decision:
-            case Decision.SIGN_IN_NEEDED:
-                return None, None, None
-            case Decision.GROUPS_UNKNOWN:
-                raise GroupsUnknown
-            case Decision.FORBIDDEN if rule.groups and caller is not None and rule.has_role(caller):
-                raise GroupRequired
-            case Decision.FORBIDDEN if rule.roles:
-                raise RoleRequired(
-                    f"This page is for people with the role {' or '.join(sorted(rule.roles))}."
-                )
-            case Decision.FORBIDDEN:
-                raise RequestRefused("Nobody may open this page.")
+        if decision is Decision.SIGN_IN_NEEDED:
+            return None, None, None
+        if decision is not Decision.ALLOWED:
+            raise refusal(decision, rule, caller)
         if route is None:
             raise PageNotFound
         return route, session, caller

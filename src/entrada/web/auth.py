@@ -130,7 +130,8 @@ class Auth:
     ) -> WebResponse:
         """The page, or for a script the JSON, of a refusal; logged once. `session` is who was refused."""
         if session is None:
-            return self.refusals.response(error, request)
+            next_path = self._way_back(request) if request.is_page_visit else None
+            return self.refusals.response(error, request, next_path=next_path)
         return self.refusals.response(
             error,
             request,

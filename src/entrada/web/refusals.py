@@ -18,10 +18,12 @@ from entrada.errors import (
     AmbiguousRequest,
     BearerError,
     BearerRequestRefused,
+    ClosedToEverybody,
     ConfigurationError,
     EntradaError,
     EntraRefused,
     EntraUnavailable,
+    ForwardAuthRefused,
     InsufficientClaims,
     InsufficientScope,
     PageNotFound,
@@ -39,6 +41,18 @@ from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, json_res
 from entrada.web.pages import Pages
 from entrada.web.pages.values import Action, Fact, Page
 from entrada.web.site import Site
+
+_ABOUT_THE_PAGE = (
+    AmbiguousRequest,
+    ClosedToEverybody,
+    ForwardAuthRefused,
+    PageNotFound,
+    UpstreamUnavailable,
+)
+"""What signing in, or as somebody else, does not change."""
+
+_TELL_BY_SENTENCE = (ResponseRefused, ForwardAuthRefused)
+"""Whose sentence is what the log needs, and holds nothing that a visitor wrote but names."""
 
 _BY_OAUTH_ERROR = {"access_denied": 403, "temporarily_unavailable": 503, "server_error": 502}
 
@@ -137,7 +151,7 @@ def record_refusal(error: EntradaError, event: Event, *, status: int, person: Pe
         check=getattr(error, "check", None),
         error=getattr(error, "error", None),
         aadsts=getattr(error, "aadsts", None),
-        reason=error.sentence if isinstance(error, ResponseRefused) else getattr(error, "reason", None),
+        reason=error.sentence if isinstance(error, _TELL_BY_SENTENCE) else getattr(error, "reason", None),
         tenant_id=None if person is None else person.tenant_id,
         object_id=None if person is None else person.object_id,
         roles=None if person is None or person.roles is None else ",".join(person.roles),
@@ -198,7 +212,11 @@ class RefusalPages:
         site = self.site
         actions = []
         match error:
-            case TooManyAttempts() | PageNotFound():
+            case TooManyAttempts():
+                pass
+            case UpstreamUnavailable() if next_path is not None:
+                actions.append(Action(label="Try again", path=next_path, first=True))
+            case _ if isinstance(error, _ABOUT_THE_PAGE):
                 pass
             case AddressTooLong():
                 actions.append(Action(label="Sign in", path=site.start_path, first=True))
@@ -213,8 +231,9 @@ class RefusalPages:
             first = not actions
             actions.append(Action(label="Go to the application", path=site.front_page, first=first))
             actions.append(Action(label="Sign out", path=site.logout_path, quiet=True))
-        elif isinstance(error, PageNotFound):
-            actions.append(Action(label="Go to the front page", path=site.front_page, first=True))
+        elif isinstance(error, _ABOUT_THE_PAGE):
+            first = not actions
+            actions.append(Action(label="Go to the front page", path=site.front_page, first=first))
         else:
             actions.append(Action(label="Go to the sign-in page", path=site.login_path, quiet=True))
         return actions
