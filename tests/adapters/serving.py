@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,8 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
     }
     if prefix:
         environment["SCRIPT_NAME"] = prefix  # Gunicorn's way to say where it is mounted
+    if setup.application.startswith("on_django"):
+        manage(folder, environment, "migrate", "--verbosity", "0")
     command = setup.command(port, prefix)
     log = folder / f"{setup}.log"
     with log.open("wb") as written:
@@ -99,6 +101,21 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def manage(folder: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """What `manage.py` says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "adapters.applications.on_django", *arguments],
+        cwd=folder,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def _answers(process: subprocess.Popen[bytes], address: str, log: Path) -> bool:

@@ -25,12 +25,14 @@ from walks.visitor import Visitor, query_of
 ASGI = [
     Setup(application=name, server="uvicorn", has_sockets=True)
     for name in ("plain_asgi", "on_starlette", "on_fastapi", "on_quart")
-]
+] + [Setup(application="on_django_async", server="uvicorn")]
 WSGI = [
     Setup(application="plain_wsgi", server="gunicorn-sync"),
     Setup(application="plain_wsgi", server="gunicorn-threads"),
     Setup(application="on_flask", server="gunicorn-sync"),
     Setup(application="on_flask", server="gunicorn-threads"),
+    Setup(application="on_django", server="gunicorn-sync"),
+    Setup(application="on_django", server="gunicorn-threads"),
 ]
 EDITOR, VIEWER = "ed@contoso.test", "vi@contoso.test"
 

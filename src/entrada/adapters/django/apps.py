@@ -1,0 +1,44 @@
+"""The Django application: its Entrada, made once from the settings, and its checks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.contrib.admin import apps as admin_apps  # not AdminConfig itself: Django looks at what is here
+from django.core import checks
+
+from entrada import Entrada
+
+
+class EntradaConfig(AppConfig):
+    default = True
+    name = "entrada.adapters.django"
+    label = "entrada"
+    verbose_name = "Sign-in with Microsoft Entra ID"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Django calls this once everything is loaded."""
+        from entrada.adapters.django.checks import check_project
+
+        checks.register(check_project, checks.Tags.security)
+
+    @cached_property
+    def entrada(self) -> Entrada:
+        """From the environment and `entrada.toml`, beside which Django's own BASE_DIR is looked at.
+
+        Raises:
+            ConfigurationError, StoreUnavailable: see `Entrada.from_environment`.
+        """
+        beside = Path(str(getattr(settings, "BASE_DIR", "."))) / "entrada.toml"
+        return Entrada.from_environment(file=beside if beside.is_file() else None)
+
+
+class EntradaAdminConfig(admin_apps.AdminConfig):
+    """In INSTALLED_APPS in the place of "django.contrib.admin": its sign-in page is Entrada's."""
+
+    default = False
+    default_site = "entrada.adapters.django.admin_site.EntradaAdminSite"

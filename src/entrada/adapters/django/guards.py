@@ -1,0 +1,87 @@
+"""Guards for Django's views, sync and async. They send what every guard of Entrada sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+
+from entrada.accounts.principal import Principal, UserPrincipal
+from entrada.adapters.asgi import in_thread
+from entrada.adapters.django.middleware import take_as_user, to_django
+from entrada.entra.callers import CallerKind
+from entrada.web.guards import PEOPLE, SIGNED_IN, Requirement, Visitor, role_requirement, scope_requirement
+from entrada.web.messages import WebResponse
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+
+def visitor_of(request: HttpRequest) -> Visitor:
+    """Who makes this request.
+
+    Raises:
+        RuntimeError: the middleware is not installed.
+    """
+    visitor: Visitor | None = getattr(request, "entrada", None)
+    if visitor is None:
+        raise RuntimeError("entrada.adapters.django.EntradaMiddleware is not in MIDDLEWARE")
+    return visitor
+
+
+def current_principal(request: HttpRequest) -> Principal | None:
+    """Who is asking, by session or by the token that a guard has let in; or None."""
+    return visitor_of(request).principal
+
+
+def login_required(view: ViewT) -> ViewT:
+    """Lets signed-in people pass; a page visit goes to the sign-in page, a script gets 401."""
+    return _guarded(view, SIGNED_IN)
+
+
+def roles_required(*roles: str, callers: Collection[CallerKind] = PEOPLE) -> Callable[[ViewT], ViewT]:
+    """Lets callers with one of these roles pass; other people get 403 with a page that says why."""
+    required = role_requirement(roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def scopes_required(
+    *scopes: str, roles: Collection[str] = (), callers: Collection[CallerKind] = PEOPLE
+) -> Callable[[ViewT], ViewT]:
+    """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
+    required = scope_requirement(scopes, roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def _guarded(view: ViewT, required: Requirement) -> ViewT:
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        refused = visitor_of(request).refusal(required)
+        if refused is not None:
+            return to_django(refused)
+        _take_caller(request)
+        return view(request, *args, **kwargs)
+
+    @wraps(view)
+    async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        visitor = visitor_of(request)
+        refused: WebResponse | None
+        if visitor.takes_token(required):
+            refused = await in_thread(lambda: visitor.refusal(required))
+        else:
+            refused = visitor.refusal(required)
+        if refused is not None:
+            return to_django(refused)
+        _take_caller(request)
+        return await view(request, *args, **kwargs)
+
+    return cast("ViewT", guarded_async if iscoroutinefunction(view) else guarded)
+
+
+def _take_caller(request: HttpRequest) -> None:
+    """A person's token makes them the user, too."""
+    token = visitor_of(request).token
+    if token is not None and isinstance(token.principal, UserPrincipal):
+        take_as_user(request, token.principal)

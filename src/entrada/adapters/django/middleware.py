@@ -1,0 +1,121 @@
+"""The middleware: sign-in pages, and `request.user` for whoever is signed in through Entra.
+
+It stands after Django's AuthenticationMiddleware, whose user stays where nobody is signed in through Entra.
+Synchronous and asynchronous projects alike. Every request has `request.entrada`, a `Visitor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.utils.functional import SimpleLazyObject
+
+from entrada.accounts.principal import UserPrincipal
+from entrada.adapters import asgi, wsgi
+from entrada.adapters.django.backend import EntradaBackend
+from entrada.errors import EntradaError, RequestRefused
+from entrada.web.auth_routes import AuthRoutes
+from entrada.web.guards import Visitor
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+
+
+class EntradaMiddleware:
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        self._outermost: AuthRoutes = apps.get_app_config("entrada").entrada.auth
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self._is_async:
+            return self._respond(request)
+        response = self._own_response(request)
+        return self._get_response(request) if response is None else response
+
+    async def _respond(self, request: HttpRequest) -> Any:
+        if self._may_wait(request):
+            response = await asgi.in_thread(lambda: self._own_response(request))
+        else:
+            response = self._own_response(request)
+        return await self._get_response(request) if response is None else response
+
+    def _own_response(self, request: HttpRequest) -> HttpResponse | None:
+        """The response on our own addresses; else the request learns who makes it."""
+        asked, auth = web_request(request), self._auth_of(request)
+        if auth.owns(asked.path):
+            return to_django(_walk(auth, asked, request))
+        try:
+            session = auth.session_of(asked) if "cookie" in asked.headers else None
+        except EntradaError as error:
+            return to_django(auth.failure(error, asked))
+        visitor = Visitor(auth=auth, request=asked, session=session)
+        setattr(request, "entrada", visitor)  # noqa: B010  # Django types no such attribute
+        if isinstance(visitor.principal, UserPrincipal):
+            take_as_user(request, visitor.principal)
+        return None
+
+    def _may_wait(self, request: HttpRequest) -> bool:
+        """Whether Entra or the database may have to be asked."""
+        asked, auth = web_request(request), self._auth_of(request)
+        return auth.owns(asked.path) or ("cookie" in asked.headers and auth.session_in_memory(asked) is None)
+
+    def _auth_of(self, request: HttpRequest) -> AuthRoutes:
+        return self._outermost.under(request.META.get("SCRIPT_NAME", "").rstrip("/"))
+
+
+def take_as_user(request: HttpRequest, principal: UserPrincipal) -> None:
+    """`request.user` is this person's user from here on; looked up when it is asked for."""
+    user = partial(_user, request, principal)
+    request.user = SimpleLazyObject(user)
+    setattr(request, "auser", sync_to_async(user))  # noqa: B010
+
+
+def _user(request: HttpRequest, principal: UserPrincipal) -> Any:
+    cached = getattr(request, "_entrada_user", None)
+    if cached is None:
+        cached = EntradaBackend().authenticate(request, principal=principal) or AnonymousUser()
+        setattr(request, "_entrada_user", cached)  # noqa: B010
+    return cached
+
+
+def web_request(request: HttpRequest) -> WebRequest:
+    """The request without its body, of either kind of server."""
+    scope = getattr(request, "scope", None)
+    return wsgi.web_request(request.META) if scope is None else asgi.web_request(scope)
+
+
+def _walk(auth: AuthRoutes, asked: WebRequest, request: HttpRequest) -> WebResponse:
+    try:
+        body = request.body if asked.method == "POST" else b""
+        if len(body) > LARGEST_BODY_BYTES:
+            raise RequestRefused("This form is too large to be an answer from Entra.")
+    except RequestDataTooBig:
+        return auth.failure(RequestRefused("This form is too large to be an answer from Entra."), asked)
+    except UnreadablePostError:
+        return auth.failure(RequestRefused("The connection ended before the form was complete."), asked)
+    except RequestRefused as error:
+        return auth.failure(error, asked)
+    return auth.handle(asked.with_body(body))
+
+
+def to_django(response: WebResponse) -> HttpResponse:
+    """The response as Django sends one; several cookies stay several."""
+    made = HttpResponse(response.body, status=response.status)
+    del made["Content-Type"]
+    cookies = [value for name, value in response.headers if name == "set-cookie"]
+    for name, value in response.headers:
+        if name != "set-cookie":
+            made[name] = value
+    for cookie in cookies:
+        made.cookies.load(cookie)
+    return made

@@ -1,0 +1,80 @@
+"""The views of the Django project `on_django`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_required as djangos_login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.urls import path, re_path
+from rest_framework.decorators import api_view
+from rest_framework.response import Response
+
+from entrada.adapters.django import (
+    current_principal,
+    login_required,
+    roles_required,
+    scopes_required,
+)
+from entrada.entra.callers import CallerKind
+
+both = (CallerKind.PERSON, CallerKind.APPLICATION)
+
+
+def who(request: HttpRequest, **_: Any) -> HttpResponse:
+    principal = current_principal(request)
+    return JsonResponse(
+        {
+            "name": principal.name if principal else None,
+            "roles": sorted(principal.roles) if principal else [],
+            "query": request.META["QUERY_STRING"],
+        }
+    )
+
+
+async def who_async(request: HttpRequest, **_: Any) -> HttpResponse:
+    return who(request)
+
+
+@login_required
+def stream(_: HttpRequest) -> StreamingHttpResponse:
+    def lines() -> Iterator[str]:
+        for number in range(3):
+            yield f"line {number}\n"
+
+    return StreamingHttpResponse(lines())
+
+
+@djangos_login_required
+def user(request: HttpRequest) -> HttpResponse:
+    who_it_is: Any = request.user
+    return JsonResponse(
+        {
+            "id": who_it_is.pk,
+            "username": who_it_is.get_username(),
+            "email": who_it_is.email,
+            "staff": who_it_is.is_staff,
+            "superuser": who_it_is.is_superuser,
+            "groups": sorted(group.name for group in who_it_is.groups.all()),
+        }
+    )
+
+
+@api_view(["GET", "POST"])
+def api(request: Any) -> Response:
+    return Response({"user": str(request.user), "name": request.auth.name})
+
+
+urlpatterns = [
+    path("", who),
+    re_path(r"^members/(?P<rest>.*)$", login_required(who)),
+    path("editors/all", roles_required("Editor", "Admin")(who_async)),
+    path("files", scopes_required("access_as_user")(who_async)),
+    path("jobs", scopes_required("access_as_user", roles=["Editor"], callers=both)(who)),
+    path("stream", stream),
+    path("user", user),
+    path("api", api),
+    path("admin/", admin.site.urls),
+]
