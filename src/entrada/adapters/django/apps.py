@@ -9,8 +9,9 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.admin import apps as admin_apps  # not AdminConfig itself: Django looks at what is here
 from django.core import checks
+from django.utils.module_loading import import_string
 
-from entrada import Entrada
+from entrada.web.guards import HasAuth
 
 
 class EntradaConfig(AppConfig):
@@ -27,14 +28,17 @@ class EntradaConfig(AppConfig):
         checks.register(check_project, checks.Tags.security)
 
     @cached_property
-    def entrada(self) -> Entrada:
+    def entrada(self) -> HasAuth:
         """From the environment and `entrada.toml`, beside which Django's own BASE_DIR is looked at.
 
         Raises:
             ConfigurationError, StoreUnavailable: see `Entrada.from_environment`.
         """
         beside = Path(str(getattr(settings, "BASE_DIR", "."))) / "entrada.toml"
-        return Entrada.from_environment(file=beside if beside.is_file() else None)
+        made: HasAuth = import_string("entrada.Entrada").from_environment(
+            file=beside if beside.is_file() else None
+        )
+        return made
 
 
 class EntradaAdminConfig(admin_apps.AdminConfig):
