@@ -14,16 +14,16 @@ import uvicorn
 
 from broker.tls import nginx_ends_tls
 from clients.plain_browser import Page, PlainBrowser
-from entrada.broker.delivery_loop import DeliveryLoop
 from entrada.broker.installations import installation_at
 from entrada.broker.routes import BrokerRoutes
+from entrada.broker.running import in_background
 from entrada.broker.start import build_broker
 from entrada.build import build_auth_routes
 from entrada.cli.serve import listen, server_config
+from entrada.clock import Clock
 from entrada.emulator import RunningEmulator, start
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID, FABRIKAM_ID
 from entrada.entra.authority import TenantId
-from entrada.entra.pooled_transport import PooledTransport
 from entrada.gateway.app import create_app
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
@@ -60,6 +60,7 @@ class BehindBroker:
     folder: Path
     stack: ExitStack
     broker: BrokerRoutes
+    clock: Clock | None = None
     started: dict[str, Standing] = field(default_factory=dict)
 
     @property
@@ -80,7 +81,7 @@ class BehindBroker:
             "ENTRADA_DATABASE_URL": f"sqlite:///{self.folder}/{listener.getsockname()[1]}.db",
             **settings,
         }
-        auth = build_auth_routes(*load_settings(environment))
+        auth = build_auth_routes(*load_settings(environment), clock=self.clock)
         self.stack.callback(auth.relying_party.close)
         self.stack.enter_context(on_the_air(create_app(auth, routes=PROTECTED), listener))
         return Standing(url, auth)
@@ -93,9 +94,9 @@ class BehindBroker:
 
 @contextmanager
 def broker_before(
-    emulator: RunningEmulator, folder: Path, *, tls: bool = False, **settings: str
+    emulator: RunningEmulator, folder: Path, *, tls: bool = False, clock: Clock | None = None, **settings: str
 ) -> Iterator[BehindBroker]:
-    """With `tls`, nginx stands before it, as before one that people use."""
+    """With `tls`, nginx stands before it, as before one that people use. `clock` is everybody's."""
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     tls_port = tools.free_port() if tls else 0
@@ -116,18 +117,14 @@ def broker_before(
         logout_url=f"{url}/auth/entra/logout",
         web_redirect_uris=[f"{url}/auth/entra/callback", f"{url}/auth/signed-out"],
     )
-    broker = build_broker(*load_settings(environment), listed=())
-    transport = PooledTransport(ca_bundle=broker.ca_bundle)
-    deliveries = DeliveryLoop(broker.broker.provider, transport)
+    broker = build_broker(*load_settings(environment), listed=(), clock=clock)
     with ExitStack() as stack:
         stack.callback(broker.relying_party.close)
-        stack.callback(transport.close)
         stack.enter_context(on_the_air(create_app(broker), listener))
         if tls:
             stack.enter_context(nginx_ends_tls(emulator, port=tls_port, upstream=port))
-        deliveries.start()
-        stack.callback(deliveries.stop)
-        yield BehindBroker(emulator, folder, stack, broker)
+        stack.enter_context(in_background(broker))
+        yield BehindBroker(emulator, folder, stack, broker, clock)
 
 
 @pytest.fixture(scope="session")

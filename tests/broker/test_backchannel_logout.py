@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import jwt
 
-from broker.world import ADA, APP, ISSUER, OTHER, World
+from broker.world import ADA, APP, CONTOSO, ISSUER, OTHER, World
 from entrada.broker.backchannel_logout import deliver_due
 from entrada.broker.delivery_loop import DeliveryLoop
+from entrada.broker.installations import ClientId, Installation, installation_at
 from entrada.broker.tokens import subject_of
+from entrada.cli.serve import listen
+from entrada.entra.pooled_transport import PooledTransport
 from entrada.errors import EntraUnavailable
 
 
@@ -107,6 +114,126 @@ def test_an_installation_that_is_down_for_a_minute_hears_of_it() -> None:
     inbox.status = 204
     world.clock.move(timedelta(minutes=5))
     assert run(world, inbox) == ["delivered"]
+
+
+def test_a_server_that_comes_back_after_a_minute_is_told() -> None:
+    """Refused connections for a minute of the broker's clock, then a real server: told within seconds."""
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+    app = installation_at(f"http://localhost:{port}", tenant_id=CONTOSO)
+    world = World(listed=[app])
+    transport = PooledTransport()
+    outcomes: list[str] = []
+
+    def post(url: str, form: str) -> int:
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        return transport.send("POST", url, headers=headers, body=form.encode()).status
+
+    def look() -> None:
+        deliver_due(world.provider, post, note=lambda outcome, _: outcomes.append(outcome))
+
+    world.code(installation=app)
+    world.store.end_grants(now=world.clock.now(), identity=ADA)
+    for _ in range(60):
+        look()
+        world.clock.move(timedelta(seconds=1))
+    assert set(outcomes) == {"postponed"}
+    assert 5 <= len(outcomes) <= 10
+    got: Queue[bytes] = Queue()
+    with closing(RealInbox(port, got)):
+        for _ in range(17):
+            look()
+            world.clock.move(timedelta(seconds=1))
+    transport.close()
+    assert outcomes[-1] == "delivered"
+    claims = world.claims_of(parse_qs(got.get_nowait().decode())["logout_token"][0])
+    assert claims["aud"] == app.client_id
+    assert got.empty()
+
+
+def test_a_sign_out_is_heard_of_within_a_second() -> None:
+    """By the loop that runs, at a server that is up."""
+    got: Queue[bytes] = Queue()
+    with closing(RealInbox(0, got)) as inbox:
+        app = installation_at(inbox.url, tenant_id=CONTOSO)
+        world, transport = World(listed=[app]), PooledTransport()
+        loop = DeliveryLoop(world.provider, transport)
+        loop.start()
+        try:
+            for _ in range(3):
+                world.code(installation=app)
+                ended_at = time.monotonic()
+                world.store.end_grants(now=world.clock.now(), identity=ADA)
+                got.get(timeout=5)
+                assert time.monotonic() - ended_at < 1
+        finally:
+            loop.stop()
+            transport.close()
+
+
+def test_an_installation_that_was_removed_is_told_where_it_was() -> None:
+    """Nothing else is known of it by then."""
+    world, inbox = World(listed=[]), Inbox()
+    world.store.save_installation(APP)
+    world.code()
+    assert world.store.remove_installation(APP.client_id, now=world.clock.now())
+    assert run(world, inbox) == ["delivered"]
+    ((url, token),) = inbox.got
+    assert url == "https://app.example.test/auth/broker/backchannel-logout"
+    assert world.claims_of(token)["aud"] == APP.client_id
+
+
+def test_an_installation_that_moved_is_told_where_it_is_now() -> None:
+    """What is listed goes before what was stored with the sign-in."""
+    world, inbox = World(listed=[]), Inbox()
+    world.store.save_installation(APP)
+    world.code()
+    world.store.save_installation(replace(APP, backchannel_logout_uri="https://app.example.test/new"))
+    world.store.end_grants(now=world.clock.now(), identity=ADA)
+    assert run(world, inbox) == ["delivered"]
+    assert inbox.got[0][0] == "https://app.example.test/new"
+
+
+def test_previews_under_a_pattern_are_told_each_at_its_own_address() -> None:
+    """Below the origin that the answer went to, and nowhere if it was none of the pattern's."""
+    previews = Installation(
+        client_id=ClientId("previews"),
+        tenant_id=CONTOSO,
+        origin_pattern="https://*.previews.example.test",
+        redirect_uris=("https://other.example.test/back",),
+    )
+    assert (
+        previews.logout_address_for("https://pr-7.previews.example.test/auth/entra/callback")
+        == "https://pr-7.previews.example.test/auth/broker/backchannel-logout"
+    )
+    assert previews.logout_address_for("https://other.example.test/back") is None
+    assert APP.logout_address_for(APP.redirect_uris[0]) == APP.backchannel_logout_uri
+
+
+class RealInbox:
+    """A real server at a port, which takes every logout token."""
+
+    def __init__(self, port: int, got: Queue[bytes]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                got.put(self.rfile.read(int(self.headers["content-length"])))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing to say."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://localhost:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join(timeout=10)
+        self._server.server_close()
 
 
 def test_a_redirect_is_not_a_taken_token() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from broker.conftest import BehindBroker
-from entrada.emulator.seed import FABRIKAM_ID
+from broker.world import open_grant
+from entrada.broker.installations import Standing, installation_at
+from entrada.emulator.seed import CONTOSO_ID, FABRIKAM_ID
+from entrada.entra.authority import TenantId
 
 Shot = Callable[[Page, str], Path]
 
@@ -53,5 +58,90 @@ def test_asking_to_be_let_in_is_a_page(behind_broker: BehindBroker, page: Page, 
     admin.goto(f"{behind_broker.url}/auth/broker/installations")
     shot(admin, "broker-installations-dark")
     admin.get_by_role("button", name=f"Let in {stranger.url}").click()
-    expect(admin.get_by_text("Nobody asks.")).to_be_visible()
+    expect(admin.get_by_text("Nobody asks. These may sign in people of your tenant.")).to_be_visible()
     admin.context.close()
+
+
+SCREENS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "narrow": {"viewport": {"width": 320, "height": 568}},
+}
+
+
+def administrator(world: BehindBroker, browser: Browser, **context: Any) -> Page:
+    """Ada's browser, on her way to the page, at the end of it."""
+    page = browser.new_context(**context).new_page()
+    page.set_default_timeout(15_000)
+    page.goto(f"{world.url}/auth/broker/installations")
+    page.get_by_role("link", name="Sign in with Microsoft Entra ID").click()
+    page.get_by_role("button", name="ada@contoso.test").click()
+    expect(page).to_have_url(f"{world.url}/auth/broker/installations")
+    return page
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_administrators_page_on_every_screen(
+    screen: str, behind_broker: BehindBroker, browser: Browser, shot: Shot
+) -> None:
+    """Those who ask come first; nothing is cut off, and everything to press is large enough for a finger."""
+    provider = behind_broker.broker.broker.provider
+    for url, standing in (
+        ("https://mage.data-platform.example.test", Standing.APPROVED),
+        ("https://new.example.test:8443", Standing.WAITING),
+    ):
+        provider.store.save_installation(
+            installation_at(
+                url,
+                tenant_id=TenantId(CONTOSO_ID),
+                standing=standing,
+                asked_from="2001:db8:85a3::8a2e:370:7334",
+            )
+        )
+    open_grant(provider, client_id="https://mage.data-platform.example.test")
+    page = administrator(behind_broker, browser, **SCREENS[screen])
+    for name, press in (
+        ("list", None),
+        ("about", "Look at https://mage.data-platform.example.test"),
+    ):
+        if press is not None:
+            page.get_by_role("link", name=press).click()
+        shot(page, f"broker-installations-{name}-{screen}")
+        wide, visible, small = page.evaluate(
+            """() => [document.documentElement.scrollWidth, innerWidth,
+              [...document.querySelectorAll("main a, main button, main input:not([type=hidden])")]
+                .filter((one) => { const box = one.getBoundingClientRect();
+                  return box.height < 24 || box.width < 24; })
+                .map((one) => one.outerHTML)]"""
+        )
+        assert wide <= visible
+        assert small == []
+    page.get_by_role("button", name="Demand a client secret").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Its client secret")
+    shot(page, f"broker-installations-secret-{screen}")
+    page.context.close()
+
+
+def test_the_administrators_page_by_keyboard_and_for_a_screen_reader(
+    behind_broker: BehindBroker, browser: Browser
+) -> None:
+    """Each installation is a region with its name; a form has its label; Tab and Enter alone let one in."""
+    page = administrator(behind_broker, browser)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "public_url":
+            break
+    page.keyboard.type("https://typed.example.test")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="https://typed.example.test")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Its public URL")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Give it a client secret besides")).to_be_visible()
+    assert page.title().startswith("Installations · ")
+    outline = page.locator("main").aria_snapshot()
+    headings = [line.strip(" -") for line in outline.splitlines() if "heading" in line]
+    assert headings == [
+        'heading "Installations" [level=1]',
+        'heading "https://typed.example.test" [level=2]',
+        'heading "Let another one in" [level=2]',
+    ]
+    page.context.close()

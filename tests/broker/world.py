@@ -118,6 +118,8 @@ class World:
             begun_at=self.clock.now(),
             expires_at=self.clock.now() + GRANT_IDLE_LIFE,
             entra_session_id=entra_session_id,
+            logout_address=installation.backchannel_logout_uri,
+            next_check_at=self.provider.next_check(),
         )
         written = new_token(grant.id)
         self.store.open_grant(
@@ -193,3 +195,27 @@ def form_request(body: str, *, header: str | None = None) -> WebRequest:
     if header is not None:
         headers["authorization"] = header
     return WebRequest(method="POST", path="/auth/broker/token", headers=headers, body=body.encode())
+
+
+def open_grant(provider: Provider, *, client_id: str, entra_session_id: str | None = None) -> Grant:
+    """What a finished sign-in leaves in the broker's store."""
+    now = provider.now()
+    grant = Grant(
+        id=new_grant_id(),
+        client_id=client_id,
+        person=person(),
+        scopes=frozenset({"openid"}),
+        begun_at=now,
+        expires_at=now + GRANT_IDLE_LIFE,
+        entra_session_id=entra_session_id,
+    )
+    code = AuthorizationCode(
+        hash=new_token(grant.id).hash,
+        grant_id=grant.id,
+        client_id=client_id,
+        redirect_uri=CALLBACK,
+        code_challenge=CHALLENGE,
+        expires_at=now + CODE_LIFE,
+    )
+    provider.store.open_grant(grant, code)
+    return grant

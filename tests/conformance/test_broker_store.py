@@ -207,8 +207,49 @@ def test_a_code_is_spent_once(store: BrokerStore, reopen: Reopen) -> None:
 
 def test_a_grant_is_kept_whole(store: BrokerStore, reopen: Reopen) -> None:
     """The person included, with every claim."""
-    grant = opened(store, person=person(amr=("pwd", "mfa"), acrs=("c1",), email=None, home_tenant="t"))
+    grant = opened(
+        store,
+        person=person(amr=("pwd", "mfa"), acrs=("c1",), email=None, home_tenant="t"),
+        logout_address="https://app.example.test/hear",
+        next_check_at=START + timedelta(minutes=15),
+    )
     assert reopen().find_grant(grant.id) == grant
+
+
+def test_a_grant_is_looked_at_by_one_broker(store: BrokerStore, reopen: Reopen) -> None:
+    """When it is due, the first due first; then it is due again in its time."""
+    late = opened(store, next_check_at=START + timedelta(minutes=2))
+    early = opened(store, next_check_at=START + timedelta(minutes=1))
+    opened(store, next_check_at=None)
+    assert checked(store, minutes=0) is None
+    assert checked(store, minutes=3) == early.id
+    assert checked(reopen(), minutes=3) == late.id
+    assert checked(store, minutes=3) is None
+    assert {checked(store, minutes=20), checked(store, minutes=20)} == {early.id, late.id}
+
+
+def test_a_grant_whose_sessions_are_over_is_looked_at_no_more(store: BrokerStore) -> None:
+    """Nobody opened or refreshed it for a day; refreshed, it is looked at again."""
+    grant = opened(store, next_check_at=START + timedelta(days=2))
+    assert checked(store, minutes=2 * 24 * 60) is None
+    fresh = new_token(grant.id)
+    now = START + timedelta(days=2)
+    store.rotate_refresh_token(
+        grant.id, expected=None, new=fresh.hash, now=now, expires_at=now + timedelta(days=30)
+    )
+    assert checked(store, minutes=2 * 24 * 60) is None
+    found = store.find_grant(grant.id)
+    assert found is not None
+    store.renew_grant(replace(found, next_check_at=now + timedelta(minutes=15)))
+    assert checked(store, minutes=2 * 24 * 60 + 15) == grant.id
+
+
+def checked(store: BrokerStore, *, minutes: int) -> str | None:
+    now = START + timedelta(minutes=minutes)
+    found = store.claim_grant_to_check(
+        now=now, seen_since=now - timedelta(days=1), next_check_at=now + timedelta(minutes=15)
+    )
+    return None if found is None else found.id
 
 
 def test_a_refresh_token_rotates_once(store: BrokerStore) -> None:
@@ -266,6 +307,34 @@ def test_a_delivery_is_claimed_by_one(store: BrokerStore, reopen: Reopen) -> Non
     assert due(store) == [APP.client_id]
     assert due(reopen()) == []
     assert due(reopen(), minutes=1) == [APP.client_id]
+
+
+def test_a_delivery_knows_where_the_installation_was(store: BrokerStore) -> None:
+    """Removing it ends what it had, and it can be told although nothing else is known of it any more."""
+    store.save_installation(APP)
+    opened(store, logout_address="https://app.example.test/hear")
+    store.remove_installation(APP.client_id, now=START)
+    (delivery,) = store.due_deliveries(now=START, claim_until=START, limit=20)
+    assert (delivery.client_id, delivery.address) == (APP.client_id, "https://app.example.test/hear")
+
+
+def test_what_was_told_in_vain_is_shown(store: BrokerStore, reopen: Reopen) -> None:
+    """Once a try has failed, the oldest first; not what is on its way, and not what was taken."""
+    for minute in (2, 1):
+        store.end_grants(now=START + timedelta(minutes=minute), grant_id=opened(store).id)
+    assert store.undelivered(limit=10) == []
+    found = store.due_deliveries(now=START + timedelta(minutes=3), claim_until=START, limit=20)
+    for one in found:
+        store.postpone_delivery(one.id, due_at=START + timedelta(minutes=9))
+    shown = reopen().undelivered(limit=10)
+    assert [(one.ended_at, one.tries) for one in shown] == [
+        (START + timedelta(minutes=1), 1),
+        (START + timedelta(minutes=2), 1),
+    ]
+    assert len(store.undelivered(limit=1)) == 1
+    for one in shown:
+        store.delivered(one.id)
+    assert store.undelivered(limit=10) == []
 
 
 def test_a_delivery_waits_and_goes(store: BrokerStore) -> None:

@@ -42,3 +42,13 @@ def test_the_host_chooses_among_the_configured_urls() -> None:
     """A person who came by another configured URL goes back to that one."""
     assert SITE.redirect_uri(request(host="localhost:8000")) == "http://localhost:8000/oauth"
     assert not SITE.cookie_rules(request(host="localhost:8000")).secure
+
+
+def test_a_sign_in_may_lead_to_the_administrators_page_of_a_broker() -> None:
+    """That page of our own and no other; nothing that looks like it."""
+    site = Site(urls=["https://app.example.test"], callback_paths=["/auth/entra/callback"])
+    page = "/auth/broker/installations"
+    assert site.next_path(page) == page
+    assert site.next_path(f"{page}?about=x") == f"{page}?about=x"
+    for other in ("/auth/broker/installations/", "/auth/broker/token", "/auth/logout", f"/{page}"):
+        assert site.next_path(other) == "/"

@@ -1,8 +1,8 @@
 """Tells installations that a sign-in ended: a signed logout token to each, tried again until it is taken.
 
 What ended is written down together with the ending itself, so that neither a crash nor a sleeping
-installation loses it. An installation that is down hears of it when it is back; one that refuses for a day is
-given up, and said in the log.
+installation loses it. An installation that is down hears of it when it is back, one that was removed hears of
+it at the address it had; one that refuses for a day is given up, and said in the log.
 
 Source: OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8.
 """
@@ -21,7 +21,10 @@ from entrada.errors import Unavailable
 
 CLAIM = timedelta(seconds=30)
 FIRST_PAUSE = timedelta(seconds=1)
-LONGEST_PAUSE = timedelta(minutes=5)
+SHORT_PAUSE = timedelta(seconds=16)
+LONG_PAUSE = timedelta(minutes=5)
+TRIES_WITH_SHORT_PAUSES = 40
+"""Ten minutes of them: a restart or an update is over by then."""
 GIVEN_UP_AFTER = timedelta(days=1)
 AT_ONCE = 20
 
@@ -58,7 +61,9 @@ def postpone(provider: Provider, delivery: Delivery) -> None:
 def deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
     """Tell one installation; what became of it."""
     installation = provider.installation(delivery.client_id)
-    if installation is None or installation.backchannel_logout_uri is None:
+    listed = None if installation is None else installation.backchannel_logout_uri
+    address = listed or delivery.address
+    if address is None:
         provider.store.delivered(delivery.id)
         return "not_wanted"
     now = provider.now()
@@ -71,7 +76,7 @@ def deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
     )
     form = urlencode({"logout_token": provider.signed(claims, typ=LOGOUT_TYPE)})
     try:
-        status = post(installation.backchannel_logout_uri, form)
+        status = post(address, form)
     except Unavailable:
         status = 0
     if 200 <= status < 300:
@@ -85,5 +90,7 @@ def deliver(provider: Provider, delivery: Delivery, post: Post) -> str:
 
 
 def _pause(tries: int) -> timedelta:
-    """One second, two, four, … up to five minutes."""
-    return min(FIRST_PAUSE * (1 << min(tries, 16)), LONGEST_PAUSE)
+    """One second, two, four, eight, then sixteen for ten minutes, then five minutes."""
+    if tries >= TRIES_WITH_SHORT_PAUSES:
+        return LONG_PAUSE
+    return min(FIRST_PAUSE * (1 << min(tries, 16)), SHORT_PAUSE)

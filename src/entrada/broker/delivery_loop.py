@@ -23,7 +23,7 @@ from entrada.errors import Unavailable
 
 LOOK_EVERY_SECONDS = 0.5
 PRUNE_EVERY_LOOKS = 1_200
-SIDE_BY_SIDE = 16
+SIDE_BY_SIDE = 64
 """Installations that are told at the same time."""
 
 log = logging.getLogger("entrada.broker")

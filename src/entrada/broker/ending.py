@@ -78,6 +78,8 @@ class BrokerEnding:
             entra_session_id=identified.id_token.session_id,
             logout_hint=identified.id_token.login_hint,
             sealed_sign_in=seal_sign_in(identified, self.sealer),
+            logout_address=installation.logout_address_for(context.redirect_uri),
+            next_check_at=None if identified.refresh_token is None else self.provider.next_check(),
         )
         code = new_token(grant.id)
         self.provider.store.open_grant(

@@ -55,7 +55,8 @@ class Grant:
     """One installation's access to one sign-in of one person.
 
     `entra_session_id` is Entra's `sid`, by which its front channel ends it. `sealed_sign_in` is what asking
-    Entra again needs.
+    Entra again needs; at `next_check_at` it is asked, whether the installation refreshes or not.
+    `logout_address` is where the installation hears of the end, also once it is listed no more.
     """
 
     id: GrantId
@@ -70,6 +71,8 @@ class Grant:
     refresh_hash: bytes | None = field(default=None, repr=False)
     previous_refresh_hash: bytes | None = field(default=None, repr=False)
     refreshed_at: datetime | None = None
+    logout_address: str | None = None
+    next_check_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,6 +112,13 @@ class Installation:
         origin, slash, rest = _origin_and_rest(redirect_uri)
         return bool(slash) and slash + rest in CALLBACK_PATHS and origin_matches(self.origin_pattern, origin)
 
+    def logout_address_for(self, redirect_uri: str) -> str | None:
+        """Where a sign-in whose answer went to this address of its own is told of its end; None: nowhere."""
+        if self.backchannel_logout_uri is not None or self.origin_pattern is None:
+            return self.backchannel_logout_uri
+        origin, _, _ = _origin_and_rest(redirect_uri)
+        return origin + BACKCHANNEL_LOGOUT_PATH if origin_matches(self.origin_pattern, origin) else None
+
     def takes_people_back_at(self, post_logout_redirect_uri: str) -> bool:
         if post_logout_redirect_uri in self.post_logout_redirect_uris:
             return True

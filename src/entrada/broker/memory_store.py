@@ -103,9 +103,28 @@ class MemoryBrokerStore(BrokerStore):
             if present is None:
                 return False
             self._grants[grant.id] = replace(
-                present, person=grant.person, sealed_sign_in=grant.sealed_sign_in
+                present,
+                person=grant.person,
+                sealed_sign_in=grant.sealed_sign_in,
+                next_check_at=grant.next_check_at,
             )
             return True
+
+    def claim_grant_to_check(
+        self, *, now: datetime, seen_since: datetime, next_check_at: datetime
+    ) -> Grant | None:
+        with self._lock:
+            due = [
+                (one.next_check_at, one)
+                for one in self._grants.values()
+                if one.next_check_at is not None and one.next_check_at <= now
+            ]
+            for _, one in sorted(due, key=lambda pair: pair[0]):
+                is_watched = (one.refreshed_at or one.begun_at) > seen_since and one.expires_at > now
+                self._grants[one.id] = replace(one, next_check_at=next_check_at if is_watched else None)
+                if is_watched:
+                    return one
+            return None
 
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]:
         with self._lock:
@@ -144,6 +163,7 @@ class MemoryBrokerStore(BrokerStore):
                 subject=subject_of(grant.person.identity),
                 ended_at=now,
                 due_at=now,
+                address=grant.logout_address,
             )
             self._deliveries[delivery.id] = delivery
 
@@ -159,6 +179,11 @@ class MemoryBrokerStore(BrokerStore):
     def delivered(self, delivery_id: str) -> None:
         with self._lock:
             self._deliveries.pop(delivery_id, None)
+
+    def undelivered(self, *, limit: int) -> Sequence[Delivery]:
+        with self._lock:
+            failed = [one for one in self._deliveries.values() if one.tries > 0]
+            return sorted(failed, key=lambda one: (one.ended_at, one.id))[:limit]
 
     def postpone_delivery(self, delivery_id: str, *, due_at: datetime) -> None:
         with self._lock:

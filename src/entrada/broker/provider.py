@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from entrada.broker.grants import Grant, GrantId
@@ -22,6 +22,7 @@ from entrada.broker.signing_keys import (
 from entrada.broker.store import BrokerStore
 from entrada.clock import Clock
 from entrada.entra.authority import TenantId
+from entrada.flows.recheck import next_check
 from entrada.sealing import Sealer
 
 PREFIX = "/auth/broker"
@@ -60,6 +61,8 @@ class Provider:
     hint_sealer: Sealer = field(repr=False)
     """Seals the hint by which an installation later names the sign-in it wants to end."""
     listed: Sequence[Installation] = ()
+    recheck_every: timedelta = timedelta(minutes=15)
+    """How often Entra is asked again about a grant's person, if the installation does not have it asked."""
     tenants: frozenset[TenantId] | None = None
     """Those that may sign in through this registration; None: whichever an installation is for."""
 
@@ -69,6 +72,10 @@ class Provider:
 
     def now(self) -> datetime:
         return self.clock.now()
+
+    def next_check(self) -> datetime:
+        """When Entra has to be asked again about somebody it has just spoken of."""
+        return next_check(self.now(), every=self.recheck_every, chance=1.0)
 
     def installation(self, client_id: str) -> Installation | None:
         """The installation of that name; the operator's list goes before what was added.

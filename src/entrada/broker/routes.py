@@ -3,7 +3,7 @@
     GET, POST  /auth/broker/authorize             an installation sends a person here
     POST       /auth/broker/token                 a code or a refresh token becomes tokens
     GET, POST  /auth/broker/userinfo              the person behind an access token
-    GET, POST  /auth/broker/installations         who asks to be let in; for administrators
+    GET, POST  /auth/broker/installations         who is in and who asks; for administrators
     GET, POST  /auth/broker/logout                an installation signs a person out
     GET        /auth/broker/jwks.json             the keys
     GET        /.well-known/openid-configuration  and oauth-authorization-server: what there is
@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
-from entrada.broker import admission_pages, discovery, end_session
+from entrada.broker import admission_pages, discovery, end_session, installation_pages
 from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.sign_in import BrokerSignIn
 from entrada.broker.token import refusal, token
@@ -39,6 +40,8 @@ class BrokerRoutes(AuthRoutes):
     broker: BrokerSignIn
     ca_bundle: Path | None = None
     """Authorities trusted besides the system's, for delivering logout tokens, too."""
+    sessions_last: timedelta = timedelta(days=1)
+    """How long a session lasts at most, here and as far as is known at installations."""
 
     def owns(self, path: str) -> bool:
         return super().owns(path) or path in self._provider_routes
@@ -63,8 +66,8 @@ class BrokerRoutes(AuthRoutes):
             at.authorize_path: {"GET": authorize, "POST": authorize},
             at.token_path: {"POST": self._from_clients(token)},
             at.installations_path: {
-                "GET": lambda auth, request: admission_pages.overview(auth, provider, request),
-                "POST": lambda auth, request: admission_pages.change(auth, provider, request),
+                "GET": lambda auth, request: installation_pages.overview(auth, provider, request),
+                "POST": self._installations_form,
             },
             at.userinfo_path: {"GET": person, "POST": person},
             at.end_session_path: {"GET": sign_out, "POST": sign_out},
@@ -83,6 +86,12 @@ class BrokerRoutes(AuthRoutes):
             if applicant is None or provider.installation(applicant.public_url) is not None:
                 raise
             return admission_pages.page_for_applicant(self, applicant, provider.addresses.installations_path)
+
+    def _installations_form(self, auth: Auth, request: WebRequest) -> WebResponse:
+        provider, wanted = self.broker.provider, request.first("ask")
+        if wanted is not None:
+            return admission_pages.ask(auth, provider, request, wanted)
+        return installation_pages.change(auth, provider, request)
 
     def _callback(self, auth: Auth, request: WebRequest) -> WebResponse:
         response = self.broker.callback(request)

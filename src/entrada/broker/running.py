@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from entrada.broker.delivery_loop import DeliveryLoop
+from entrada.broker.recheck import GrantRecheck, GrantRecheckLoop
 from entrada.broker.routes import BrokerRoutes
 from entrada.entra.pooled_transport import PooledTransport
 
@@ -15,9 +16,11 @@ log = logging.getLogger("entrada")
 
 @contextmanager
 def in_background(broker: BrokerRoutes) -> Iterator[None]:
-    """Logout tokens are delivered until the end of the block, and what is under way then is finished."""
+    """Until the end of the block logout tokens are delivered, and Entra is asked again about people whom no
+    installation asks about; what is under way then is finished."""
     transport = PooledTransport(ca_bundle=broker.ca_bundle)
     deliveries = DeliveryLoop(broker.broker.provider, transport)
+    recheck = GrantRecheckLoop(GrantRecheck(broker.broker.provider, seen_within=broker.sessions_last))
     for one in broker.broker.provider.installations():
         if one.may_leave_out_pkce:
             log.warning(
@@ -26,8 +29,10 @@ def in_background(broker: BrokerRoutes) -> Iterator[None]:
                 one.client_id,
             )
     deliveries.start()
+    recheck.start()
     try:
         yield
     finally:
+        recheck.stop()
         deliveries.stop()
         transport.close()

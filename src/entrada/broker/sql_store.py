@@ -164,9 +164,32 @@ class SqlBrokerStore(BrokerStore):
             renewed = connection.execute(
                 update(grants)
                 .where(grants.c.id == grant.id)
-                .values(person=person_document(grant.person), sealed_sign_in=grant.sealed_sign_in)
+                .values(
+                    person=person_document(grant.person),
+                    sealed_sign_in=grant.sealed_sign_in,
+                    next_check_at=grant.next_check_at,
+                )
             )
             return renewed.rowcount == 1
+
+    def claim_grant_to_check(
+        self, *, now: datetime, seen_since: datetime, next_check_at: datetime
+    ) -> Grant | None:
+        due = select(grants).where(grants.c.next_check_at <= now).order_by(grants.c.next_check_at).limit(1)
+        while True:
+            with self._database.reading() as connection:
+                row = connection.execute(due).first()
+            if row is None:
+                return None
+            is_watched = (row.refreshed_at or row.begun_at) > seen_since and row.expires_at > now
+            with self._database.writing() as connection:
+                claimed = connection.execute(
+                    update(grants)
+                    .where(grants.c.id == row.id, grants.c.next_check_at == row.next_check_at)
+                    .values(next_check_at=next_check_at if is_watched else None)
+                )
+            if is_watched and claimed.rowcount == 1:
+                return _grant_of(row)
 
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]:
         with self._database.reading() as connection:
@@ -226,6 +249,16 @@ class SqlBrokerStore(BrokerStore):
         with self._database.writing() as connection:
             connection.execute(delete(deliveries).where(deliveries.c.id == delivery_id))
 
+    def undelivered(self, *, limit: int) -> Sequence[Delivery]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(deliveries)
+                .where(deliveries.c.tries > 0)
+                .order_by(deliveries.c.ended_at, deliveries.c.id)
+                .limit(limit)
+            ).all()
+        return [_delivery_of(row) for row in rows]
+
     def postpone_delivery(self, delivery_id: str, *, due_at: datetime) -> None:
         with self._database.writing() as connection:
             connection.execute(
@@ -274,6 +307,7 @@ def _end(
             "client_id": grant.client_id,
             "grant_id": grant.id,
             "subject": subject_of(grant.person.identity),
+            "address": grant.logout_address,
             "ended_at": now,
             "due_at": now,
             "tries": 0,
@@ -306,6 +340,8 @@ def _grant_row(grant: Grant) -> dict[str, Any]:
         "refresh_hash": grant.refresh_hash,
         "previous_refresh_hash": grant.previous_refresh_hash,
         "refreshed_at": grant.refreshed_at,
+        "logout_address": grant.logout_address,
+        "next_check_at": grant.next_check_at,
     }
 
 
@@ -323,6 +359,8 @@ def _grant_of(row: Row[Any]) -> Grant:
         refresh_hash=row.refresh_hash,
         previous_refresh_hash=row.previous_refresh_hash,
         refreshed_at=row.refreshed_at,
+        logout_address=row.logout_address,
+        next_check_at=row.next_check_at,
     )
 
 
@@ -348,4 +386,5 @@ def _delivery_of(row: Row[Any]) -> Delivery:
         ended_at=row.ended_at,
         due_at=row.due_at,
         tries=row.tries,
+        address=row.address,
     )

@@ -70,6 +70,7 @@ def build_broker(
         listed=listed,
         tenants=auth.relying_party.sign_in.identification.tenants,
         refresh_person=lambda grant: refresh(grant),
+        recheck_every=settings.recheck_every,
         hint_sealer=Sealer(keys, purpose="broker logout hint"),
     )
     refresh = PersonRefresh(
@@ -82,7 +83,9 @@ def build_broker(
         sealer=sealer,
     )
     own = {one.name: getattr(auth, one.name) for one in fields(AuthRoutes)}
-    return BrokerRoutes(**own, broker=broker, ca_bundle=settings.ca_bundle)
+    return BrokerRoutes(
+        **own, broker=broker, ca_bundle=settings.ca_bundle, sessions_last=settings.session_absolute
+    )
 
 
 def admin_consent_link(broker: BrokerRoutes, tenant_id: TenantId) -> str:

@@ -19,7 +19,10 @@ from entrada.broker.signing_keys import SigningKey
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One installation still to be told that a sign-in ended. `tries` counts those that failed."""
+    """One installation still to be told that a sign-in ended. `tries` counts those that failed.
+
+    `address` is where it was to be told when the person signed in: for one that is listed no more.
+    """
 
     id: str
     client_id: str
@@ -28,6 +31,7 @@ class Delivery:
     ended_at: datetime
     due_at: datetime
     tries: int = 0
+    address: str | None = None
 
 
 class BrokerStore(Protocol):
@@ -81,6 +85,14 @@ class BrokerStore(Protocol):
     def renew_grant(self, grant: Grant) -> bool:
         """Write what Entra said newly about the person; False if the grant ended meanwhile."""
 
+    def claim_grant_to_check(
+        self, *, now: datetime, seen_since: datetime, next_check_at: datetime
+    ) -> Grant | None:
+        """The grant that Entra has to be asked about first, this caller's alone until `next_check_at`.
+
+        Those that no installation has opened or refreshed since `seen_since` are asked about no more.
+        """
+
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]: ...
 
     def end_grants(
@@ -103,6 +115,9 @@ class BrokerStore(Protocol):
         """Those that are due, claimed by this caller until `claim_until`."""
 
     def delivered(self, delivery_id: str) -> None: ...
+
+    def undelivered(self, *, limit: int) -> Sequence[Delivery]:
+        """What some installation was told in vain so far, the oldest first."""
 
     def postpone_delivery(self, delivery_id: str, *, due_at: datetime) -> None:
         """Try again at `due_at`."""

@@ -15,6 +15,7 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from entrada.broker.client_authentication import authenticate, challenge_of, read_credentials
@@ -118,6 +119,7 @@ def _refresh_token(
         raise invalid_grant(f"Entra no longer answers for this person ({error.code})") from None
     except Unavailable:
         raise OAuthError("temporarily_unavailable", "Entra does not answer", status=503) from None
+    grant = replace(grant, next_check_at=provider.next_check())
     if not provider.store.renew_grant(grant):
         raise invalid_grant("the sign-in has ended")
     return _response(provider, installation, grant, replaces=grant.refresh_hash, nonce=None)

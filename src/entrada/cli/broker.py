@@ -17,12 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
-from dataclasses import replace
 from pathlib import Path
 
-from entrada.broker.grants import hash_of
-from entrada.broker.installations import Installation, Proof, Standing, installation_at
+from entrada.broker import administration
+from entrada.broker.administration import Untold
+from entrada.broker.installations import Installation, installation_at
 from entrada.broker.listed import read_listed
 from entrada.broker.routes import BrokerRoutes
 from entrada.broker.signing_keys import PUBLISHED_AHEAD
@@ -99,18 +98,22 @@ def _list(args: argparse.Namespace) -> int:
     installations = sorted(
         broker.broker.provider.installations(), key=lambda one: (one.is_let_in, one.client_id)
     )
+    in_vain = administration.untold(broker.broker.provider, [one.client_id for one in installations])
     if args.json:
-        print(json.dumps([_document(one) for one in installations], indent=2))
+        documents = [_document(one, in_vain.get(one.client_id)) for one in installations]
+        print(json.dumps(documents, indent=2))
         return 0
     if not installations:
         print("No installation is listed. Add one: entrada broker installations add PUBLIC_URL --tenant ID")
     for one in installations:
         asked = "" if one.asked_from is None else f", asked from {one.asked_from}"
         print(f"{one.standing:<9} {one.client_id}  tenant {one.tenant_id}  proof {one.proof}{asked}")
+        if (missed := in_vain.get(one.client_id)) is not None:
+            print(f"          {missed.count} sign-outs not taken, since {missed.since:%Y-%m-%d %H:%M} UTC")
     return 0
 
 
-def _document(one: Installation) -> dict[str, object]:
+def _document(one: Installation, in_vain: Untold | None) -> dict[str, object]:
     return {
         "client_id": one.client_id,
         "tenant_id": one.tenant_id,
@@ -125,6 +128,8 @@ def _document(one: Installation) -> dict[str, object]:
         "insecure_without_pkce": one.insecure_without_pkce,
         "asked_at": None if one.asked_at is None else one.asked_at.isoformat(),
         "asked_from": one.asked_from,
+        "sign_outs_not_taken": 0 if in_vain is None else in_vain.count,
+        "not_taken_since": None if in_vain is None else in_vain.since.isoformat(),
     }
 
 
@@ -154,10 +159,7 @@ def _add(args: argparse.Namespace) -> int:
             hint="Add it to $[allowed_tenants] of the broker first.",
             setting="allowed_tenants",
         )
-    secret = secrets.token_urlsafe(32) if args.secret else None
-    if secret is not None:
-        made = replace(made, proof=Proof.SECRET, secret_hashes=(hash_of(secret),))
-    provider.store.save_installation(replace(made, standing=Standing.APPROVED))
+    secret = administration.add(provider, made, with_secret=args.secret)
     print(f"{made.client_id} may sign in people of tenant {tenant}.")
     print("There, set:")
     print(f"  ENTRADA_BROKER_URL={provider.issuer}\n  ENTRADA_TENANT_ID={tenant}")
@@ -176,7 +178,7 @@ def _print_consent(broker: BrokerRoutes, tenant_id: TenantId) -> None:
 def _approve(args: argparse.Namespace) -> int:
     broker = _broker(args)
     installation = _stored(broker, args.client_id)
-    broker.broker.provider.store.save_installation(replace(installation, standing=Standing.APPROVED))
+    administration.approve(broker.broker.provider, installation)
     print(f"{installation.client_id} may sign in people of tenant {installation.tenant_id}.")
     _print_consent(broker, installation.tenant_id)
     return 0
@@ -185,20 +187,15 @@ def _approve(args: argparse.Namespace) -> int:
 def _remove(args: argparse.Namespace) -> int:
     broker = _broker(args)
     installation = _stored(broker, args.client_id)
-    provider = broker.broker.provider
-    provider.store.remove_installation(installation.client_id, now=provider.now())
-    print(f"{installation.client_id} is shut out, and what it was given has ended.")
+    administration.remove(broker.broker.provider, installation)
+    print(f"{installation.client_id} is shut out, what it was given has ended, and it is told so.")
     return 0
 
 
 def _rotate(args: argparse.Namespace) -> int:
     broker = _broker(args)
     installation = _stored(broker, args.client_id)
-    secret = secrets.token_urlsafe(32)
-    kept = (hash_of(secret), *installation.secret_hashes[:1])
-    broker.broker.provider.store.save_installation(
-        replace(installation, proof=Proof.SECRET, secret_hashes=kept)
-    )
+    secret = administration.rotate_secret(broker.broker.provider, installation)
     print(f"ENTRADA_CLIENT_SECRET={secret}      (shown once; the last one works beside it until the next)")
     return 0
 

@@ -200,7 +200,7 @@ class Recheck(Generic[Due]):
         first = self._claim()
         if first is None:
             return 0
-        run = _Run(is_over)
+        run = RecheckRun(is_over)
         with ThreadPoolExecutor(self.at_a_time, thread_name_prefix="entrada-recheck") as threads:
             workers = [
                 threads.submit(self._look_at_all, run, first if number == 0 else None)
@@ -210,7 +210,7 @@ class Recheck(Generic[Due]):
             worker.result()
         return run.looked_at
 
-    def _look_at_all(self, run: _Run, link: Due | None) -> None:
+    def _look_at_all(self, run: RecheckRun, link: Due | None) -> None:
         try:
             while not run.is_over:
                 link = link or self._claim()
@@ -227,7 +227,7 @@ class Recheck(Generic[Due]):
     def _claim(self) -> Due | None:
         return self.store.claim_due(now=self._now(), next_check_at=self._next_check_at())
 
-    def _look_at(self, link: Due, run: _Run) -> None:
+    def _look_at(self, link: Due, run: RecheckRun) -> None:
         refreshable = unseal_sign_in(link.sealed_sign_in or "", link.identity, self.sealer)
         if refreshable is None:
             # Nobody can ask any more: without this, losing the key would mean access for ever.
@@ -279,7 +279,7 @@ class Recheck(Generic[Due]):
         )
 
     def _note_outage(
-        self, link: Due, refreshable: RefreshableSignIn, error: EntraUnavailable, run: _Run
+        self, link: Due, refreshable: RefreshableSignIn, error: EntraUnavailable, run: RecheckRun
     ) -> None:
         if error.answered:
             run.note_answer()
@@ -322,8 +322,8 @@ class Recheck(Generic[Due]):
         return self.identification.clock.now()
 
 
-class _Run:
-    """What the threads of one run know of one another."""
+class RecheckRun:
+    """What the threads of one run know of one another; ends where nothing answers any more."""
 
     def __init__(self, was_ended: Callable[[], bool]) -> None:
         self._lock = threading.Lock()

@@ -8,6 +8,7 @@ What passes stays as it is, byte for byte: a lone percent sign, an encoded slash
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from urllib.parse import quote
 
 from entrada.errors import AddressTooLong
@@ -20,9 +21,10 @@ _SAFE = re.compile(r"/(?![/\\])[^\\?#\x00-\x20\x7f]*(?:[?#][^\x00-\x20\x7f]*)?")
 _KEPT = "/%?&=+,;:@!$'()*~#[]-._|^{}`\\"
 
 
-def safe_next_path(text: str | None, *, own_prefix: str) -> str:
+def safe_next_path(text: str | None, *, own_prefix: str, landings: Collection[str] = ()) -> str:
     """`text` if it is a path (with query) on this origin and not one of our own pages; else the front page.
 
+    `landings` are those of our own that a sign-in may lead to.
     The result is plain ASCII, ready for a Location header.
 
     Raises:
@@ -31,7 +33,7 @@ def safe_next_path(text: str | None, *, own_prefix: str) -> str:
     if not text or not _SAFE.fullmatch(text):
         return FRONT_PAGE
     path = text.partition("?")[0].partition("#")[0]
-    if path == own_prefix or path.startswith(f"{own_prefix}/"):
+    if (path == own_prefix or path.startswith(f"{own_prefix}/")) and path not in landings:
         return FRONT_PAGE
     encoded = quote(text, safe=_KEPT, errors="replace")
     if len(encoded) > LONGEST_PATH:

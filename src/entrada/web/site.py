@@ -85,6 +85,11 @@ class Site:
         return self._own("/account")
 
     @cached_property
+    def landings(self) -> frozenset[str]:
+        """Our own pages that a sign-in may lead to: those that an administrator wanted to see."""
+        return frozenset({self._own("/broker/installations")})
+
+    @cached_property
     def callback_routes(self) -> frozenset[str]:
         """The callback paths as requests come to them: a redirect URI may have a query of its own."""
         return frozenset(self.base_path + path.partition("?")[0] for path in self.callback_paths)
@@ -113,7 +118,7 @@ class Site:
         """
         if text == self.signed_in_path:
             return text
-        path = safe_next_path(text, own_prefix=self.base_path + PREFIX)
+        path = safe_next_path(text, own_prefix=self.base_path + PREFIX, landings=self.landings)
         plain = path.partition("?")[0].partition("#")[0]
         if path == FRONT_PAGE or not plain.startswith(self.front_page):
             return self.front_page

@@ -49,6 +49,9 @@ grants = Table(
     Column("refresh_hash", LargeBinary),
     Column("previous_refresh_hash", LargeBinary),
     Column("refreshed_at", UtcTime),
+    Column("logout_address", AnyText),
+    # NULL: nobody asks Entra about it any more.
+    Column("next_check_at", UtcTime, index=True),
     Index(None, "tenant_id", "object_id"),
 )
 
@@ -69,9 +72,10 @@ deliveries = Table(
     "entrada_broker_delivery",
     metadata,
     Column("id", AnyText, primary_key=True),
-    Column("client_id", AnyText, nullable=False),
+    Column("client_id", AnyText, nullable=False, index=True),
     Column("grant_id", AnyText, nullable=False),
     Column("subject", AnyText, nullable=False),
+    Column("address", AnyText),
     Column("ended_at", UtcTime, nullable=False),
     Column("due_at", UtcTime, nullable=False, index=True),
     Column("tries", Integer, nullable=False),

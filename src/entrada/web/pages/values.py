@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from entrada.compatibility import StrEnum
@@ -49,3 +50,27 @@ class Action:
     csrf_token: str | None = None
     first: bool = False
     quiet: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One thing of several on a page: what it is called, what is known of it, what can be done with it."""
+
+    heading: str
+    facts: Sequence[Fact] = ()
+    actions: Sequence[Action] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A form with one line to fill in and, if `option` has a name, one box to tick. It posts."""
+
+    heading: str
+    path: str
+    csrf_token: str
+    field: str
+    label: str
+    example: str
+    button: str
+    option: str | None = None
+    option_label: str = ""

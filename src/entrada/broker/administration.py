@@ -1,0 +1,64 @@
+"""What an administrator does with installations that stand in the database: by command or on the page.
+
+A secret is given out once, and only its hash is stored; the one before it works until the next is given.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from entrada.broker.grants import hash_of
+from entrada.broker.installations import Installation, Proof, Standing
+from entrada.broker.provider import Provider
+
+MOST_SHOWN = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untold:
+    """How many sign-outs an installation was told of in vain so far, and since when."""
+
+    count: int
+    since: datetime
+
+
+def add(provider: Provider, installation: Installation, *, with_secret: bool) -> str | None:
+    """Lets it in; its secret, if it is to have one."""
+    secret = secrets.token_urlsafe(32) if with_secret else None
+    if secret is not None:
+        installation = replace(installation, proof=Proof.SECRET, secret_hashes=(hash_of(secret),))
+    approve(provider, installation)
+    return secret
+
+
+def approve(provider: Provider, installation: Installation) -> None:
+    provider.store.save_installation(replace(installation, standing=Standing.APPROVED))
+
+
+def remove(provider: Provider, installation: Installation) -> None:
+    """Shuts it out: what it was given ends, and it is told so."""
+    provider.store.remove_installation(installation.client_id, now=provider.now())
+
+
+def rotate_secret(provider: Provider, installation: Installation) -> str:
+    """A new secret; the last one works beside it until the next."""
+    secret = secrets.token_urlsafe(32)
+    kept = (hash_of(secret), *installation.secret_hashes[:1])
+    provider.store.save_installation(replace(installation, proof=Proof.SECRET, secret_hashes=kept))
+    return secret
+
+
+def untold(provider: Provider, clients: Sequence[str]) -> dict[str, Untold]:
+    """What these installations were told in vain so far, by client id."""
+    found: dict[str, Untold] = {}
+    for delivery in provider.store.undelivered(limit=MOST_SHOWN):
+        if delivery.client_id in clients:
+            before = found.get(delivery.client_id)
+            found[delivery.client_id] = Untold(
+                count=1 if before is None else before.count + 1,
+                since=delivery.ended_at if before is None else before.since,
+            )
+    return found
