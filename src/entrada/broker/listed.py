@@ -54,6 +54,7 @@ _OTHER_CLAIMS = frozenset({"azp", "at_hash", "c_hash", "client_id", "events", "j
 
 _ROLES_CLAIM = re.compile(r"[a-z][a-z_]{0,63}", re.ASCII)
 _SHA256_HEX_CHARACTERS = 64
+_LONGEST_CLIENT_ID = 2_000
 
 
 def read_listed(file: Path | None) -> Sequence[Installation]:
@@ -79,7 +80,7 @@ def _read(table: SettingsTable) -> Installation:
     if tenant is None:
         table.refuse("The installation has no tenant.", 'Add tenant = "…", the Directory (tenant) ID.')
     url = table.parsed("url", read_public_url)
-    client_id = table.text("client_id") or url
+    client_id = table.parsed("client_id", _client_id) or url
     if client_id is None:
         table.refuse("The installation has no url.", 'Add url = "https://…", its public URL.')
     made = Installation(client_id=ClientId(client_id), tenant_id=tenant)
@@ -117,6 +118,12 @@ def _read(table: SettingsTable) -> Installation:
         roles_claim=table.parsed("roles_claim", _roles_claim),
         insecure_without_pkce=_without_pkce(table, is_confidential=bool(secrets)),
     )
+
+
+def _client_id(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and len(text) <= _LONGEST_CLIENT_ID):
+        raise ValueError("write up to 2000 characters of plain ASCII, such as its public URL")
+    return text
 
 
 def _roles_claim(text: str) -> str:

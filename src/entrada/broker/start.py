@@ -73,6 +73,7 @@ def build_broker(
         recheck_every=settings.recheck_every,
         hint_sealer=Sealer(keys, purpose="broker logout hint"),
     )
+    _check_tenants(provider, found)
     refresh = PersonRefresh(
         identification_for=walks.identification_for, installation=provider.installation, sealer=sealer
     )
@@ -97,6 +98,18 @@ def admin_consent_link(broker: BrokerRoutes, tenant_id: TenantId) -> str:
         client_id=application.client_id,
         redirect_uri=broker.site.urls[0] + broker.site.callback_paths[0],
     )
+
+
+def _check_tenants(provider: Provider, found: FoundValues) -> None:
+    for one in provider.listed:
+        if not provider.allows(one.tenant_id):
+            with found.names.in_errors():
+                raise ConfigurationError(
+                    f"The installation {one.client_id!r} is for the tenant {one.tenant_id}, which is not one "
+                    "of those that may sign in here.",
+                    hint="Add it to $[allowed_tenants], or take the installation off the list.",
+                    setting="allowed_tenants",
+                )
 
 
 def _broker_store(stores: Stores, keys: Sequence[bytes]) -> BrokerStore:
