@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from broker.conftest import Standing, on_the_air
+from broker.conftest import BehindBroker, Standing, on_the_air
 from broker.world import CHALLENGE, VERIFIER
 from clients.plain_browser import Page, PlainBrowser
 from entrada.broker.installations import installation_at
@@ -220,31 +220,11 @@ class BrokerProcesses:
 
     def code(self, browser: PlainBrowser, who: str, *, client_id: str, redirect_uri: str) -> str:
         """The code that this client would get, for a verifier of `VERIFIER`."""
-        asked = {
-            "client_id": client_id,
-            "redirect_uri": redirect_uri,
-            "response_type": "code",
-            "scope": "openid profile email offline_access",
-            "code_challenge": CHALLENGE,
-            "code_challenge_method": "S256",
-        }
-        browser.stop_at = (redirect_uri,)
-        page = browser.open(f"{self.url}/auth/broker/authorize?{urlencode(asked)}")
-        if "Pick an account" in page.text:
-            page = browser.press("Next", name=who)
-        page = browser.press("Accept") if "Permissions requested" in page.text else page
-        return page.parameters["code"]
+        return code_at(self.url, browser, who, client_id=client_id, redirect_uri=redirect_uri)
 
     def redeem(self, at: str, code: str, *, client_id: str, redirect_uri: str) -> httpx.Response:
         """The answer of the token endpoint at this address."""
-        return self.token(
-            at,
-            grant_type="authorization_code",
-            client_id=client_id,
-            redirect_uri=redirect_uri,
-            code=code,
-            code_verifier=VERIFIER,
-        )
+        return redeem_at(at, code, client_id=client_id, redirect_uri=redirect_uri)
 
     def token(self, at: str, **form: str) -> httpx.Response:
         return httpx.post(f"{at}/auth/broker/token", data=form, timeout=30, trust_env=False)
@@ -284,3 +264,41 @@ def brokers(
             database_url,
             {"ENTRADA_DATABASE_URL": database_url, **settings},
         )
+
+
+def code_at(url: str, browser: PlainBrowser, who: str, *, client_id: str, redirect_uri: str) -> str:
+    """The code that a client of the broker at `url` would get, for a verifier of `VERIFIER`."""
+    asked = {
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "response_type": "code",
+        "scope": "openid profile email offline_access",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+    browser.stop_at = (redirect_uri,)
+    page = browser.open(f"{url}/auth/broker/authorize?{urlencode(asked)}")
+    if "Pick an account" in page.text:
+        page = browser.press("Next", name=who)
+    page = browser.press("Accept") if "Permissions requested" in page.text else page
+    return page.parameters["code"]
+
+
+def redeem_at(url: str, code: str, *, client_id: str, redirect_uri: str) -> httpx.Response:
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "code": code,
+        "code_verifier": VERIFIER,
+    }
+    return httpx.post(f"{url}/auth/broker/token", data=form, timeout=30, trust_env=False)
+
+
+def redeemed_over_http(world: BehindBroker, client_id: str, redirect_uri: str) -> dict[str, Any]:
+    """What the token endpoint gives this public client for Ada."""
+    with PlainBrowser(world.entra.ca_file) as browser:
+        code = code_at(world.url, browser, "ada@contoso.test", client_id=client_id, redirect_uri=redirect_uri)
+    answer = redeem_at(world.url, code, client_id=client_id, redirect_uri=redirect_uri)
+    assert answer.status_code == 200, answer.text
+    return {**answer.json(), "spent_code": code}

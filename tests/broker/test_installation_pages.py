@@ -247,7 +247,7 @@ def test_sign_outs_that_were_not_taken_are_shown(
     url = "http://localhost:9"
     saved(behind_broker, url)
     provider = behind_broker.broker.broker.provider
-    grant = open_grant(provider, client_id=url)
+    grant, _ = open_grant(provider, client_id=url)
     provider.store.end_grants(now=provider.now(), grant_id=grant.id)
     until(lambda: bool(provider.store.undelivered(limit=9)), seconds=5)
     page = signed_in(behind_broker, new_browser()).open(overview(behind_broker))

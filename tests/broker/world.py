@@ -197,25 +197,27 @@ def form_request(body: str, *, header: str | None = None) -> WebRequest:
     return WebRequest(method="POST", path="/auth/broker/token", headers=headers, body=body.encode())
 
 
-def open_grant(provider: Provider, *, client_id: str, entra_session_id: str | None = None) -> Grant:
-    """What a finished sign-in leaves in the broker's store."""
+def open_grant(
+    provider: Provider, *, client_id: str, redirect_uri: str = CALLBACK, who: Person | None = None
+) -> tuple[Grant, str]:
+    """What a finished sign-in leaves in the broker's store, and the code that it gave."""
     now = provider.now()
     grant = Grant(
         id=new_grant_id(),
         client_id=client_id,
-        person=person(),
+        person=who or person(),
         scopes=frozenset({"openid"}),
         begun_at=now,
         expires_at=now + GRANT_IDLE_LIFE,
-        entra_session_id=entra_session_id,
     )
+    written = new_token(grant.id)
     code = AuthorizationCode(
-        hash=new_token(grant.id).hash,
+        hash=written.hash,
         grant_id=grant.id,
         client_id=client_id,
-        redirect_uri=CALLBACK,
+        redirect_uri=redirect_uri,
         code_challenge=CHALLENGE,
         expires_at=now + CODE_LIFE,
     )
     provider.store.open_grant(grant, code)
-    return grant
+    return grant, written.text
