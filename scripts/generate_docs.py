@@ -17,7 +17,7 @@ from pathlib import Path
 
 import entrada
 from entrada import errors
-from entrada.cli import COMMANDS
+from entrada.cli import COMMANDS, module_name
 from entrada.cli.settings import reference as settings_table
 from entrada.entra.entra_errors import reference_page as aadsts_page
 
@@ -157,7 +157,7 @@ def command_line_page() -> str:
     ]
     subparsers = argparse.ArgumentParser(prog="entrada").add_subparsers()
     for name, summary in COMMANDS.items():
-        importlib.import_module(f"entrada.cli.{name}").add_parser(subparsers)
+        importlib.import_module(module_name(name)).add_parser(subparsers)
         lines += ["", f"## entrada {name}", "", f"{summary[0].upper()}{summary[1:]}."]
         lines += _options(subparsers.choices[name])
     return "\n".join(lines) + "\n"

@@ -27,12 +27,15 @@ COMMANDS = {
     "sessions": "who is signed in, and ending it",
     "explain": "why somebody has a role, or has not, or cannot come in",
     "mapping": "what another roles mapping would change",
+    "import": "another product's configuration as ours: oauth2-proxy's",
     "settings": "every setting: value, where it came from, what it means",
     "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",
     "mage": "Mage, with this sign-in behind its Microsoft button",
 }
 EXTRAS = {"mage": "mage", "dstack": "dstack"}
 """Of the commands that need another than `server`."""
+_MODULES = {"import": "import_"}
+"""Of the commands whose name no module can have."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,9 +74,14 @@ def _parser(*, only: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def module_name(command: str) -> str:
+    """The module that holds a command."""
+    return f"entrada.cli.{_MODULES.get(command, command)}"
+
+
 def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_parser
     try:
-        return importlib.import_module(f"entrada.cli.{name}")
+        return importlib.import_module(module_name(name))
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("entrada"):
             raise

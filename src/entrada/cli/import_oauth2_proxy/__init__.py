@@ -1,0 +1,1 @@
+"""oauth2-proxy's configuration into ours: read, translated line by line, written."""
