@@ -179,8 +179,6 @@ def test_each_form_becomes_the_same_settings(
         "callback_paths": ["/oauth2/callback"],
         "habits": ["oauth2-proxy"],
         "trusted_proxies": ["127.0.0.1", "::1"],
-        "roles_mapping": {GROUP: "Allowed"},
-        "roles_required": True,
         "session_absolute": "12h",
         "routes": [
             {"path": "/wiki/**", "upstream": "http://127.0.0.1:8081"},
@@ -189,6 +187,7 @@ def test_each_form_becomes_the_same_settings(
         "rules": [
             {"path": "/healthz", "methods": ["GET"], "access": "public"},
             {"path": "/static/**", "access": "public"},
+            {"groups": [GROUP]},
         ],
     }
     assert found.start == f"entrada serve --host 127.0.0.1 --port 4180 --settings {here}/entrada.toml"
@@ -271,7 +270,8 @@ def test_what_was_written_starts_and_signs_in(
     name: str,
 ) -> None:
     """`entrada serve` by the command that was printed: a member signs in by the old link and reaches the
-    application; who is in none of the groups is refused; public paths are public; the old link signs out."""
+    application, which gets the group; who is in none gets 403; public paths are public; the old link signs
+    out."""
     given, port = emulator.env("entrada"), free_port()
     member = emulator.person("ada@contoso.test")
     public_url = f"http://localhost:{port}"
@@ -305,11 +305,12 @@ def test_what_was_written_starts_and_signs_in(
         assert browser.complete().headers["location"] == "/reports"
         fields = {key.lower(): value for key, value in browser.open("/reports").json()["fields"]}
         assert fields["x-forwarded-user"] == member.object_id
-        assert browser.fetch("/oauth2/userinfo").json()["email"] == "ada@contoso.test"
+        assert fields["x-forwarded-groups"] == member.groups[-1]
+        userinfo = browser.fetch("/oauth2/userinfo").json()
+        assert (userinfo["email"], userinfo["groups"]) == ("ada@contoso.test", [member.groups[-1]])
         other = Visitor(site, http)
-        other.begin()
-        other.approve_as("nora@contoso.test")
-        assert other.complete().status_code == 403
+        other.sign_in_as("nora@contoso.test")
+        assert other.fetch("/reports").status_code == 403
         browser.open("/oauth2/sign_out?rd=/", sec_fetch_site="same-origin")
         assert browser.fetch("/reports").status_code == 401
 
@@ -374,7 +375,7 @@ def test_a_public_path_is_a_pattern_of_ours(
 ) -> None:
     """Plain paths, with one segment or an end left open."""
     (here / "p.cfg").write_text(of({"skip_auth_routes": f'["{route}"]'}))
-    rules = imported(here, capsys, "p.cfg").settings["rules"]
+    rules = imported(here, capsys, "p.cfg").settings["rules"][:-1]
     assert rules == [{"path": pattern, "access": "public"} for pattern in patterns]
 
 
@@ -406,7 +407,7 @@ def test_d4_an_expression_that_opens_more_than_a_path_opens_nothing(
         of({option: f"['{route}']"}, without=("skip_auth_routes",) * (option != "skip_auth_routes"))
     )
     found = imported(here, capsys, "p.cfg")
-    assert "rules" not in found.settings
+    assert found.settings["rules"] == [{"groups": [GROUP]}]
     ((verdict, sentence),) = remarks(found, option)
     assert verdict == "dangerous"
     assert "a sign-in is needed" in sentence
@@ -416,7 +417,7 @@ def test_a_rule_that_another_covers_is_left_out(here: Path, capsys: pytest.Captu
     """It would stop the start, being never reached."""
     routes = '["^/a/b$", "^/a/", "GET=^/a/", "OPTIONS=^/x$", "^/a/"]'
     (here / "p.cfg").write_text(of({"skip_auth_routes": routes, "skip_auth_preflight": "true"}))
-    assert imported(here, capsys, "p.cfg").settings["rules"] == [
+    assert imported(here, capsys, "p.cfg").settings["rules"][:-1] == [
         {"methods": ["OPTIONS"], "access": "public"},
         {"path": "/a/**", "access": "public"},
     ]
@@ -466,7 +467,6 @@ def test_a_line_is_said_for_what_it_is(
     found = imported(here, capsys, "p.cfg")
     assert [said for said, _ in remarks(found, option)] == [verdict]
     assert expected.items() <= found.settings.items()
-    assert "roles_mapping" not in found.settings
 
 
 def test_a_list_of_people_lets_in_nobody_rather_than_everybody(
@@ -478,24 +478,26 @@ def test_a_list_of_people_lets_in_nobody_rather_than_everybody(
     found = imported(here, capsys, "p.cfg")
     assert found.settings["roles_required"] is True
     assert "roles_mapping" not in found.settings
+    assert all(rule["access"] == "public" for rule in found.settings["rules"])
 
 
 @pytest.mark.parametrize(
-    ("groups", "claim", "mapping"),
+    ("groups", "claim", "rule"),
     [
-        (f'["{GROUP.upper()}"]', None, {GROUP: "Allowed"}),
-        ('["Platform Team", "Ops"]', None, {"group:Platform Team": "Allowed", "group:Ops": "Allowed"}),
-        ('["Tool.Use"]', '"roles"', {"Tool.Use": "Allowed"}),
+        (f'["{GROUP.upper()}"]', None, {"groups": [GROUP]}),
+        ('["Platform Team", "Ops"]', None, {"groups": ["group:Platform Team", "group:Ops"]}),
+        ('["Tool.Use"]', '"roles"', {"roles": ["Tool.Use"]}),
     ],
 )
-def test_allowed_groups_are_asked_for_at_the_sign_in(
-    here: Path, capsys: pytest.CaptureFixture[str], groups: str, claim: str | None, mapping: dict[str, str]
+def test_allowed_groups_are_asked_for_everywhere(
+    here: Path, capsys: pytest.CaptureFixture[str], groups: str, claim: str | None, rule: dict[str, Any]
 ) -> None:
-    """By object id, by name, or as app roles where oidc_groups_claim says so; everybody else is refused."""
+    """By object id, by name, or as app roles where oidc_groups_claim says so, below what is public."""
     changes = {"allowed_groups": groups, **({} if claim is None else {"oidc_groups_claim": claim})}
     (here / "p.cfg").write_text(of(changes))
     found = imported(here, capsys, "p.cfg")
-    assert (found.settings["roles_mapping"], found.settings["roles_required"]) == (mapping, True)
+    assert found.settings["rules"][-1] == rule
+    assert found.settings.get("roles_mapping") == (None if claim is None else {"Tool.Use": "Tool.Use"})
 
 
 def test_several_tenants_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -509,7 +511,7 @@ def test_several_tenants_are_named(here: Path, capsys: pytest.CaptureFixture[str
     found = imported(here, capsys, "p.cfg")
     assert found.settings["tenant_id"] == "organizations"
     assert found.settings["allowed_tenants"] == [TENANT, other]
-    assert found.settings["roles_mapping"] == {f"{TENANT}/{GROUP}": "Allowed", f"{other}/{GROUP}": "Allowed"}
+    assert found.settings["rules"][-1] == {"groups": [f"{TENANT}/{GROUP}", f"{other}/{GROUP}"]}
 
 
 @pytest.mark.parametrize(

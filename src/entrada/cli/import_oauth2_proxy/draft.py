@@ -24,15 +24,16 @@ class Draft:
         self.routes: list[Mapping[str, Entry]] = []
         self.remarks: list[Remark] = []
         self.tenants: Sequence[str] = ()
+        self.asked_everywhere: Mapping[str, Entry] = {}
+        """What a rule for everything that is not public asks for."""
         self.client_secret: str | None = None
         self.host, self.port = "127.0.0.1", 4180
 
     def take(self, option: str) -> Said | None:
         return self._left.pop(option, None)
 
-    def is_on(self, option: str) -> bool:
-        said = self._left.get(option)
-        return said is not None and said.is_on
+    def says(self, option: str) -> bool:
+        return option in self._left
 
     def remark(self, verdict: Verdict, about: Said | Upstream | Header, sentence: str) -> None:
         self.remarks.append(Remark(verdict=verdict, place=about.place, sentence=sentence))

@@ -8,37 +8,25 @@ from entrada.cli.import_oauth2_proxy.remarks import Verdict
 from entrada.cli.import_oauth2_proxy.typed import refuse
 from entrada.entra.authority import parse_guid
 
-ALLOWED = "Allowed"
-"""The role of who is in one of the allowed groups."""
-
 
 def people(draft: Draft) -> None:
     domains, file = draft.take("email_domains"), draft.take("authenticated_emails_file")
-    is_open = domains is None or "*" in domains.items
-    if domains is not None and is_open:
-        draft.remark(
-            Verdict.DANGEROUS,
-            domains,
-            "Everybody of the tenant comes in, which is what * said of every "
-            "address there is: ask for a role "
-            "or group in a rule if that is too many.",
-        )
+    if domains is not None and "*" in domains.items and draft.says("allowed_groups"):
+        draft.remark(Verdict.SAME, domains, "Addresses are not looked at; groups are.")
     elif domains is not None:
         draft.remark(
             Verdict.DANGEROUS,
             domains,
-            "Addresses are not looked at: everybody of the tenant comes in, "
-            "whatever theirs ends with; ask for "
-            "a role or group in a rule if that is too many.",
+            "Addresses are not looked at: everybody of the tenant comes in, whatever theirs is. Ask for "
+            "roles or groups in a rule if that is too many.",
         )
     if file is not None and domains is None:
         draft.settings["roles_required"] = True
         draft.remark(
             Verdict.DANGEROUS,
             file,
-            "Nobody is let in by address. Nobody at all comes in "
-            "(roles_required) until you give these people "
-            "an app role or group in Entra and name it in roles_mapping.",
+            "Nobody is let in by address. Nobody at all comes in (roles_required) until you give these "
+            "people an app role or group in Entra and name it in roles_mapping.",
         )
     elif file is not None:
         draft.remark(Verdict.NEEDLESS, file, "It only added people to those of email_domains.")
@@ -48,9 +36,8 @@ def people(draft: Draft) -> None:
         draft.remark(
             Verdict.DANGEROUS,
             roles,
-            "oauth2-proxy looks at it for Keycloak alone, so it kept nobody "
-            "out; it was not taken over. A rule "
-            "with roles asks for one.",
+            "oauth2-proxy looks at it for Keycloak alone, so it kept nobody out; it was not taken over. A "
+            "rule with roles asks for one.",
         )
 
 
@@ -75,22 +62,22 @@ def _groups(draft: Draft, *, by_file: bool) -> None:
         refuse(
             said.place, f"asks for values of {claim.text}, which is not read.", "Ask for groups or app roles."
         )
-    mapping = {key: ALLOWED for item in said.items for key in _keys(draft, said, item, by_role=by_role)}
-    draft.settings["roles_required"] = True
+    asked = [key for item in said.items for key in _keys(draft, said, item, by_role=by_role)]
     if by_file:
         draft.remark(Verdict.DANGEROUS, said, "Left out, since it let in only who was in the file besides.")
         return
-    draft.settings["roles_mapping"] = mapping
+    if by_role:
+        draft.settings["roles_mapping"] = dict(zip(asked, asked, strict=True))
+    draft.asked_everywhere = {"roles" if by_role else "groups": asked}
     draft.remark(
-        Verdict.SAME,
+        Verdict.DIFFERENT,
         said,
-        f"roles_mapping gives who is in one of them the role {ALLOWED}, and "
-        "roles_required refuses everybody else.",
+        "A rule for everything that is not public: who is in none of them can sign in, and gets 403.",
     )
 
 
 def _keys(draft: Draft, said: Said, item: str, *, by_role: bool) -> list[str]:
-    """The keys of the roles mapping that mean this group or app role."""
+    """This group or app role, as a rule names it."""
     if by_role:
         if parse_guid(item) or "/" in item or " " in item or item.startswith("group:"):
             refuse(

@@ -36,9 +36,8 @@ def public_paths(draft: Draft) -> None:
                 draft.remark(
                     Verdict.DANGEROUS,
                     said,
-                    f"{item!r} was left out, so a sign-in is needed there: "
-                    f"{error}. Write rules for the paths "
-                    "that you mean.",
+                    f"{item!r} was left out, so a sign-in is needed there: {error}. "
+                    "Write rules for the paths that you mean.",
                 )
                 continue
             found += [(pattern, method) for pattern in translated.patterns]
@@ -50,10 +49,11 @@ def public_paths(draft: Draft) -> None:
                 f"{item!r} is public as {patterns}, with or without a slash at its end{narrower}.",
             )
     for pattern, method in without_covered(found):
-        rule: dict[str, Entry] = (
-            {"access": "public"} if pattern == "/**" else {"path": pattern, "access": "public"}
-        )
-        draft.rules.append(rule if method is None else {**rule, "methods": [method]})
+        rule: dict[str, Entry] = {} if pattern == "/**" else {"path": pattern}
+        methods: dict[str, Entry] = {} if method is None else {"methods": [method]}
+        draft.rules.append({**rule, **methods, "access": "public"})
+    if draft.asked_everywhere:
+        draft.rules.append(draft.asked_everywhere)
 
 
 def upstreams(draft: Draft) -> None:
@@ -69,7 +69,7 @@ def upstreams(draft: Draft) -> None:
         if route["path"] == "/**":
             del route["path"]
         draft.routes.append({**route, **({"identity": identity} if identity else {})})
-    if not draft.routes and draft.rules:
+    if not draft.routes and any("path" in rule or "methods" in rule for rule in draft.rules):
         draft.remarks += [
             Remark(
                 verdict=Verdict.DIFFERENT,
