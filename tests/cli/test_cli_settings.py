@@ -177,3 +177,14 @@ def test_a_duration_is_shown_as_it_could_be_written(count: int, unit: str) -> No
     meant = load_settings({name: f"{count}{unit}", **idle})[0].session_absolute
     shown = _shown(meant)
     assert len(shown) > 7 or load_settings({name: shown, **idle})[0].session_absolute == meant
+
+
+@pytest.mark.parametrize("value", ["none", "easy-auth", "easy-auth,oauth2-proxy"])
+def test_habits_are_printed_as_they_can_be_written(
+    value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also none, which is something else than nothing."""
+    monkeypatch.setenv("ENTRADA_HABITS", value)
+    assert main(["settings", "--format", "json"]) == 0
+    found = {one["name"]: one["value"] for one in json.loads(capsys.readouterr().out)}
+    assert found["ENTRADA_HABITS"] == value

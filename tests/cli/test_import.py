@@ -613,6 +613,7 @@ def test_a_bad_line_stops_with_file_line_and_fix(
         ("p.yaml", "providers:\n  - provider: oidc\n  - provider: oidc\n", "p.yaml, line 3: There is more"),
         ("p.yaml", "cookie:\n  name: a\n  name: b\n", "p.yaml, line 3: name stands there twice"),
         ("p.yaml", "cookie:\n  nam: a\n", "Did you mean name"),
+        ("p.yaml", "services:\n  proxy:\n    command: x\n", "files of their own"),
         ("p.yaml", "providers:\n  - clientSecret: ${SECRET}\n", "line 2: clientSecret takes its value"),
         ("p.env", "OAUTH2_PROXY_CLIENTID=x\n", "p.env, line 1: OAUTH2_PROXY_CLIENTID is no option"),
         (

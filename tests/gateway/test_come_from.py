@@ -237,7 +237,8 @@ def test_behind_the_page_s_nginx_a_person_signs_in_and_comes_back(
         whoami["object_id"],
         "ada@contoso.test",
     )
-    visitor.open("/oauth2/sign_out", sec_fetch_site="same-origin")
+    out = visitor.open("/oauth2/sign_out", sec_fetch_site="same-origin")
+    assert "state=" not in out.headers["location"]
     upstream.requests.clear()
     assert "Sign in" in visitor.open("/reports").text
     assert upstream.requests == []

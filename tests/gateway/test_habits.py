@@ -292,6 +292,20 @@ def test_e1_signing_out_leads_nowhere_else(ada: Visitor, address: str, parameter
     assert ada.open(back_from_entra(ada, out)).headers["location"] == "/"
 
 
+@pytest.mark.parametrize(("address", "parameter"), SIGN_OUTS)
+def test_e1_a_sign_out_of_nobody_leads_nowhere_else(
+    visitor: Visitor, node_path: str, address: str, parameter: str
+) -> None:
+    """Every address of the public lists, for a visitor from another site who is not signed in."""
+    locations = []
+    for payload in [*OPEN_REDIRECTS, *OWN_PAYLOADS]:
+        query = f"{parameter}=" + quote(payload, safe="", errors="replace")
+        answer = visitor.open(f"{address}?{query}", **LINK_OF_ANOTHER_SITE)
+        assert answer.status_code == 303, payload
+        locations.append(answer.headers["location"])
+    assert leaving(node_path, f"{visitor.site.public_url}{address}", locations) == []
+
+
 @pytest.mark.parametrize("state", ["", "x", "/goodbye", "//evil.test", "A" * 80, "\x00", "é"])
 def test_e13_a_state_that_was_not_sealed_here_leads_nowhere(visitor: Visitor, state: str) -> None:
     """The signed-out page, and nothing else."""

@@ -100,6 +100,8 @@ def _shown(value: object) -> str:
             return _duration(value)
         case dict():
             return json.dumps(value) if value else ""
+        case frozenset():
+            return ",".join(sorted(map(str, value))) or "none"
         case Cloud():
             return value.name
         case GuestRule():

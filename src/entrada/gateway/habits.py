@@ -104,7 +104,11 @@ def _way_back(auth: Auth, request: WebRequest, *, parameter: str) -> str | None:
 
 
 def _way_back_of_oauth2_proxy(auth: Auth, request: WebRequest) -> str | None:
-    return _path_here(auth, request, request.first("rd") or request.headers.get(WAY_BACK_FIELD))
+    if asked := request.first("rd"):
+        return _path_here(auth, request, asked)
+    # nginx sets the field on every request, so at one of these addresses it names that very address.
+    told = _path_here(auth, request, request.headers.get(WAY_BACK_FIELD))
+    return None if told == auth.site.front_page else told
 
 
 def _path_here(auth: Auth, request: WebRequest, text: str | None) -> str | None:

@@ -134,6 +134,7 @@ _FLAT = {
 _NOTHING = (f"{_PROVIDER}.id", "logging")
 """What changes nothing that anybody sees here."""
 
+_NOT_NESTED = "Delete it. Flags and variables of a container or chart go into files of their own."
 _UPSTREAMS = ("upstreamConfig", "upstreams")
 _HEADERS = {"injectRequestHeaders": True, "injectResponseHeaders": False}
 _UNLIKE: Mapping[str, tuple[str, str | None]] = {
@@ -241,7 +242,7 @@ def _said(file: str, leaves: list[_Leaf]) -> Iterator[Said]:
                 yield Said(option=name, place=place, value="")
                 continue
             close = difflib.get_close_matches(name, _FLAT, 1, 0.7)
-            fix = f"Did you mean {close[0].rpartition('.')[2]}?" if close else "Delete it, or look it up."
+            fix = f"Did you mean {close[0].rpartition('.')[2]}?" if close else _NOT_NESTED
             raise wrong(file, leaf.line, f"{name} is nothing that oauth2-proxy is known to have.", fix)
         if OPTIONS[option] is Kind.LIST:
             lists.setdefault(option, []).append(leaf)
