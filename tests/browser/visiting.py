@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,13 @@ class Site:
 
 
 @contextmanager
-def running_site(entra: RunningEmulator, folder: Path, **settings: str) -> Iterator[Site]:
+def running_site(
+    entra: RunningEmulator,
+    folder: Path,
+    *,
+    changed: Callable[[AuthRoutes], AuthRoutes] = lambda auth: auth,
+    **settings: str,
+) -> Iterator[Site]:
     """The sample application on a port of its own, on SQLite in `folder`, until the block ends."""
     listener = listen("127.0.0.1", 0)
     url = f"http://localhost:{listener.getsockname()[1]}"
@@ -78,7 +84,7 @@ def running_site(entra: RunningEmulator, folder: Path, **settings: str) -> Itera
         "ENTRADA_ROLES_MAPPING": json.dumps({role: role for role in ("Admin", "Editor", "Viewer")}),
         **settings,
     }
-    auth = build_auth_routes(*load_settings(values), application_name="Contoso Wiki")
+    auth = changed(build_auth_routes(*load_settings(values), application_name="Contoso Wiki"))
     server = uvicorn.Server(
         server_config(create_app(auth, routes=[*SAMPLE_ROUTES, Route(PLAIN_PAGE, _plain)]))
     )
