@@ -34,6 +34,7 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
     │   ├── TooManyRequests             too much has failed from there lately
     │   ├── PageNotFound
+    │   ├── ClosedToEverybody           a rule lets nobody in
     │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
     │   ├── ForwardAuthRefused          a proxy asked in a way that cannot be believed
     │   ├── InstallationRefused         at a broker: no address an answer may go to
