@@ -180,19 +180,31 @@ def addresses(draft: Draft) -> None:
 
 
 def listening(draft: Draft) -> None:
-    said = draft.take("http_address")
+    said, metrics = draft.take("http_address"), draft.take("metrics_address")
+    if metrics is not None:
+        host, port = _host_and_port(metrics) or refuse(
+            metrics.place, "is no address.", "Write host:port, such as 127.0.0.1:9100."
+        )
+        draft.settings["metrics_address"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        draft.remark(Verdict.SAME, metrics, "metrics_address")
     if said is None:
         return
+    found = _host_and_port(said)
+    if found is None:
+        draft.remark(Verdict.NONE, said, "`entrada serve` listens on --host and --port.")
+        return
+    draft.host, draft.port = found
+    draft.remark(Verdict.SAME, said, "`entrada serve` takes it as --host and --port.")
+
+
+def _host_and_port(said: Said) -> tuple[str, int] | None:
     match = _ADDRESS.fullmatch(said.text)
     if match is None:
-        draft.remark(
-            Verdict.NONE, said, "`entrada serve` listens on --host and --port; systemd can hand it a socket."
-        )
-        return
-    draft.host, draft.port = match["host"].strip("[]") or "0.0.0.0", int(match["port"])  # noqa: S104  # theirs
-    if draft.port > 65535:
+        return None
+    port = int(match["port"])
+    if port > 65535:
         refuse(said.place, "names no port.", "A port is below 65536.")
-    draft.remark(Verdict.SAME, said, "`entrada serve` takes it as --host and --port.")
+    return match["host"].strip("[]") or "0.0.0.0", port  # noqa: S104  # theirs
 
 
 def hops(draft: Draft) -> None:

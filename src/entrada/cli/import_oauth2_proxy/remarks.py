@@ -54,7 +54,10 @@ def _dangerous(sentence: str, *, unless: str | bool | None = None) -> Standing:
 
 _ENDPOINTS = _needless("Entra's own metadata says where its addresses and keys are.")
 _OF_ANOTHER_PROVIDER = _none("It belongs to another identity provider.")
-_LOGGING = _needless("Logging is $[log_level]; no log holds a token, a code or a query of a sign-in.")
+_LOGGING = _needless(
+    "Logging is $[log_level], and $[access_log] for requests; no log holds a token, a code or a query of a "
+    "sign-in."
+)
 _REDIS = _needless(
     "Sessions are kept in SQLite; several servers share them by a $[database_url] of PostgreSQL."
 )
@@ -218,10 +221,9 @@ STANDING: Mapping[str, Standing] = {
     "insecure_oidc_skip_nonce": _dangerous(
         "The nonce is always checked; it was not taken over.", unless=False
     ),
-    "metrics_address": _none("/metrics is served beside everything else."),
-    "metrics_secure_address": _none("/metrics is served beside everything else."),
-    "metrics_tls_cert_file": _none("/metrics is served beside everything else."),
-    "metrics_tls_key_file": _none("/metrics is served beside everything else."),
+    "metrics_secure_address": _none("/metrics is plain HTTP, at $[metrics_address]."),
+    "metrics_tls_cert_file": _none("/metrics is plain HTTP, at $[metrics_address]."),
+    "metrics_tls_key_file": _none("/metrics is plain HTTP, at $[metrics_address]."),
     "oidc_audience_claims": _needless("A token is for this registration, by aud, or it is refused."),
     "oidc_email_claim": _none("Nobody is known by an e-mail address; it is passed on for showing."),
     "oidc_extra_audiences": _dangerous("A token for another audience opens nothing here.", unless=None),
