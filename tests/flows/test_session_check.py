@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,12 @@ from entra.tokens import NOW, OBJECT_ID, TENANT
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.entra.authority import ObjectId
 from entrada.errors import StoreUnavailable
-from entrada.flows.session_check import REVOCATION_CHECK_SECONDS, SessionCheck, new_session_limits
+from entrada.flows.session_check import (
+    LOOK_AHEAD_SECONDS,
+    REVOCATION_CHECK_SECONDS,
+    SessionCheck,
+    new_session_limits,
+)
 from entrada.sessions.revocation import ENTRIES_RETAINED, LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import Session, SessionId, SessionPolicy
 from entrada.sessions.token import SessionToken, new_session_token
@@ -282,6 +288,31 @@ def test_the_idle_limit_is_never_beyond_the_absolute_one() -> None:
 
 
 # --- revocation ---
+
+
+def test_a_process_that_is_asked_looks_before_a_request_has_to_wait(here: Process) -> None:
+    """Shortly before the trust in memory ends, another thread looks once, whether that fails or not."""
+    cookie = here.open()
+    here.check.check(cookie)
+
+    def looks_after(seconds: float) -> int:
+        here.sessions.asked.clear()
+        here.clock.advance(seconds=seconds)
+        for _ in range(3):
+            here.check.peek(cookie)
+        for thread in threading.enumerate():
+            if thread.name == "entrada-look-ahead":
+                thread.join()
+        return here.sessions.asked.count("log")
+
+    assert looks_after(REVOCATION_CHECK_SECONDS - LOOK_AHEAD_SECONDS - 0.01) == 0
+    assert looks_after(0.02) == 1
+    assert looks_after(REVOCATION_CHECK_SECONDS - 0.01) == 1
+    here.sessions.fails = True
+    assert looks_after(REVOCATION_CHECK_SECONDS - 0.01) == 1
+    assert here.check.peek(cookie) is not None
+    assert looks_after(0.02) == 0
+    assert here.check.peek(cookie) is None
 
 
 def test_E8_a_session_ended_elsewhere_is_refused_within_the_stated_time(here: Process) -> None:

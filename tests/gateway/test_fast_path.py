@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from entrada.cli.serve import listen, server_config
 from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator
-from entrada.gateway import fast_path
+from entrada.gateway import fast_path, whole_head
 from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.fast_path import FastChecks, FastHttpProtocol
 from entrada.gateway.hops import parse_trusted_hops
@@ -94,14 +94,14 @@ def serving(app: Any, checks: FastChecks | None) -> Iterator[int]:
 
 @pytest.fixture
 def answered_fast(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The addresses that the fast path answered itself."""
+    """The heads that the fast path answered itself."""
     answered: list[bytes] = []
     original = FastChecks.answer
 
-    def noted(self: FastChecks, url: bytes, *more: Any) -> bytes | None:
-        found = original(self, url, *more)
+    def noted(self: FastChecks, data: bytes, *more: Any) -> bytes | None:
+        found = original(self, data, *more)
         if found is not None:
-            answered.append(url)
+            answered.append(data)
         return found
 
     monkeypatch.setattr(FastChecks, "answer", noted)
@@ -141,6 +141,29 @@ def exchange(port: int, *pieces: bytes) -> bytes:
     return _DATE.sub(b"", received)
 
 
+def answers_in_turn(port: int, *requests: bytes) -> list[bytes]:
+    """Each request is sent when the one before is answered, as a proxy does on a kept-alive connection."""
+    answers = []
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in requests:
+            link.sendall(request)
+            answers.append(received_answer(link))
+    return answers
+
+
+def received_answer(link: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += link.recv(65_536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length, head
+    while len(body) < int(length[1]):
+        body += link.recv(65_536)
+    return _DATE.sub(b"", head + b"\r\n\r\n" + body)
+
+
 ADDRESSES = ["/auth/nginx", "/auth/haproxy", "/auth/traefik", "/auth/caddy", "/auth/verify"]
 
 
@@ -150,15 +173,10 @@ def test_a_check_of_a_live_session_takes_the_fast_path(
 ) -> None:
     """To the byte what the general path answers, the same on the hundredth request as on the first."""
     request = check_of(both, address=address)
-    general = exchange(both.general, request)
+    (general,) = answers_in_turn(both.general, request)
     assert general.startswith(b"HTTP/1.1 200 OK\r\nx-auth-request-user: ")
-    exchange(both.fast, request)
-    for times in (1, 3):
-        assert (
-            exchange(both.fast, *[request] * times)
-            == general[: general.index(b"HTTP", 1)] * times + general[general.index(b"HTTP", 1) :]
-        )
-    assert len(answered_fast) >= 4
+    assert answers_in_turn(both.fast, *[request] * 4) == [general] * 4
+    assert len(answered_fast) >= 3
 
 
 @pytest.mark.parametrize("name", ["Sec_WebSocket_Key", "Upgrade"])
@@ -256,11 +274,62 @@ def test_an_ended_session_gets_no_fast_answer(
     visitor.sign_in_as("ed@contoso.test")
     cookie = visitor.jar.header("localhost", secure=False, from_another_site=False)
     request = check_of(both, Cookie=cookie)
-    exchange(both.fast, request)
-    assert exchange(both.fast, request).startswith(b"HTTP/1.1 200")
+    first, second = answers_in_turn(both.fast, request, request)
+    assert first == second
+    assert second.startswith(b"HTTP/1.1 200")
     assert answered_fast
     visitor.sign_out()
-    assert exchange(both.fast, request).startswith(b"HTTP/1.1 401")
+    assert answers_in_turn(both.fast, request)[0].startswith(b"HTTP/1.1 401")
+
+
+def test_a_repeated_head_is_taken_for_nobody_else(
+    both: Both, emulator: RunningEmulator, http: httpx.Client, answered_fast: list[bytes]
+) -> None:
+    """The same head with another person's cookie in it is theirs; with one that no session has, nobody's."""
+    visitor = Visitor(both.site, http)
+    visitor.sign_in_as("ed@contoso.test")
+    ed = visitor.jar.header("localhost", secure=False, from_another_site=False)
+    session = re.compile(r"entrada_session_?\d*=[^;]*")
+    cookies = [
+        session.search(both.cookie)[0],  # type: ignore[index]  # there is one
+        session.search(ed)[0],  # type: ignore[index]  # there is one
+    ]
+    made_up = cookies[0][:-5] + "AAAAA"
+    requests = [check_of(both, "/repeated", Cookie=cookie) for cookie in (*cookies, *cookies, made_up)]
+    answers = answers_in_turn(both.fast, *requests)
+    assert answers == answers_in_turn(both.general, *requests)
+    assert answers[0] == answers[2] != answers[1] == answers[3]
+    assert answers[4].startswith(b"HTTP/1.1 401")
+    assert answered_fast[-2:] == requests[2:4]
+
+
+def test_new_rules_hold_for_repeated_heads(both: Both, answered_fast: list[bytes]) -> None:
+    """What was decided by the rules before is not asked any more."""
+    request = check_of(both, "/reload")
+    checks = replace(both.checks, _known={})
+    app = create_gateway(both.site.auth, hops=checks.hops, book=checks.book)
+    with serving(app, checks) as port:
+        answers_in_turn(port, request, request)
+        assert answered_fast[-1:] == [request]
+        rules = '[[rules]]\npath = "/reload"\nroles = ["Owner"]\n'
+        book = read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(rules), text=rules))
+        checks.change_rules(book)
+        answered_fast.clear()
+        answers_in_turn(port, request)
+    assert answered_fast == []
+
+
+def test_only_where_no_request_has_begun_another_is_read(both: Both) -> None:
+    """A whole head behind a part of another is a part of that one, never a request of its own (F4)."""
+    inner = check_of(both)
+    outer = b"GET /closed HTTP/1.1\r\nHost: h\r\nX-Part: "
+    for port in (both.fast, both.general):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n" + outer)
+            assert received_answer(link).startswith(b"HTTP/1.1 200")
+            link.sendall(inner)
+            assert received_answer(link).startswith(b"HTTP/1.1 400")  # two Hosts
 
 
 KINDS = (
@@ -319,6 +388,24 @@ def test_both_paths_answer_alike_fragmented_and_pipelined_in_any_way(
     assert exchange(both.fast, *pieces) == exchange(both.general, *pieces)
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(PIECES.filter(lambda kind: kind != "head"), st.integers(0, 900)), max_size=8))
+def test_both_paths_answer_alike_one_request_after_the_other(
+    both: Both, turns: list[tuple[str, int]]
+) -> None:
+    """On a kept-alive connection, each in one piece or in two: the same answer to each from both servers."""
+    answers: list[list[bytes]] = [[], []]
+    for port, found in zip((both.fast, both.general), answers, strict=True):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for kind, cut in turns:
+                request = request_of(kind, both)
+                for piece in (request[:cut], request[cut:]):
+                    link.sendall(piece)
+                found.append(received_answer(link))
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("versions", [{"uvicorn": ((0, 1), (0, 2))}, {"httptools": ((1, 0), (2, 0))}])
 def test_outside_the_tested_versions_the_server_starts_without_it_and_says_so(
     versions: Any, monkeypatch: pytest.MonkeyPatch, both: Both, caplog: pytest.LogCaptureFixture
@@ -334,8 +421,13 @@ def test_outside_the_tested_versions_the_server_starts_without_it_and_says_so(
 def test_what_is_remembered_of_paths_is_bounded(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     """A visitor who asks for ten thousand paths makes the server keep no more than the stated number."""
     monkeypatch.setattr(fast_path, "MOST_KNOWN", 10)
+    monkeypatch.setattr(whole_head, "MOST_REMEMBERED", 10)
     checks = replace(both.checks, _known={})
-    fields = [(b"x-original-method", b"GET"), (b"x-original-host", b"h"), (b"cookie", b"a=b")]
-    for number in range(100):
-        checks.answer(b"/auth/nginx", [*fields, (b"x-original-uri", b"/%d" % number)], [])
-    assert len(checks._known) == 10
+    for number in range(50):
+        request = check_of(both, f"/{number}", address=f"/auth/nginx?allowed_roles=Admin,{number}")
+        checks.answer(request.replace(b"Host:", b"Host-%d: a\r\nHost:" % number), [])
+    assert len(checks._known) == len(checks._known_heads) == len(checks._heads._lines) == 10
+    assert {len(rows) for rows in checks._heads._rows.values()} == {0, 10}
+    for target in ("/" + "x" * 3000, "/y"):
+        checks.answer(check_of(both, target, **{"x" * 3000: "1"}), [])
+    assert max(len(head) for head in checks._known_heads) < 2048

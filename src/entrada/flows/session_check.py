@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Lock, Thread
 
 from entrada.accounts.principal import UserPrincipal, principal_of
 from entrada.accounts.store import AccountStore
@@ -26,6 +27,9 @@ from entrada.sessions.token import ID_LENGTH, SessionToken, parse_session_token
 
 REVOCATION_CHECK_SECONDS = 0.5
 """How long this process may trust its table without asking whether a session ended elsewhere."""
+
+LOOK_AHEAD_SECONDS = 0.25
+"""How long before that a process that is asked looks again, so that no request has to wait for it."""
 
 Listener = Callable[[Revocations], None]
 
@@ -73,12 +77,14 @@ class SessionCheck:
     _doubts: int = 0
     _latest: tuple[datetime, float] | None = None
     _listeners: tuple[Listener, ...] = ()
+    _looked_ahead_of: float = float("-inf")
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def peek(self, cookie_value: str | bytes) -> CheckedSession | None:
         """The session, if memory alone can tell: touches no store, waits for nothing; None means ask."""
-        cookie = _bytes_of(cookie_value)
-        live = look_up(self.live, cookie, self.clock.monotonic())
+        cookie, monotonic = _bytes_of(cookie_value), self.clock.monotonic()
+        self.look_ahead(monotonic)
+        live = look_up(self.live, cookie, monotonic)
         return None if live is None else self._checked(cookie, live)
 
     def check(self, cookie_value: str | bytes) -> CheckedSession | None:
@@ -110,6 +116,20 @@ class SessionCheck:
         with self._lock:
             if doubts == self._doubts:
                 self.live.trusted_until = monotonic + REVOCATION_CHECK_SECONDS
+
+    def look_ahead(self, monotonic: float) -> None:
+        """Looks in a thread of its own when the trust in memory is about to end, once each time that it is.
+
+        For whoever may not wait. A look that fails is made again by the first request that has to wait.
+        """
+        until = self.live.trusted_until
+        if until - LOOK_AHEAD_SECONDS <= monotonic < until != self._looked_ahead_of:
+            self._looked_ahead_of = until
+            Thread(target=self._look_quietly, name="entrada-look-ahead", daemon=True).start()
+
+    def _look_quietly(self) -> None:
+        with suppress(Exception):
+            self.look()
 
     def distrust(self) -> None:
         """The next check looks first: for whoever has just ended something in this process."""

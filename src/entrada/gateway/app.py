@@ -121,7 +121,12 @@ def fast_checks(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> FastC
         return rules.name(SESSION_COOKIE)
 
     return FastChecks(
-        book=book, hops=hops, table=check.live, monotonic=check.clock.monotonic, cookie_name=cookie_name
+        book=book,
+        hops=hops,
+        table=check.live,
+        monotonic=check.clock.monotonic,
+        cookie_name=cookie_name,
+        look_ahead=check.look_ahead,
     )
 
 

@@ -1,12 +1,14 @@
-"""The fast path: a proxy's question about a live session, answered inside the parser's callback.
+"""The fast path: a proxy's question about a live session, answered as soon as it is read.
 
-No ASGI scope, task or thread; the answer's bytes were prepared when the session was first asked about. It
-answers only what it fully understands, and everything else takes the general path, as if this file were not:
+No ASGI scope, task or thread, no call for each field; the answer's bytes were prepared when the session was
+first asked about. It answers only what it fully understands, and everything else takes the general path, as
+if this file were not:
 
     connection    a listed hop's, with nothing under way or waiting on it, the client reading
-    request       GET of an address of `CONTRACTS` that says its fields (nginx, Traefik, Caddy, HAProxy,
-                  verify), HTTP/1.1, without body, Expect, Upgrade, Authorization, Connection, method override
-    fields        each of the contract's exactly once, and one Cookie field with our cookie in it once
+    request       whole in one read (`entrada.gateway.whole_head`): GET of an address of `CONTRACTS` that says
+                  its fields (nginx, Traefik, Caddy, HAProxy, verify), HTTP/1.1, without body, Expect,
+                  Upgrade, Authorization, Connection, method override
+    fields        each exactly once, the contract's among them, and a Cookie field with our cookie in it once
     decision      allowed, by a rule found before for this method, host and path
     session       in the live table and good for this moment: `entrada.sessions.live.look_up`
 
@@ -21,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from time import perf_counter
+from typing import Any
 
 from entrada.accounts.groups import Group
 from entrada.errors import EntradaError
@@ -28,50 +31,29 @@ from entrada.gateway.access_log import AccessLog, request_text
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.connection_limits import ConnectionLimits
 from entrada.gateway.fields import Field
-from entrada.gateway.forward_auth import (
-    CONTRACTS,
-    DEFAULT_STYLES,
-    Requirements,
-    read_requirements,
-)
+from entrada.gateway.forward_auth import DEFAULT_STYLES, read_requirements
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.http_protocol import LimitedHttpProtocol, limited_protocol
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import FastCount, label_of
-from entrada.gateway.rules import Access, Decision, Rule, RuleBook
+from entrada.gateway.rules import Access, Decision, RuleBook
 from entrada.gateway.tunnels import TunnelHttpProtocol
+from entrada.gateway.whole_head import WholeHeads
 from entrada.sessions.live import LiveSession, LiveSessions, look_up
 from entrada.sessions.token import COOKIE_LENGTH
+from entrada.web.session_cookie import SESSION_COOKIE
 
 TESTED = {"uvicorn": ((0, 54), (0, 55)), "httptools": ((0, 9), (0, 10))}
 """From the first of each pair, up to but not with the second."""
 
 MOST_KNOWN = 4096
-"""Decisions and addresses remembered; visitors choose paths, so the oldest go."""
+"""Decisions and heads remembered; visitors choose paths, so the oldest go, and long ones are not kept."""
+LONGEST_KNOWN_BYTES = 2048
 
 log = logging.getLogger("entrada")
 
-_ASKING = {
-    contract.path.encode(): (contract.method.encode(), contract.host.encode(), contract.target.encode())
-    for contract in CONTRACTS
-    if contract.target is not None and contract.method is not None and not contract.answers_people
-}
-"""By address: the fields in which method, host and target stand."""
-
-_UNUSUAL = frozenset(
-    {
-        b"authorization",
-        b"connection",
-        b"content-length",
-        b"expect",
-        b"sec-websocket-key",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-# Every spelling of a field by which a request calls its method something else has this in its name (D8).
-_OF_METHODS = b"method"
 _HEAD = b"HTTP/1.1 200 OK\r\n"
+_COOKIE = SESSION_COOKIE.encode()
 
 
 def is_tested() -> bool:
@@ -88,8 +70,7 @@ def is_tested() -> bool:
 class _Known:
     """What was decided for one method, host and path: whom it lets in, and how they are told."""
 
-    rule: Rule
-    requirements: Requirements
+    roles: tuple[frozenset[str], ...]
     groups: tuple[frozenset[Group], ...]
     """One of each must be held: what the rule asks for, and what the address does."""
     styles: tuple[str, ...]
@@ -108,57 +89,75 @@ class FastChecks:
     table: LiveSessions
     monotonic: Callable[[], float]
     cookie_name: Callable[[str], str]
+    look_ahead: Callable[[float], None]
+    """Told the time of each answer: `SessionCheck.look_ahead`."""
     answered: dict[str, FastCount] = field(default_factory=dict)
     """How many answers were given, by the label of the rule; for metrics."""
     access_log: AccessLog | None = None
     _known: dict[tuple[bytes, bytes, bytes, bytes], _Known | None] = field(default_factory=dict, repr=False)
+    _known_heads: dict[bytes, tuple[_Known, list[Field]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """By the bytes of a head without those of the session cookie's value; the fields for the log alone."""
+    _heads: WholeHeads = field(default_factory=WholeHeads, init=False, repr=False)
+    _default: list[Field] | None = field(default=None, init=False, repr=False)
+    _top: bytes = field(default=b"", init=False, repr=False)
 
     def change_rules(self, book: RuleBook) -> None:
         """From now on these decide. Called where the answers are given."""
-        self.book, self._known = replace(book, own_hosts=self.book.own_hosts), {}
+        self.book = replace(book, own_hosts=self.book.own_hosts)
+        self._known, self._known_heads = {}, {}
 
-    def answer(
-        self, url: bytes, fields: list[Field], default: list[Field], peer: str | None = None
-    ) -> bytes | None:
-        """The whole response, or None for the general path. `default` are the server's own fields."""
+    def answer(self, data: bytes, default: list[Field], peer: str | None = None) -> bytes | None:
+        """The whole response, or None for the general path.
+
+        `data` is what was read where a request begins. `default` are the server's own fields: a new list
+        whenever one of them changes.
+
+        A head that was parsed before means what it meant then, whosever cookie stands in it: values differ in
+        their place alone, and only one that a live session has is taken.
+        """
         started = 0.0 if self.access_log is None else perf_counter()
-        names = _ASKING.get(url.partition(b"?")[0])
-        if names is None:
+        begin = data.find(b"=", data.find(_COOKIE)) + 1
+        end = begin + COOKIE_LENGTH
+        cookie, head = data[begin:end], data[:begin] + data[end:]
+        read = self._known_heads.get(head) or self._read(data, cookie, head)
+        if read is None:
             return None
-        method_name, host_name, target_name = names
-        method = host = target = cookies = None
-        for name, value in fields:
-            if name == b"cookie":
-                if cookies is not None:
-                    return None
-                cookies = value
-            elif name == method_name:
-                if method is not None:
-                    return None
-                method = value
-            elif name == target_name:
-                if target is not None:
-                    return None
-                target = value
-            elif name == host_name:
-                if host is not None:
-                    return None
-                host = value
-            elif name in _UNUSUAL or _OF_METHODS in name:
-                return None
-        if not (method and host and target and cookies):
+        now = self.monotonic()
+        self.look_ahead(now)
+        live = look_up(self.table, cookie, now)
+        if live is None:
             return None
-        key = (url, method, host, target)
+        known, fields = read
+        told = self._told(live, known)
+        if told is None:
+            return None
+        if default is not self._default:
+            self._default = default
+            self._top = _HEAD + b"".join([name + b": " + value + b"\r\n" for name, value in default])
+        known.answered.count += 1
+        if self.access_log is not None:
+            self.access_log.fast_answer(known.text, live.user_id, peer, fields, started)
+        return self._top + told
+
+    def _read(self, data: bytes, cookie: bytes, head: bytes) -> tuple[_Known, list[Field]] | None:
+        """What a head means in which `cookie` is the value of our one cookie, and stands nowhere else."""
+        parsed = self._heads.read(data)
+        if parsed is None:
+            return None
+        url, names, fields = parsed
+        key = (url, fields[names.method], fields[names.host], fields[names.target])
         known = self._known[key] if key in self._known else self._learn(key)
-        if known is None:
+        if known is None or data.count(cookie) != 1:
             return None
-        live = self._live(cookies, known.cookie)
-        answer = None if live is None else self._prepared(live, known, default)
-        if live is not None and answer is not None:
-            known.answered.count += 1
-            if self.access_log is not None:
-                self.access_log.fast_answer(known.text, live.user_id, peer, fields, started)
-        return answer
+        if _value_of(known.cookie, fields[names.cookie]) != cookie:
+            return None
+        logged = [(name.lower(), value) for name, value in fields.items()] if self.access_log else []
+        if len(head) <= LONGEST_KNOWN_BYTES:
+            _make_room(self._known_heads)
+            self._known_heads[head] = known, logged
+        return known, logged
 
     def _learn(self, key: tuple[bytes, bytes, bytes, bytes]) -> _Known | None:
         url, method, host, target = key
@@ -172,8 +171,7 @@ class FastChecks:
         else:
             if rule.access is Access.SIGNED_IN:
                 known = _Known(
-                    rule=rule,
-                    requirements=requirements,
+                    roles=tuple(roles for roles in (rule.roles, requirements.roles) if roles),
                     groups=tuple(groups for groups in (rule.groups, requirements.groups) if groups),
                     styles=(route.identity if route is not None else ()) or DEFAULT_STYLES,
                     cookie=self.cookie_name(host.decode("ascii")).encode() + b"=",
@@ -187,36 +185,23 @@ class FastChecks:
                         result=Decision.ALLOWED.value,
                     ),
                 )
-        if len(self._known) >= MOST_KNOWN:
-            del self._known[next(iter(self._known))]
-        self._known[key] = known
+        if sum(map(len, key)) <= LONGEST_KNOWN_BYTES:
+            _make_room(self._known)
+            self._known[key] = known
         return known
 
-    def _live(self, cookies: bytes, name: bytes) -> LiveSession | None:
-        """The live session of the one cookie of our name; anything odd about it is for the general path."""
-        begin = cookies.find(name)
-        if begin < 0 or cookies.find(name, begin + 1) >= 0:
-            return None
-        if begin and cookies[begin - 2 : begin] != b"; ":
-            return None
-        value = begin + len(name)
-        end = value + COOKIE_LENGTH
-        if len(cookies) != end and cookies[end : end + 1] != b";":
-            return None
-        return look_up(self.table, cookies[value:end], self.monotonic())
-
-    def _prepared(self, live: LiveSession, known: _Known, default: list[Field]) -> bytes | None:
+    def _told(self, live: LiveSession, known: _Known) -> bytes | None:
+        """What the answer says behind the server's own fields, prepared once for each session and style."""
         prepared: tuple[Caller, dict[tuple[str, ...], bytes]] | None = live.prepared
         if prepared is None:
             prepared = live.prepared = (caller_of(live.principal), {})
         caller, texts = prepared
-        roles = known.rule.roles
-        if roles and roles.isdisjoint(caller.roles):
-            return None
-        if known.requirements.roles is not None and known.requirements.roles.isdisjoint(caller.roles):
-            return None
-        if not all(caller.is_in_one_of(groups) for groups in known.groups):
-            return None
+        for roles in known.roles:
+            if roles.isdisjoint(caller.roles):
+                return None
+        for groups in known.groups:
+            if not caller.is_in_one_of(groups):
+                return None
         told = texts.get(known.styles)
         if told is None:
             try:
@@ -226,8 +211,26 @@ class FastChecks:
             lines = [f"{name.lower()}: {value or ''}\r\n" for name, value in fields]
             told = ("".join(lines) + "cache-control: no-store\r\ncontent-length: 0\r\n\r\n").encode()
             texts[known.styles] = told
-        own = b"".join([name + b": " + value + b"\r\n" for name, value in default])
-        return _HEAD + own + told
+        return told
+
+
+def _value_of(name: bytes, cookies: bytes) -> bytes | None:
+    """The value of the one cookie of this name; anything odd about it is for the general path."""
+    begin = cookies.find(name)
+    if begin < 0 or cookies.find(name, begin + 1) >= 0:
+        return None
+    if begin and cookies[begin - 2 : begin] != b"; ":
+        return None
+    begin += len(name)
+    end = begin + COOKIE_LENGTH
+    if len(cookies) != end and cookies[end : end + 1] != b";":
+        return None
+    return cookies[begin:end]
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    if len(known) >= MOST_KNOWN:
+        del known[next(iter(known))]
 
 
 class FastHttpProtocol(TunnelHttpProtocol):
@@ -236,27 +239,29 @@ class FastHttpProtocol(TunnelHttpProtocol):
     checks: FastChecks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-        self._has_answered = False
+        self._is_within_request = False
         super().connection_made(transport)
         self._address = self.client[0] if self.client and self.client[0] else None
         self._is_trusted = self.checks.hops.trust(self._address)
 
-    def on_headers_complete(self) -> None:
-        if self._is_trusted and self._may_answer():
-            default = self.server_state.default_headers
-            answer = self.checks.answer(self.url, self.headers, default, self._address)
+    def data_received(self, data: bytes) -> None:
+        if self._is_trusted and not self._is_within_request and self._may_answer():
+            answer = self.checks.answer(data, self.server_state.default_headers, self._address)
             if answer is not None:
-                self._has_answered = True
-                self._reads_head, self._head_bytes, self.body_bytes = False, 0, 0
+                self._unset_keepalive_if_required()
                 self.transport.write(answer)
                 self.server_state.total_requests += 1
+                self.table.is_idle(self)
                 return
-        super().on_headers_complete()
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        # Whether the general path's parser has begun a request: only where it has not, another one may read.
+        self._is_within_request = True
+        super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        if self._has_answered:
-            self._has_answered, self._reads_head = False, True
-            return
+        self._is_within_request = False
         super().on_message_complete()
 
     def _may_answer(self) -> bool:
@@ -265,8 +270,8 @@ class FastHttpProtocol(TunnelHttpProtocol):
             and not self.pipeline
             and not self.flow.write_paused
             and not self._is_over()
-            and self.parser.get_method() == b"GET"
-            and self.parser.get_http_version() == "1.1"
+            and self._upstream is None
+            and not self._is_upgrade
             and self.limit_concurrency is None
         )
 
