@@ -683,7 +683,10 @@ def test_a_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]
     """It prints what would be written."""
     (here / "p.cfg").write_text(CFG)
     assert main(["import", "oauth2-proxy", "p.cfg", "--dry-run"]) == 0
-    assert f'tenant_id = "{TENANT}"' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f'tenant_id = "{TENANT}"' in printed
+    assert f'client_secret_file = "{here}/entrada.client-secret"' in printed
+    assert SECRET not in printed
     assert [path.name for path in here.iterdir()] == ["p.cfg"]
 
 

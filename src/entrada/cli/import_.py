@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     public_url = None if args.public_url is None else _origin(args.public_url)
     translation = translate(read_configuration(args.files), public_url=public_url)
     if args.dry_run:
-        text, written = settings_text(translation, secret_file=None), []
+        text, written = settings_text(translation, folder=args.into), []
         check(text)
     else:
         written = [str(path) for path in write(translation, folder=args.into)]

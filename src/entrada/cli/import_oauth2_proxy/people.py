@@ -11,14 +11,15 @@ from entrada.entra.authority import parse_guid
 
 def people(draft: Draft) -> None:
     domains, file = draft.take("email_domains"), draft.take("authenticated_emails_file")
+    whose = "these groups" if draft.says("allowed_groups") else "the tenant"
     if domains is not None and "*" in domains.items and draft.says("allowed_groups"):
         draft.remark(Verdict.SAME, domains, "Addresses are not looked at; groups are.")
     elif domains is not None:
         draft.remark(
             Verdict.DANGEROUS,
             domains,
-            "Addresses are not looked at: everybody of the tenant comes in, whatever theirs is. Ask for "
-            "roles or groups in a rule if that is too many.",
+            f"Addresses are not looked at: everybody of {whose} comes in, whatever theirs is. Ask for roles "
+            "or groups in a rule if that is too many.",
         )
     if file is not None and domains is None:
         draft.settings["roles_required"] = True

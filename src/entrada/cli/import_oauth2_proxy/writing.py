@@ -24,8 +24,14 @@ SETTINGS_FILE = "entrada.toml"
 SECRET_FILE = "entrada.client-secret"  # noqa: S105  # a file's name
 
 
-def settings_text(translation: Translation, *, secret_file: Path | None) -> str:
+def secret_file_of(translation: Translation, folder: Path) -> Path | None:
+    """Where the secret stands, if the configuration itself held it."""
+    return None if translation.client_secret is None else folder.absolute() / SECRET_FILE
+
+
+def settings_text(translation: Translation, *, folder: Path) -> str:
     """entrada.toml; no secret is in it."""
+    secret_file = secret_file_of(translation, folder)
     lines = ["# Made from oauth2-proxy's configuration by `entrada import oauth2-proxy`."]
     settings = dict(translation.settings)
     if secret_file is not None:
@@ -65,9 +71,8 @@ def write(translation: Translation, *, folder: Path) -> Sequence[Path]:
     Raises:
         ConfigurationError: one of them is there already, or cannot be written.
     """
-    folder = folder.absolute()
-    secret = None if translation.client_secret is None else folder / SECRET_FILE
-    text = settings_text(translation, secret_file=secret)
+    folder, secret = folder.absolute(), secret_file_of(translation, folder)
+    text = settings_text(translation, folder=folder)
     check(text)
     written: list[Path] = []
     try:
