@@ -351,6 +351,27 @@ def test_me_is_easy_auth_s(ada: Visitor) -> None:
     assert ("http://schemas.microsoft.com/identity/claims/objectidentifier", whoami["object_id"]) in claims
 
 
+def test_groups_that_are_asked_about_are_told(
+    emulator: RunningEmulator, http: httpx.Client, tmp_path: Path
+) -> None:
+    """Beside the roles, under both products' names for them."""
+    with served(
+        emulator,
+        database=tmp_path / "entrada.db",
+        app_of=lambda auth: create_gateway(auth, hops=TrustedHops(), book=RuleBook()),
+        ENTRADA_GROUPS="all",
+    ) as running:
+        browser = Visitor(running, http)
+        browser.sign_in_as("vi@contoso.test")
+        held = set(emulator.person("vi@contoso.test").groups)
+        told = set(browser.fetch("/oauth2/userinfo").json()["groups"])
+        assert held < told
+        assert "Viewer" in told
+        (found,) = browser.fetch("/.auth/me").json()
+        groups = {claim["val"] for claim in found["user_claims"] if claim["typ"] == "groups"}
+        assert groups == told - {"Viewer"}
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [("/oauth2/userinfo", "Unauthorized"), ("/.auth/me", "[]"), ("/.auth/refresh", "Unauthorized")],
