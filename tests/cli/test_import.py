@@ -212,6 +212,15 @@ def test_secrets_stand_in_a_file_of_their_own_alone(
         assert COOKIE_SECRET not in text
 
 
+def test_words_in_a_value_do_not_make_it_a_command_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file with an option of oauth2-proxy is its configuration file, whatever stands in it."""
+    (here / "p.cfg").write_text(of({"provider_display_name": '"our oauth2-proxy --provider=oidc"'}))
+    found = imported(here, capsys, "p.cfg")
+    assert found.settings["sign_in_label"] == "Sign in with our oauth2-proxy --provider=oidc"
+
+
 def test_flags_beat_the_environment_and_that_beats_the_file(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

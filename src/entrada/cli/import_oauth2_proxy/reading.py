@@ -108,6 +108,8 @@ def _read(path: Path) -> tuple[int, Configuration]:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", ";"))]
     if any(line.lstrip().startswith("ExecStart=") for line in lines):
         return 3, Configuration(said=[*_of_unit(name, text)])
+    if any(match[1].lower() in OPTIONS for line in lines if (match := _ENTRY.match(line))):
+        return 1, Configuration(said=list(_of_toml(name, text)))
     if any(re.match(r"\s*--?[a-z]", line) for line in lines) or any(
         _PROGRAM.fullmatch(word) for word in " ".join(lines).split()
     ):
@@ -119,7 +121,8 @@ def _read(path: Path) -> tuple[int, Configuration]:
 
 def _text_of(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE_BYTES + 1)
         if len(raw) > LARGEST_FILE_BYTES:
             raise ConfigurationError(f"{path} is too large to be a configuration.", hint="Check the path.")
         return raw.decode("utf-8-sig")
