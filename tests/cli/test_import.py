@@ -554,6 +554,9 @@ def test_as_a_proxy_s_authorization_server_it_has_no_routes(
     (here / "p.cfg").write_text(of({"upstreams": '["static://202"]'}))
     found = imported(here, capsys, "p.cfg")
     assert "routes" not in found.settings
+    ((verdict, sentence),) = remarks(found, "upstreams")
+    assert verdict == "different"
+    assert "/auth/traefik" in sentence
     assert any("/auth/nginx" in sentence for _, sentence in remarks(found, "skip_auth_routes"))
 
 

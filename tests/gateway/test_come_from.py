@@ -274,3 +274,29 @@ def test_oauth2_auth_refuses_where_rules_look_at_paths(
             app_of=lambda auth, hops=hops: create_gateway(auth, hops=hops, book=book),
         ) as site:
             assert Visitor(site, http).fetch("/oauth2/auth").status_code == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 202),
+        ("?allowed_groups={group}", 202),
+        ("?allowed_groups=968b4844-d5e7-4e18-a834-59927959369f", 403),
+        ("?allowed_emails=ada@contoso.test", 403),
+        ("?allowed_email_domains=contoso.test", 403),
+    ],
+)
+def test_oauth2_auth_asks_for_groups_and_for_nothing_that_changes_hands(
+    emulator: RunningEmulator, http: httpx.Client, tmp_path: Path, query: str, status: int
+) -> None:
+    """A parameter that is not understood is no reason to let anybody through."""
+    group = emulator.person("ada@contoso.test").groups[-1]
+    with served(
+        emulator,
+        database=tmp_path / "entrada.db",
+        app_of=lambda auth: create_gateway(auth, hops=parse_trusted_hops(["127.0.0.1"]), book=RuleBook()),
+        ENTRADA_GROUPS="all",
+    ) as site:
+        visitor = Visitor(site, http)
+        visitor.sign_in_as("ada@contoso.test")
+        assert visitor.fetch(f"/oauth2/auth{query.format(group=group)}").status_code == status

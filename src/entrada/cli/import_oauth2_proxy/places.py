@@ -99,7 +99,12 @@ def _route(draft: Draft, upstream: Upstream) -> dict[str, Entry] | None:
     except ValueError:
         refuse(upstream.place, "is no URL.", "Write http://host:port/.")
     if parts.scheme == "static":
-        draft.remark(Verdict.SAME, upstream, "The proxy in front has the application, and asks Entrada.")
+        draft.remark(
+            Verdict.DIFFERENT,
+            upstream,
+            "The proxy in front has the application, and asks at /oauth2/auth; one that asked at / "
+            "(Traefik's ForwardAuth) asks at /auth/traefik.",
+        )
         return None
     if "its path is rewritten" in upstream.unlike or parts.scheme == "file":
         why = "Files are not served" if parts.scheme == "file" else "Paths are not rewritten"
