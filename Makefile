@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .SILENT:
-.PHONY: help demo serve emulator test check fix bench docs requirements setup setup-dev
+.PHONY: help demo serve emulator test check fix bench lab docs requirements setup setup-dev
 
 ONCE_FLAG = $(if $(filter-out 0 no false,$(ONCE)),--once)
 export PYTHON
@@ -35,6 +35,9 @@ fix: setup-dev ## let ruff format and mend what it can
 bench: setup-dev ## the benchmarks, each beside its peers (ARGS passes arguments on)
 	if [ -f bench/__main__.py ]; then exec .venv/bin/python -m bench $(ARGS); \
 	else echo "There are no benchmarks in this checkout yet (bench/__main__.py)." >&2; exit 1; fi
+
+lab: setup-dev ## 100,000 mutated requests through every documented proxy (ARGS="--help")
+	cd tests && exec ../.venv/bin/python -m lab $(ARGS)
 
 docs: setup-dev ## write the generated pages of docs/reference again
 	.venv/bin/python scripts/generate_docs.py

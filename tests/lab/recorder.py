@@ -118,9 +118,9 @@ def _more(link: socket.socket, received: bytearray) -> bool:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
-    """A recorder on a port of its own until the end of the block."""
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+def recording(port: int = 0) -> Iterator[Recorder]:
+    """A recorder on that port, or on one of its own, until the end of the block."""
+    with socket.create_server(("127.0.0.1", port), backlog=512) as listener:
         recorder = Recorder(port=listener.getsockname()[1])
         links: list[socket.socket] = []
 

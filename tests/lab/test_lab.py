@@ -16,6 +16,7 @@ from gateway.proxies import documented_servers, running_nginx
 from house import tools
 from walks.conftest import emulator  # noqa: F401  # a fixture
 
+from .__main__ import main
 from .attempts import filled
 from .harness import Lab, Report
 from .mutations import make
@@ -141,3 +142,39 @@ def test_only_the_host_and_the_session_differ_between_two_runs() -> None:
     subject = Subject(name="x", port=1, host="tool.test", upstream_port=2, people=PEOPLE, told=TOLD)
     sent = filled(b"Host: @HOST@\r\nCookie: @COOKIE:ada@", subject)
     assert sent == b"Host: tool.test\r\nCookie: " + PEOPLE["ada"].cookie
+
+
+OTHER = """
+name = "other"
+port = {front}
+host = "localhost"
+upstream_port = {upstream}
+told = ["X_FORWARDED_USER", "X_FORWARDED_EMAIL", "X_FORWARDED_GROUPS"]
+[people.ada]
+cookie = "session=ada-0123456789"
+roles = ["Admin"]
+facts = {{ USER = "ada-1", EMAIL = "ada@contoso.test", GROUPS = "Admin", USERNAME = "ada" }}
+[people.vi]
+cookie = "session=vi-0123456789"
+roles = ["Viewer"]
+facts = {{ USER = "vi-1", EMAIL = "vi@contoso.test", GROUPS = "Viewer", USERNAME = "vi" }}
+"""
+
+
+def test_another_authorization_server_is_tried_from_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make lab ARGS="--subject FILE"`: its hole is printed, and its bytes, sent again, show it again."""
+    nginx, front, upstream = tools.command_path("nginx"), tools.free_port(), tools.free_port()
+    (tmp_path / "other.toml").write_text(OTHER.format(front=front, upstream=upstream))
+    subject = ["--subject", str(tmp_path / "other.toml")]
+    with authorization_server(("x-forwarded-uri",)) as port:
+        servers = documented_servers(front, f"127.0.0.1:{port}", f"127.0.0.1:{upstream}")
+        with running_nginx(nginx, tmp_path, servers.replace("http://$answered_by", "http://application")):
+            assert main([*subject, "--requests", "1500", "--seed", "1", "--holes", str(tmp_path)]) == 1
+            printed = capsys.readouterr().out
+            assert "rule: " in printed
+            holes = tmp_path.glob("hole-other-1-*.bin")
+            hole = next(file for file in holes if b"x-forwarded-uri" in file.read_bytes().lower())
+            assert main([*subject, "--replay", str(hole)]) == 1
+            assert "rule: " in capsys.readouterr().out
