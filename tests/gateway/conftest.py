@@ -1,4 +1,4 @@
-"""An application to protect, and Entrada behind nginx as the documentation configures it."""
+"""An application to protect, and Entrada in front of it: behind each proxy as documented, and by itself."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def upstream() -> Iterator[Upstream]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def behind_nginx(
-    emulator: RunningEmulator,  # noqa: F811
-    upstream: Upstream,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    """Entrada and an application behind a real nginx, configured as the documentation shows."""
-    yield from _behind("nginx", emulator, upstream, tmp_path_factory)
+ALONE = "entrada serve"
+"""Not behind anything: the reverse proxy itself."""
 
 
 @pytest.fixture(
     scope="module",
-    params=["caddy", "haproxy", pytest.param("envoy", marks=[pytest.mark.heavy, pytest.mark.timeout(300)])],
+    params=[
+        "nginx",
+        "caddy",
+        "haproxy",
+        pytest.param("envoy", marks=[pytest.mark.heavy, pytest.mark.timeout(300)]),
+        ALONE,
+    ],
 )
 def behind_proxy(
     request: pytest.FixtureRequest,
@@ -50,23 +50,16 @@ def behind_proxy(
     upstream: Upstream,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
-    """The same behind another real proxy; the rules are those of nginx's page."""
-    yield from _behind(request.param, emulator, upstream, tmp_path_factory)
-
-
-def _behind(
-    proxy: str,
-    emulator: RunningEmulator,  # noqa: F811
-    upstream: Upstream,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp(proxy)
+    """Entrada and an application behind a real proxy, configured as the documentation shows."""
+    folder = tmp_path_factory.mktemp("behind")
     port = tools.free_port()
+    application = f"127.0.0.1:{upstream.port}"
     with ExitStack() as stack:
-        application = f"127.0.0.1:{upstream.port}"
         site = stack.enter_context(entrada_behind(emulator, folder, port, application))
-        entrada = site.address.removeprefix("http://")
-        STARTS[proxy](stack, folder, port, entrada, application)
+        if request.param == ALONE:
+            yield site
+            return
+        STARTS[request.param](stack, folder, port, site.address.removeprefix("http://"), application)
         yield replace(site, address=f"http://127.0.0.1:{port}")
 
 
@@ -77,9 +70,13 @@ def entrada_behind(
     port: int,
     application: str = "127.0.0.1:5000",
 ) -> Iterator[Site]:
-    """Entrada with the settings that nginx's page shows; the proxy's port is the public one."""
+    """Entrada with the settings that nginx's page shows; the proxy's port is the public one.
+
+    The public path is another than the page's: by itself Entrada would answer /healthz.
+    """
     (toml,) = (block.text for block in blocks(NGINX_PAGE, "toml"))
-    toml = toml.replace("127.0.0.1:5000", application)
+    assert 'path = "/healthz"' in toml
+    toml = toml.replace("127.0.0.1:5000", application).replace('path = "/healthz"', 'path = "/status"')
     entries = tomllib.loads(toml)
     book = read_rule_book(SettingsFile(name="entrada.toml", entries=entries, text=toml))
     hops = parse_trusted_hops(entries["trusted_proxies"])

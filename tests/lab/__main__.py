@@ -16,7 +16,7 @@
         roles = ["Admin"]
         facts = { EMAIL = "ada@contoso.test" }
         [[rules]]                         # as written down there; without them those of the lab
-        path = "/healthz"
+        path = "/status"
         whom = "anybody"
         below = false
 

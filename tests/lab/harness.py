@@ -209,7 +209,7 @@ def _with_less(attempt: Attempt) -> Iterator[Attempt]:
         yield changed(method=b"GET")
     if attempt.version != b"HTTP/1.1":
         yield changed(version=b"HTTP/1.1")
-    for plain in (b"/healthz", b"/reports"):
+    for plain in (b"/status", b"/reports"):
         if attempt.target != plain and len(attempt.target) > len(plain):
             yield changed(target=plain)
     with_cookie = [index for index, line in enumerate(attempt.headers) if b"@COOKIE" in line]

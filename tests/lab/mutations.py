@@ -22,7 +22,7 @@ IDENTITY = (
     "X-Entrada-User", "X-Entrada-Assertion", "X-MS-CLIENT-PRINCIPAL", "X-MS-CLIENT-PRINCIPAL-ID",
 )  # fmt: skip
 PLACES = (
-    "/healthz", "/assets/a.js", "/internal/x", "/admin/users", "/admin", "/reports", "/reports/7", "/",
+    "/status", "/assets/a.js", "/internal/x", "/admin/users", "/admin", "/reports", "/reports/7", "/",
     "/auth/login", "/auth/nginx",
 )  # fmt: skip
 OF_PATHS = (
@@ -173,7 +173,7 @@ def _of_paths(attempt: Attempt, chance: random.Random) -> None:
     for _ in range(chance.choice((1, 2, 3))):
         name = chance.choice(OF_PATHS)
         value = chance.choice(
-            ("/healthz", "/assets/a.js", "GET", "OPTIONS", "DELETE", "elsewhere.test", "127.0.0.1", "https")
+            ("/status", "/assets/a.js", "GET", "OPTIONS", "DELETE", "elsewhere.test", "127.0.0.1", "https")
         )
         _insert(attempt, f"{name if chance.random() < 0.5 else spelled(name, chance)}: {value}", chance)
 
@@ -252,7 +252,7 @@ def _host(attempt: Attempt, chance: random.Random) -> None:
             "elsewhere.test",
             "@HOST@",
             "",
-            "@HOST@/healthz?x=",
+            "@HOST@/status?x=",
             "@HOST@.",
             "a b",
             "@HOST@@x",

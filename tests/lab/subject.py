@@ -41,7 +41,7 @@ class LabRule:
 
 
 RULES = (
-    LabRule(path="/healthz", whom="anybody", below=False),
+    LabRule(path="/status", whom="anybody", below=False),
     LabRule(path="/assets", whom="anybody", methods=frozenset({"GET", "HEAD"})),
     LabRule(path="/internal", whom="nobody"),
     LabRule(path="/admin", whom="Admin"),

@@ -1,4 +1,4 @@
-"""Forward auth behind real proxies other than nginx, configured as the documentation shows (D1–D12)."""
+"""The gateway behind each real proxy, configured as the documentation shows, and by itself (D1–D12)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from walks.visitor import SCRIPT, Visitor
 
 from .conftest import entrada_behind
 from .proxies import STARTS
-from .test_behind_nginx import RAW, connected, cookie_of, fields_of, head_of, raw_request
+from .raw_requests import connected, cookie_of, fields_of, head_of, raw_request
 from .test_identity import OURS, spelled
 from .upstream import Upstream
 
@@ -105,7 +105,7 @@ def test_rules_by_path_and_role(ada: Visitor, http: httpx.Client, behind_proxy: 
     """A public path for everybody, an administrators' path for one of the two."""
     stranger, vi = Visitor(behind_proxy, http), Visitor(behind_proxy, http)
     vi.sign_in_as("vi@contoso.test")
-    assert stranger.fetch("/healthz").status_code == 200
+    assert stranger.fetch("/status").status_code == 200
     assert [who.fetch("/admin/users").status_code for who in (stranger, vi, ada)] == [401, 403, 200]
     assert [who.fetch("/").status_code for who in (stranger, vi, ada)] == [401, 200, 200]
 
@@ -120,7 +120,7 @@ def test_methods_and_bodies_reach_the_application_as_they_are(ada: Visitor, upst
     ]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/reports"])
+@pytest.mark.parametrize("path", ["/status", "/reports"])
 def test_d1_no_spelling_of_an_identity_field_reaches_the_application(
     path: str, vi: Visitor, behind_proxy: Site, upstream: Upstream
 ) -> None:
@@ -141,7 +141,7 @@ def test_d1c_a_field_that_nobody_has_is_cleared_on_a_public_path(
     visitor: Visitor, upstream: Upstream
 ) -> None:
     """Nobody is signed in: no identity field of the client's own gets through."""
-    visitor.fetch("/healthz", x_forwarded_user="admin", x_forwarded_email="a@b")
+    visitor.fetch("/status", x_forwarded_user="admin", x_forwarded_email="a@b")
     fields = fields_of(upstream.requests[-1])
     assert not fields.get("x-forwarded-user")
     assert not fields.get("x-forwarded-email")
@@ -162,9 +162,24 @@ def test_d1c_a_field_that_nobody_has_is_cleared_on_a_public_path(
 )
 def test_d3_a_client_chooses_no_other_path(name: str, visitor: Visitor, upstream: Upstream) -> None:
     """The proxy says where the request goes; what the client says of it is replaced or not looked at."""
-    value = "OPTIONS" if name.endswith("Method") else "/healthz"
+    value = "OPTIONS" if name.endswith("Method") else "/status"
     assert visitor.send("GET", "/admin", {**SCRIPT, name: value}).status_code in (401, 403)
     assert upstream.requests == []
+
+
+RAW = [
+    "//status",
+    "/status/../admin",
+    "/status/%2e%2e/admin",
+    "/status/..%2fadmin",
+    "/status;/../admin",
+    "/status%00/admin",
+    "/status\\..\\admin",
+    "/ADMIN",
+    "/admin%2f",
+    "/%61dmin/..;/status",
+    "/status%23/../admin",
+]
 
 
 @pytest.mark.parametrize("target", RAW, ids="D5 {}".format)
@@ -177,7 +192,7 @@ def test_d5_a_path_with_two_readings_reaches_nobody(
 
 
 @pytest.mark.parametrize(
-    "line", ["TRACE / HTTP/1.1", "CONNECT /healthz HTTP/1.1", "BREW / HTTP/1.1", "get / HTTP/1.1"]
+    "line", ["TRACE / HTTP/1.1", "CONNECT /status HTTP/1.1", "BREW / HTTP/1.1", "get / HTTP/1.1"]
 )
 def test_d8_an_odd_method_is_no_way_in(line: str, behind_proxy: Site, upstream: Upstream) -> None:
     """Refused by the proxy or by us, never passed on."""
@@ -218,6 +233,7 @@ def test_k15_a_page_of_another_site_opens_no_socket(
 def test_events_arrive_one_by_one(ada: Visitor, http: httpx.Client, behind_proxy: Site) -> None:
     """Server-sent events come through as they are sent."""
     headers = {"cookie": cookie_of(ada), "host": httpx.URL(behind_proxy.public_url).netloc.decode()}
+    headers["accept"] = "text/event-stream"
     with http.stream("GET", behind_proxy.address + "/events", headers=headers) as answer:
         chunks = [chunk for chunk in answer.iter_text() if chunk]
     assert "".join(chunks) == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
@@ -234,6 +250,7 @@ def test_after_signing_out_the_next_request_is_refused(ada: Visitor) -> None:
 @pytest.mark.parametrize(
     ("name", "status"),
     [
+        ("nginx", 500),
         ("caddy", 502),
         ("haproxy", 503),
         pytest.param("envoy", 403, marks=[pytest.mark.heavy, pytest.mark.timeout(300)]),
@@ -248,7 +265,7 @@ def test_d11_while_entrada_does_not_answer_nobody_passes(
     with ExitStack() as stack:
         nobody = f"127.0.0.1:{tools.free_port()}"
         STARTS[name](stack, tmp_path, port, nobody, f"127.0.0.1:{upstream.port}")
-        for path in ("/healthz", "/reports"):
+        for path in ("/status", "/reports"):
             url = f"http://127.0.0.1:{port}{path}"
             assert httpx.get(url, headers={"host": "localhost"}, trust_env=False).status_code == status
     assert upstream.requests == []
@@ -287,11 +304,11 @@ def entrada(emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory)
 @pytest.mark.parametrize(
     ("method", "target", "status", "location"),
     [
-        (b"GET", b"/healthz", 200, None),
+        (b"GET", b"/status", 200, None),
         (b"GET", b"/reports?a=%20b", 303, "/auth/login?next=/reports%3Fa%3D%2520b"),
         (b"POST", b"/reports", 401, None),
-        (b"GET", b"/healthz/..%2fadmin", 400, None),
-        (b"CONNECT", b"/healthz", 400, None),
+        (b"GET", b"/status/..%2fadmin", 400, None),
+        (b"CONNECT", b"/status", 400, None),
     ],
 )
 def test_traefik_s_request_replayed(
