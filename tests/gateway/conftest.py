@@ -7,18 +7,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from docs.pages import blocks
+from entrada.accounts.roles import RoleMapping
 from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator
 from entrada.gateway.app import create_gateway
+from entrada.gateway.bearer_callers import bearer_callers
 from entrada.gateway.hops import parse_trusted_hops
 from entrada.gateway.tables import read_rule_book
 from entrada.settings.tables import SettingsFile
+from entrada.web.auth_routes import AuthRoutes
 from house import tools
 from walks.conftest import emulator, http  # noqa: F401  # fixtures
 from walks.site import Site, served
+from walks.visitor import Visitor
 
 from .proxies import NGINX_PAGE, STARTS
 from .upstream import Upstream, running_upstream
@@ -30,6 +35,7 @@ def upstream() -> Iterator[Upstream]:
         yield running
 
 
+SCOPE = "access_as_user"
 ALONE = "entrada serve"
 """Not behind anything: the reverse proxy itself."""
 
@@ -63,6 +69,24 @@ def behind_proxy(
         yield replace(site, address=f"http://127.0.0.1:{port}")
 
 
+@pytest.fixture
+def visitor(behind_proxy: Site, http: httpx.Client, upstream: Upstream) -> Visitor:  # noqa: F811
+    upstream.requests.clear()
+    return Visitor(behind_proxy, http)
+
+
+@pytest.fixture
+def ada(visitor: Visitor, emulator: RunningEmulator) -> Visitor:  # noqa: F811
+    assert visitor.sign_in_as("ada@contoso.test", "/reports").headers["location"] == "/reports"
+    return visitor
+
+
+@pytest.fixture
+def vi(visitor: Visitor, emulator: RunningEmulator) -> Visitor:  # noqa: F811
+    visitor.sign_in_as("vi@contoso.test")
+    return visitor
+
+
 @contextmanager
 def entrada_behind(
     emulator: RunningEmulator,  # noqa: F811
@@ -80,10 +104,15 @@ def entrada_behind(
     entries = tomllib.loads(toml)
     book = read_rule_book(SettingsFile(name="entrada.toml", entries=entries, text=toml))
     hops = parse_trusted_hops(entries["trusted_proxies"])
+
+    def app_of(auth: AuthRoutes) -> object:
+        bearer = bearer_callers(auth.relying_party, scopes=[SCOPE], mapping=RoleMapping())
+        return create_gateway(auth, hops=hops, book=book, bearer=bearer)
+
     with served(
         emulator,
         database=folder / "entrada.db",
         public_url=f"http://localhost:{port}",
-        app_of=lambda auth: create_gateway(auth, hops=hops, book=book),
+        app_of=app_of,
     ) as site:
         yield site

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,3 +41,20 @@ def raw_request(site: Site, line: str, *fields: str, cookie: str = "") -> int:
         response = http.client.HTTPResponse(link)
         response.begin()
         return response.status
+
+
+def sent_raw(
+    site: Site, request: bytes, *, patience: float = 10.0, locations: list[str] | None = None
+) -> int:
+    """The status of the first answer to these bytes; 0 where there was none but the connection's end."""
+    received = b""
+    with suppress(OSError), connected(site) as link:
+        link.settimeout(patience)
+        link.sendall(request)
+        while b"\r\n\r\n" not in received and (chunk := link.recv(65_536)):
+            received += chunk
+    if locations is not None:
+        found = re.findall(rb"(?im)^location: *([^\r\n]*)", received.partition(b"\r\n\r\n")[0])
+        locations += [one.decode("latin-1") for one in found]
+    status = re.match(rb"HTTP/1\.[01] (\d{3})", received)
+    return int(status[1]) if status else 0

@@ -209,7 +209,7 @@ def test_K4_requests_sent_ahead_are_bounded(serve: Any) -> None:
     [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nx", b"\r\n"],
     ids=["K20-nothing", "K20-a-byte", "K20-a-line", "K20-half-a-header", "K20-an-empty-line"],
 )
-def test_K20_a_half_sent_head_is_timed_out(serve: Any, sent: bytes) -> None:
+def test_fault_27_K20_a_half_sent_head_is_timed_out(serve: Any, sent: bytes) -> None:
     """The server closes by itself; who began to speak is told 408."""
     server = serve()
     with server.connect() as connection:
@@ -280,7 +280,7 @@ def test_K20_a_response_that_nobody_reads_is_given_up(serve: Any) -> None:
         wait_until(lambda: len(server.protocol.table) == 0)
 
 
-def test_K20_with_all_connections_half_open_a_newcomer_is_served(serve: Any) -> None:
+def test_D20_fault_27_K20_with_all_connections_half_open_a_newcomer_is_served(serve: Any) -> None:
     """Many more half-open connections than places: the next request is answered at once."""
     server = serve(head_seconds=60, connections=20)
     with ExitStack() as open_ones:
@@ -291,7 +291,7 @@ def test_K20_with_all_connections_half_open_a_newcomer_is_served(serve: Any) -> 
         assert len(server.protocol.table) <= 20
 
 
-def test_K20_idle_connections_go_first_and_then_those_of_the_peer_with_most(serve: Any) -> None:
+def test_D20_fault_27_K20_idle_connections_go_first_and_then_those_of_the_peer_with_most(serve: Any) -> None:
     """Somebody slow from elsewhere keeps their place while one peer opens connection after connection."""
     server = serve(head_seconds=60, connections=20)
     with ExitStack() as open_ones:

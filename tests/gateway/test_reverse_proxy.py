@@ -505,7 +505,7 @@ def test_an_event_stream_ends_when_its_session_ends(watched: Watched) -> None:
         assert time.monotonic() - started < 1
 
 
-def test_s26_an_upstream_that_is_gone_is_502(gateway: int) -> None:
+def test_fault_26_an_upstream_that_is_gone_is_502(gateway: int) -> None:
     """Nothing listens: 502 at once."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port_of_nobody = unused.getsockname()[1]
@@ -524,7 +524,7 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("sent", NO_HTTP.values(), ids=NO_HTTP.keys())
-def test_s26_an_upstream_that_answers_no_http_is_502(sent: bytes) -> None:
+def test_fault_26_an_upstream_that_answers_no_http_is_502(sent: bytes) -> None:
     """Closed, garbage, cut off, an upgrade that nobody asked for: 502, and the next request is served."""
 
     def answer(connection: socket.socket) -> None:
@@ -536,7 +536,7 @@ def test_s26_an_upstream_that_answers_no_http_is_502(sent: bytes) -> None:
             assert ask(port, "GET", "/").status == 502
 
 
-def test_s26_an_upstream_that_says_nothing_is_504(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_26_an_upstream_that_says_nothing_is_504(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the stated time; its connection is closed."""
     monkeypatch.setattr("entrada.gateway.reverse_proxy.HEAD_SECONDS", 0.2)
 
@@ -548,7 +548,7 @@ def test_s26_an_upstream_that_says_nothing_is_504(monkeypatch: pytest.MonkeyPatc
         assert ask(port, "GET", "/").status == 504
 
 
-def test_s26_a_response_that_is_cut_off_does_not_look_whole() -> None:
+def test_fault_26_a_response_that_is_cut_off_does_not_look_whole() -> None:
     """The client sees the connection end before the length that was promised."""
 
     def cut(connection: socket.socket) -> None:
@@ -718,7 +718,7 @@ def test_a_gigabyte_passes_in_flat_memory() -> None:
     assert most - before < 30_000
 
 
-def test_a_client_that_goes_away_ends_the_request_upstream() -> None:
+def test_fault_26_a_client_that_goes_away_ends_the_request_upstream() -> None:
     """An event stream nobody reads any more is closed at the upstream, too."""
     ended = threading.Event()
 

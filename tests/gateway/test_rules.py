@@ -122,8 +122,22 @@ def test_d5_case_matters_to_nobody_where_no_rule_differs() -> None:
 
 @pytest.mark.parametrize(
     ("method", "overrides"),
-    [("GET", ("DELETE", "POST")), ("GET", ("post",)), ("GET", (" PUT ",)), ("post", ())],
-    ids=["D8 two overrides", "D8 override in small letters", "D8 blanks", "D8 method in small letters"],
+    [
+        ("GET", ("DELETE", "POST")),
+        ("GET", ("post",)),
+        ("GET", (" PUT ",)),
+        ("post", ()),
+        ("GET", ("POST, POST",)),
+        ("GET", ("x,PUT",)),
+    ],
+    ids=[
+        "D8 two overrides",
+        "D8 override in small letters",
+        "D8 blanks",
+        "D8 method in small letters",
+        "D8 two fields that a proxy joined",
+        "D8 the last of two",
+    ],
 )
 def test_d8_a_method_that_two_readers_take_differently_is_refused(
     method: str, overrides: tuple[str, ...]

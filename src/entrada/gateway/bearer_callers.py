@@ -63,7 +63,7 @@ class BearerCallers:
                 raise InsufficientScope(
                     f"This call needs the scope {' or '.join(sorted(self.scopes))}.", scopes=self.scopes
                 )
-            return caller_of(principal, kind=kind)
+            return caller_of(principal, kind=kind, expires_at=checked.token.expires_at)
         known = self.mapping.app_roles
         return Caller(
             user_id="",
@@ -74,7 +74,14 @@ class BearerCallers:
             username=None,
             roles=frozenset(role for value in principal.roles for role in known.get(value, ())),
             kind=kind,
+            expires_at=checked.token.expires_at,
         )
+
+    def seconds_left(self, caller: Caller) -> float | None:
+        """How long what this caller opens may stay open: as long as the token; None: it came without one."""
+        if caller.expires_at is None:
+            return None
+        return max((caller.expires_at - self.check.clock.now()).total_seconds(), 0.0)
 
 
 def bearer_callers(

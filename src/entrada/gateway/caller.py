@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from entrada.accounts.groups import UNKNOWN, Group, Membership
 from entrada.accounts.principal import UserPrincipal
@@ -27,6 +28,8 @@ class Caller:
     membership: Membership = UNKNOWN
     kind: CallerKind | None = None
     """Who acts in the access token that they came with; None: they came with a session."""
+    expires_at: datetime | None = None
+    """When that token expires."""
 
     @property
     def groups(self) -> frozenset[str]:
@@ -47,7 +50,9 @@ class Caller:
         return self.kind is not None and not self.kind.has_account
 
 
-def caller_of(principal: UserPrincipal, *, kind: CallerKind | None = None) -> Caller:
+def caller_of(
+    principal: UserPrincipal, *, kind: CallerKind | None = None, expires_at: datetime | None = None
+) -> Caller:
     return Caller(
         user_id=principal.user_id,
         tenant_id=principal.identity.tenant_id,
@@ -58,4 +63,5 @@ def caller_of(principal: UserPrincipal, *, kind: CallerKind | None = None) -> Ca
         roles=principal.roles,
         membership=principal.membership,
         kind=kind,
+        expires_at=expires_at,
     )

@@ -4,7 +4,8 @@
 
 Both bodies are streamed, as fast as the slower side takes them; upgrades are passed as bytes after 101.
 What stays longer than a moment (an event stream, a large body, a socket) ends within a second when its
-session ends. What the upstream does not answer is 502 or 504.
+session ends, or when the access token that opened it expires. What the upstream does not answer is 502 or
+504.
 
 Not passed on: hop-by-hop fields, identity in any spelling but ours, our session cookie and `Authorization`
 (unless the route says so), `Expect` (we answer 100 ourselves when the upstream is there), trailers.
@@ -167,9 +168,12 @@ class ReverseProxy:
         ends: list[Callable[[], None]] = []
 
         def watch() -> None:
+            loop = asyncio.get_running_loop()
             if session is not None and self.watch is not None:
-                loop = asyncio.get_running_loop()
                 ends.append(self.watch(session, lambda: _call_soon(loop, exchange.cut)))
+            left = None if self.bearer is None or caller is None else self.bearer.seconds_left(caller)
+            if left is not None:
+                ends.append(loop.call_later(left, exchange.cut).cancel)
 
         try:
             if answer.status == 101:

@@ -159,7 +159,9 @@ class Request:
     overrides: tuple[str, ...] = ()
 
     def readings(self) -> Iterator[tuple[str, bool]]:
-        for method in {self.method, self.method.upper(), *(name.strip().upper() for name in self.overrides)}:
+        # A proxy may have joined two fields by a comma, of which an application reads the first or the last.
+        named = {name.strip().upper() for value in self.overrides for name in (value, *value.split(","))}
+        for method in {self.method, self.method.upper(), *named}:
             yield method, False
             yield method, True
 
