@@ -273,6 +273,7 @@ TRAEFIK = (
     b"X-Forwarded-Server: edge\r\n"
     b"X-Forwarded-Uri: %s\r\n"
     b"X-Real-Ip: 203.0.113.7\r\n"
+    b"%s"
     b"\r\n"
 )
 
@@ -291,6 +292,12 @@ def entrada(emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory)
         (b"POST", b"/reports", 401, None),
         (b"GET", b"/status/..%2fadmin", 400, None),
         (b"CONNECT", b"/status", 400, None),
+        (b"HEAD", b"/status", 200, None),
+        (b"GET", b"/status?x=/../admin", 200, None),
+        (b"OPTIONS", b"/reports", 401, None),
+        (b"GET", b"/status;x=1/../admin", 400, None),
+        (b"GET", b"//admin", 400, None),
+        (b"GET", b"/ADMIN", 400, None),
     ],
 )
 def test_traefik_s_request_replayed(
@@ -299,7 +306,34 @@ def test_traefik_s_request_replayed(
     """Byte for byte as ForwardAuth writes it, to the server that the documentation's settings make."""
     parts = urlsplit(entrada.address)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as link:
-        link.sendall(TRAEFIK % (method, target))
+        link.sendall(TRAEFIK % (method, target, b""))
         response = http.client.HTTPResponse(link)
         response.begin()
         assert (response.status, response.getheader("location")) == (status, location)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"X_Forwarded_Uri: /status",
+        b"X.Forwarded.Uri: /status",
+        b"X-Original-Uri: /status",
+        b"X-Original-Method: GET",
+        b"X-Rewrite-Url: /status",
+        b"X_Forwarded_Method: GET",
+        b"Forwarded: host=localhost;proto=https",
+        b"X-Forwarded-Uri: /status",
+        b"X-Forwarded-Method: GET",
+    ],
+    ids="D3 {}".format,
+)
+def test_d3_d1b_what_a_client_wrote_beside_traefik_s_fields_decides_nothing(
+    line: bytes, entrada: Site
+) -> None:
+    """Fields that Traefik passes on in the check, and its own a second time: never a yes."""
+    parts = urlsplit(entrada.address)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as link:
+        link.sendall(TRAEFIK % (b"POST", b"/admin", line + b"\r\n"))
+        response = http.client.HTTPResponse(link)
+        response.begin()
+        assert response.status in (400, 401, 403)
