@@ -126,7 +126,7 @@ def running(
 ) -> None:
     """Until the stack is closed; returns when it answers."""
     log = stack.enter_context((folder / "log").open("wb"))
-    environment = environment or {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
 
     def end() -> None:

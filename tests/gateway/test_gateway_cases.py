@@ -34,7 +34,7 @@ from entrada.gateway.bearer_callers import bearer_callers
 from entrada.gateway.hops import parse_trusted_hops
 from entrada.gateway.rules import Route, RuleBook
 from entrada.web.auth_routes import AuthRoutes
-from walks.site import ShiftedClock, Site, served
+from walks.site import ShiftedClock, Site, served, wait_until
 from walks.visitor import Visitor
 
 from .conftest import SCOPE
@@ -181,6 +181,25 @@ def test_g14_no_token_for_graph_is_kept_that_could_be_challenged(
 def server(emulator: RunningEmulator, tmp_path: Path) -> Iterator[Serving]:
     with serving(emulator, tmp_path) as server:
         yield server
+
+
+def test_fault_15_without_its_database_nobody_is_let_in_and_it_recovers_alone(
+    server: Serving, http: httpx.Client
+) -> None:
+    """Moved away while it runs: no session counts after a second or two, and public paths stay open."""
+    visitor = server.visitor(http)
+    visitor.sign_in_as("ada@contoso.test")
+    cookie = cookie_of(visitor)
+    assert server.check("/reports", cookie=cookie) == 200
+    files = list(server.folder.glob("entrada.db*"))
+    for file in files:
+        file.rename(file.with_name(f"away-{file.name}"))
+    wait_until(lambda: server.check("/reports", cookie=cookie) == 403, seconds=5)
+    assert server.check("/open/x") == 200
+    assert "store_unavailable" in server.log
+    for file in files:
+        file.with_name(f"away-{file.name}").rename(file)
+    wait_until(lambda: server.check("/reports", cookie=cookie) == 200, seconds=5)
 
 
 CHECK = (

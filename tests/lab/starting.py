@@ -5,20 +5,19 @@ Everything here makes a `Subject`; whoever tries another server makes one in ano
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from entrada.emulator import RunningEmulator
-from gateway.proxies import STARTS, running
+from gateway.operation import serving
+from gateway.proxies import STARTS
 from house import tools
-from walks.site import ROLES
 from walks.visitor import Visitor, new_http
 
 from .harness import Lab
@@ -33,29 +32,6 @@ TOLD = ("X_FORWARDED_USER", "X_FORWARDED_EMAIL", "X_FORWARDED_PREFERRED_USERNAME
 BELIEVED = ("X_AUTH_REQUEST_*", "REMOTE_USER", "REMOTE_GROUPS", "REMOTE_EMAIL", "REMOTE_NAME", "X_ENTRADA_*",
             "X_MS_CLIENT_PRINCIPAL*")  # fmt: skip
 """What other applications believe."""
-
-
-@contextmanager
-def entrada_serve(
-    emulator: RunningEmulator, folder: Path, *arguments: str, toml: str = in_entrada_s_form()
-) -> Iterator[tuple[int, str]]:
-    """`entrada serve` in a process of its own: its port, and the host of its public URL."""
-    port = tools.free_port()
-    (folder / "entrada.toml").write_text(toml)
-    environment = {
-        **os.environ,
-        **emulator.env("entrada"),
-        "ENTRADA_PUBLIC_URL": f"http://localhost:{port}",
-        "ENTRADA_DATABASE_URL": f"sqlite:///{folder}/entrada.db",
-        "ENTRADA_ROLES_MAPPING": ROLES,
-        "ENTRADA_TRUSTED_PROXIES": "127.0.0.1",
-        "ENTRADA_LOG_LEVEL": "error",
-    }
-    command = [sys.executable, "-m", "entrada.cli", "serve", "--port", str(port)]
-    command += ["--settings", str(folder / "entrada.toml"), *arguments]
-    with ExitStack() as stack:
-        running(stack, command, folder, port, environment=environment)
-        yield port, f"localhost:{port}"
 
 
 def signed_in(port: int, host: str) -> dict[str, Person]:
@@ -105,9 +81,11 @@ def lab_for(name: str, emulator: RunningEmulator, folder: Path, readers: list[Re
     with ExitStack() as stack:
         recorder = stack.enter_context(recording())
         application = f"127.0.0.1:{recorder.port}"
-        port, host = stack.enter_context(
-            entrada_serve(emulator, folder, "--upstream", f"http://{application}")
+        toml = 'trusted_proxies = ["127.0.0.1"]\n' + in_entrada_s_form()
+        server = stack.enter_context(
+            serving(emulator, folder, "--upstream", f"http://{application}", toml=toml)
         )
+        host, port = urlsplit(server.public_url).netloc, urlsplit(server.address).port or 0
         front = port
         if name != ITSELF:
             front = tools.free_port()
