@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.breakdown import breakdown
+from bench.broker import broker
 from bench.emulators import emulators
 from bench.environment import machine
 from bench.figures import Report
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "breakdown": breakdown,
     "session-check": session_check,
     "revocation": revocation,
+    "broker": broker,
     "emulators": emulators,
     **GATEWAY,
 }

@@ -52,8 +52,7 @@ class Browser:
             location = html.unescape(link[1])
         if "/authorize?" not in location:
             raise SignInFailed(f"the start answered {status}: {_gist(body)}")
-        if self.plain_provider:
-            location = location.replace(*self.plain_provider, 1)
+        location = self.plain(location)
         # Said a second time, a login hint would make two; the provider counts the last.
         status, location, body = self.visit(f"{location}&login_hint={quote(person)}&_emulator_approve=1")
         if "code=" not in location:
@@ -66,6 +65,10 @@ class Browser:
         if not cookie:
             raise SignInFailed("the redirect URI left no cookie")
         return cookie
+
+    def plain(self, address: str) -> str:
+        """The address at the provider's plain port, if it is one of the provider's."""
+        return address.replace(*self.plain_provider, 1) if self.plain_provider else address
 
     def visit(self, url: str) -> tuple[int, str, bytes]:
         """(status, absolute Location or "", body)."""

@@ -110,9 +110,9 @@ def _mock(folder: Path, port: int) -> Server:
 
 
 def _oauth2_mock_server(folder: Path, port: int) -> Server:
-    program = _npm() / "node_modules" / "oauth2-mock-server" / "dist" / "oauth2-mock-server.mjs"
+    program = npm_home() / "node_modules" / "oauth2-mock-server" / "dist" / "oauth2-mock-server.mjs"
     return start(
-        [_node(), program, "-a", "127.0.0.1", "-p", str(port)], environment={}, folder=folder, name="npm"
+        [node(), program, "-a", "127.0.0.1", "-p", str(port)], environment={}, folder=folder, name="npm"
     )
 
 
@@ -123,18 +123,29 @@ def _oidc_provider(folder: Path, port: int) -> Server:
         "BENCH_CLIENT_SECRET": CLIENT_SECRET,
         "NODE_ENV": "production",
     }
-    program = _npm() / "oidc_provider.mjs"
-    return start([_node(), program], environment=environment, folder=folder, name="npm")
+    program = npm_home() / "oidc_provider.mjs"
+    return start([node(), program], environment=environment, folder=folder, name="npm")
 
 
-def _node() -> str:
-    node = shutil.which("node")
-    if node is None:
+def node() -> str:
+    """The Node that runs the peers from npm.
+
+    Raises:
+        CannotRun: there is none.
+    """
+    found = shutil.which("node")
+    if found is None:
         raise CannotRun("node is not installed")
-    return node
+    return found
 
 
-def _npm() -> Path:
+def npm_is_installed() -> bool:
+    """Whether `npm_home` would find everything there."""
+    stamp = CACHE / "node" / ".installed"
+    return stamp.exists() and stamp.read_text("utf-8") == (SERVERS / "package.json").read_text("utf-8")
+
+
+def npm_home() -> Path:
     """Where the packages of bench/servers/package.json are, installed when that file has changed.
 
     Raises:
@@ -144,7 +155,8 @@ def _npm() -> Path:
     stamp, npm = home / ".installed", shutil.which("npm")
     # A module finds its packages beside itself, so the program lives where they are.
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SERVERS / "oidc_provider.mjs", home)
+    for program in SERVERS.glob("*.mjs"):
+        shutil.copy(program, home)
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         return home
     if npm is None:
@@ -164,7 +176,7 @@ def _npm() -> Path:
     return home
 
 
-def _npm_version(package: str) -> Callable[[], str]:
+def npm_version(package: str) -> Callable[[], str]:
     def found() -> str:
         text = (CACHE / "node" / "node_modules" / package / "package.json").read_text("utf-8")
         match = re.search(r'"version": *"([^"]+)"', text)
@@ -184,14 +196,14 @@ EMULATORS: Sequence[Emulator] = (
     ),
     Emulator(
         name="oidc-provider",
-        version=_npm_version("oidc-provider"),
+        version=npm_version("oidc-provider"),
         start=_oidc_provider,
         token="/token",
         authorize=None,
     ),
     Emulator(
         name="oauth2-mock-server",
-        version=_npm_version("oauth2-mock-server"),
+        version=npm_version("oauth2-mock-server"),
         start=_oauth2_mock_server,
         token="/token",
         authorize="/authorize",

@@ -31,11 +31,28 @@ def test_benchmarks_without_peers_run(tmp_path: Path) -> None:
     assert revocation["rows"]
 
 
+def test_the_broker_s_benchmark_runs(tmp_path: Path) -> None:
+    """A sign-in through a broker and a token response, its peer only where it is installed already."""
+    kept = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "broker", "--smoke", "--json", kept],
+        cwd=tools.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (broker,) = json.loads(kept.read_text("utf-8"))["benchmarks"]
+    assert broker["figures"]["sign_in_ms"]["through a broker"]
+    assert broker["figures"]["token_ms"]["Entrada"]
+
+
 def test_all_benchmarks_load() -> None:
     """Whatever a benchmark imports is where it looks for it (`make check` types them, too)."""
     done = subprocess.run(
         [sys.executable, "-m", "bench", "--help"], cwd=tools.ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name in ("sign-in", "breakdown", "session-check", "revocation", "emulators", "gateway"):
+    for name in ("sign-in", "breakdown", "session-check", "revocation", "broker", "emulators", "gateway"):
         assert name in done.stdout

@@ -104,6 +104,11 @@ class Provider:
             keys = self.store.signing_keys()
         return keys
 
+    def signer(self) -> Callable[[Mapping[str, Any], str], str]:
+        """Signs claims under a `typ` with the key that signs now, read once for several tokens."""
+        key = active_key(self.signing_keys(), self.now())
+        return lambda claims, typ: sign(claims, key, typ=typ)
+
     def signed(self, claims: Mapping[str, Any], *, typ: str = "JWT") -> str:
         return sign(claims, active_key(self.signing_keys(), self.now()), typ=typ)
 

@@ -151,13 +151,13 @@ def _living(provider: Provider, grant: Grant | None, installation: Installation)
 def _response(
     provider: Provider, installation: Installation, grant: Grant, *, replaces: bytes | None, nonce: str | None
 ) -> Mapping[str, Any]:
-    now = provider.now()
+    now, signed = provider.now(), provider.signer()
     document: dict[str, Any] = {
         "token_type": "Bearer",
-        "access_token": access_token(provider, grant),
+        "access_token": signed(access_token_claims(provider, grant), "at+jwt"),
         "expires_in": int(ACCESS_TOKEN_LIFE.total_seconds()),
         "scope": " ".join(sorted(grant.scopes)),
-        "id_token": provider.signed(
+        "id_token": signed(
             id_token_claims(
                 grant,
                 installation,
@@ -165,7 +165,8 @@ def _response(
                 now=now,
                 nonce=nonce,
                 logout_hint=provider.logout_hint_for(grant),
-            )
+            ),
+            "JWT",
         ),
     }
     if "offline_access" in grant.scopes:
@@ -178,10 +179,10 @@ def _response(
     return document
 
 
-def access_token(provider: Provider, grant: Grant) -> str:
-    """A token for userinfo alone: signed, so that nothing has to be remembered, and for this broker only."""
+def access_token_claims(provider: Provider, grant: Grant) -> Mapping[str, Any]:
+    """Of a token for userinfo alone: signed, so that nothing has to be remembered, for this broker only."""
     now = int(provider.now().timestamp())
-    claims = {
+    return {
         "iss": provider.issuer,
         "aud": provider.addresses.url(provider.addresses.userinfo_path),
         "client_id": grant.client_id,
@@ -192,7 +193,6 @@ def access_token(provider: Provider, grant: Grant) -> str:
         "jti": new_token(grant.id).secret,
         "scope": " ".join(sorted(grant.scopes)),
     }
-    return provider.signed(claims, typ="at+jwt")
 
 
 def _check_verifier(verifier: str | None, challenge: str | None, installation: Installation) -> None:
