@@ -45,6 +45,10 @@ def test_killed_at_a_step(path: str, answered: bool, running_entra: RunningEmula
         world.start()
         if path not in SEEN_BY_THE_BROWSER and path != DISCOVERY:
             assert page.links["Try again"] == f"{app.url}/auth/entra/start?next=/private"
+        if path == CALLBACK and answered:
+            page = browser.open(page.url)
+            assert page.status == 400
+            assert list(page.links) == ["Try again"]  # not the broker's own sign-in page
         arrive(browser, page, app)
         nothing_is_half_made(world)
 

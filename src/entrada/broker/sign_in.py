@@ -35,7 +35,14 @@ LARGEST_COOKIE = 4_096
 
 
 class AuthorizeSite(Site):
-    """The broker's addresses as a page of such a sign-in names them: again means the whole request again."""
+    """The broker's addresses as a page of such a sign-in names them: again means the whole request again.
+
+    The broker's own sign-in page would lead an installation's person to an account they do not look for.
+    """
+
+    @property
+    def offers_login(self) -> bool:
+        return False
 
     def start_at(self, next_path: str | None, *, prompt: str | None = None) -> str:
         again = next_path or self.front_page

@@ -234,7 +234,7 @@ class RefusalPages:
         elif isinstance(error, _ABOUT_THE_PAGE):
             first = not actions
             actions.append(Action(label="Go to the front page", path=site.front_page, first=first))
-        else:
+        elif site.offers_login:
             actions.append(Action(label="Go to the sign-in page", path=site.login_path, quiet=True))
         return actions
 

@@ -44,6 +44,11 @@ class Site:
     # Pages, as browsers ask for them
 
     @property
+    def offers_login(self) -> bool:
+        """Whether a refusal may lead to the sign-in page: not where somebody else's person is signed in."""
+        return True
+
+    @property
     def front_page(self) -> str:
         return f"{self.base_path}/"
 
