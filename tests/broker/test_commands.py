@@ -55,7 +55,7 @@ def test_the_life_of_an_installation_by_command(running_entra: RunningEmulator, 
         assert secret[1] not in world.command("installations", "list", "--json")
 
         assert "is told so" in world.command("installations", "remove", url)
-        until(lambda: browser.open(f"{app.url}/auth/me").status == 401, seconds=5)
+        until(lambda: browser.open(f"{app.url}/auth/me").status == 401, seconds=20)
         assert "No installation is listed" in world.command("installations", "list")
 
 
@@ -82,7 +82,7 @@ def test_sign_outs_that_were_not_taken_are_listed(running_entra: RunningEmulator
         for _ in range(2):
             grant, _ = open_grant(provider, client_id=url)
             store.end_grants(now=provider.now(), grant_id=grant.id)
-        until(lambda: len(store.undelivered(limit=9)) == 2, seconds=5)
+        until(lambda: len(store.undelivered(limit=9)) == 2, seconds=20)
         assert "2 sign-outs not taken, since 20" in world.command("installations", "list")
         (shown,) = json.loads(world.command("installations", "list", "--json"))
         assert shown["sign_outs_not_taken"] == 2

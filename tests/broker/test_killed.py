@@ -130,7 +130,7 @@ def arrive(browser: PlainBrowser, page: Page, app: Standing) -> None:
         state["page"] = onward(browser, browser.open(address))
         return state["page"].url == f"{app.url}/private" and state["page"].status == 200
 
-    until(is_there, seconds=10, pause=0.2)
+    until(is_there, seconds=30, pause=0.2)
     assert browser.open(f"{app.url}/auth/me").status == 200
 
 
