@@ -177,8 +177,7 @@ def test_a_withdrawn_key_is_gone(store: BrokerStore, reopen: Reopen) -> None:
     other = reopen()
     store.add_signing_key(first)
     assert [key.kid for key in other.signing_keys()] == [first.kid]
-    store.add_signing_key(second, others_retire_at=second.made_at)
-    store.withdraw_signing_keys(all_but=second.kid)
+    store.replace_signing_keys(second)
     assert [key.kid for key in other.signing_keys()] == [second.kid]
 
 

@@ -58,9 +58,9 @@ class MemoryBrokerStore(BrokerStore):
             self._keys[key.kid] = key
             return True
 
-    def withdraw_signing_keys(self, *, all_but: str) -> None:
+    def replace_signing_keys(self, key: SigningKey) -> None:
         with self._lock:
-            self._keys = {kid: key for kid, key in self._keys.items() if kid == all_but}
+            self._keys = {key.kid: key}
 
     def open_grant(self, grant: Grant, code: AuthorizationCode) -> None:
         with self._lock:

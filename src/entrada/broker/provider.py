@@ -130,6 +130,5 @@ class Provider:
     def replace_stolen_keys(self) -> SigningKey:
         """A new key signs at once, and nothing that another has signed is believed any more."""
         key = make_signing_key(self.now())
-        self.store.add_signing_key(key, others_retire_at=key.made_at)
-        self.store.withdraw_signing_keys(all_but=key.kid)
+        self.store.replace_signing_keys(key)
         return key

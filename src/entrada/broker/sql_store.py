@@ -87,8 +87,7 @@ class SqlBrokerStore(BrokerStore):
         return [self._key_of(row) for row in rows]
 
     def add_signing_key(self, key: SigningKey, *, others_retire_at: datetime | None = None) -> bool:
-        sealed = self._sealer.seal(key.to_der(), context=key.kid)
-        row = {"kid": key.kid, "sealed": sealed, "made_at": key.made_at, "retired_at": None, "signs": 1}
+        row = self._row_of(key)
         try:
             with self._database.writing() as connection:
                 if others_retire_at is not None:
@@ -99,9 +98,15 @@ class SqlBrokerStore(BrokerStore):
             return False  # another broker was faster: its key signs
         return True
 
-    def withdraw_signing_keys(self, *, all_but: str) -> None:
+    def replace_signing_keys(self, key: SigningKey) -> None:
+        row = self._row_of(key)
         with self._database.writing() as connection:
-            connection.execute(delete(keys).where(keys.c.kid != all_but))
+            connection.execute(delete(keys))
+            connection.execute(insert(keys), row)
+
+    def _row_of(self, key: SigningKey) -> dict[str, Any]:
+        sealed = self._sealer.seal(key.to_der(), context=key.kid)
+        return {"kid": key.kid, "sealed": sealed, "made_at": key.made_at, "retired_at": None, "signs": 1}
 
     def _key_of(self, row: Row[Any]) -> SigningKey:
         known = self._opened_keys.get(row.sealed)

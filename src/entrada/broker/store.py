@@ -64,8 +64,8 @@ class BrokerStore(Protocol):
         Without, it is added only where no key signs yet; False if another broker was faster.
         """
 
-    def withdraw_signing_keys(self, *, all_but: str) -> None:
-        """Forget every key but the one of that id: what they signed is believed no more."""
+    def replace_signing_keys(self, key: SigningKey) -> None:
+        """Make this the only key: what any other has signed is believed no more."""
 
     # --- grants ---
 
