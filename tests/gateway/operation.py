@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -34,6 +34,10 @@ access = "public"
 path = "/admin/**"
 roles = ["Admin"]
 """
+
+
+Launcher = Callable[[Iterable[str]], Sequence[str]]
+"""The beginning of a command; it is given the names of the variables in its environment."""
 
 
 @dataclass(kw_only=True)
@@ -101,11 +105,15 @@ def serving(
     toml: str = RULES,
     wait: bool = True,
     pass_fds: Sequence[int] = (),
-    environment: Mapping[str, str] | None = None,
+    launcher: Launcher = lambda _: (),
+    port: int | None = None,
     **settings: str,
 ) -> Iterator[Serving]:
-    """A server until the end of the block; it answers before the block begins."""
-    port = free_port()
+    """A server until the end of the block; it answers before the block begins.
+
+    `launcher` makes the command that starts it, `pass_fds` are descriptors that it inherits.
+    """
+    port = port or free_port()
     (folder / "entrada.toml").write_text(toml)
     settings = {
         **plain_environment(folder),
@@ -114,12 +122,20 @@ def serving(
         "ENTRADA_DATABASE_URL": f"sqlite:///{folder / 'entrada.db'}",
         "ENTRADA_ROLES_MAPPING": ROLES,
         **settings,
-        **(environment or {}),
     }
     metrics = settings.get("ENTRADA_METRICS_ADDRESS")
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "entrada.cli", "serve", "--port", str(port), *arguments],
+            [
+                *launcher(settings),
+                sys.executable,
+                "-m",
+                "entrada.cli",
+                "serve",
+                "--port",
+                str(port),
+                *arguments,
+            ],
             cwd=folder,
             env=settings,
             stdout=out,

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from pathlib import Path
 import uvicorn
 
 from entrada.broker.listed import read_listed
+from entrada.cli.activation import address_of, inherited_listeners, shown
 from entrada.cli.gateway_parts import check_rules, hops_of, rules_of, with_groups_of
 from entrada.cli.logs import log_at
 from entrada.cli.ports import port_number
@@ -102,6 +103,9 @@ def serve(
         ConfigurationError: a setting is missing or wrong, or the address is taken.
     """
     hangups = hangups_noted()
+    inherited = inherited_listeners(os.environ, pid=os.getpid())
+    if inherited:
+        host, port = address_of(inherited[0]) or ("", 0)
     settings, found = load_settings(os.environ, file=file)
     tables = read_tables_of(file)
     is_broker = is_broker or settings.broker
@@ -112,20 +116,22 @@ def serve(
     settings = public_url_of(settings, found, host, port)
     with found.names.in_errors():
         settings = with_groups_of(book, settings)
-    with listen(host, port) as listener, _metrics_listener(settings) as for_metrics:
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(each) for each in inherited or [listen(host, port)]]
+        for_metrics = stack.enter_context(_metrics_listener(settings))
         plan = Plan(
             settings=settings,
             found=found,
             hops=hops,
             listed=listed,
-            listeners=[listener],
+            listeners=listeners,
             metrics_listener=for_metrics,
             config_of=server_config,
         )
         reading = Reading(tables=tables, upstream=upstream, check=partial(check_rules, settings))
 
         def announce(auth: AuthRoutes) -> None:
-            log.info("Entrada serves %s on %s:%d", settings.public_url, host, port)
+            log.info("Entrada serves %s on %s", settings.public_url, ", ".join(map(shown, listeners)))
             for url in auth.site.urls:
                 address = url + auth.site.callback_paths[0]
                 log.info("Redirect URI to register in Entra, platform Web: %s", address)
