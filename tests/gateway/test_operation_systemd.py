@@ -21,7 +21,7 @@ from entrada.errors import ConfigurationError
 from house.tools import ROOT, command_path, free_port
 from walks.site import wait_until
 
-from .operation import cookie_of, serving
+from .operation import Launcher, Serving, cookie_of, serving
 
 UNITS = ROOT / "deploy" / "systemd"
 

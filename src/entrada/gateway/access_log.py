@@ -22,6 +22,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from time import perf_counter
 
@@ -107,7 +109,8 @@ class AccessLog:
     def _client(self, peer: str | None, fields: list[Field]) -> str | None:
         if not self._hops.trust(peer):
             return peer
-        return client_behind({"headers": fields}, self._hops) or peer
+        lines = tuple(value for name, value in fields if name == b"x-forwarded-for")
+        return _client_behind(lines, self._hops) or peer
 
     def _add(
         self, *, client: str | None, request: str, status: int | None, user_id: str | None, seconds: float
@@ -115,10 +118,10 @@ class AccessLog:
         if len(self._lines) >= MOST_WAITING:
             self._lost += 1
             return
-        time = self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        time = self._now().isoformat(timespec="milliseconds").removesuffix("+00:00")
         self._lines.append(
-            f'{{"time": "{time}Z", "client": {json.dumps(client)}, {request}, '
-            f'"status": {json.dumps(status)}, "user_id": {json.dumps(user_id)}, '
+            f'{{"time": "{time}Z", "client": {_value(client)}, {request}, '
+            f'"status": {"null" if status is None else status}, "user_id": {_value(user_id)}, '
             f'"duration_ms": {seconds * 1000:.3f}}}\n'
         )
 
@@ -175,6 +178,15 @@ def request_text(
         "result": result,
     }
     return json.dumps(values)[1:-1].replace("\x7f", "\\u007f")
+
+
+def _value(text: str | None) -> str:
+    return "null" if text is None else encode_basestring_ascii(text)
+
+
+@lru_cache(maxsize=1024)
+def _client_behind(lines: tuple[bytes, ...], hops: TrustedHops) -> str | None:
+    return client_behind({"headers": [(b"x-forwarded-for", value) for value in lines]}, hops)
 
 
 def _open(target: str) -> int:
