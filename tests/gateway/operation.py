@@ -7,9 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Serving:
     public_url: str
     folder: Path
     metrics: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def log(self) -> str:
@@ -147,6 +148,7 @@ def serving(
         address=f"http://127.0.0.1:{port}",
         public_url=settings["ENTRADA_PUBLIC_URL"],
         folder=folder,
+        environment=settings,
         metrics=f"http://{metrics}/metrics" if metrics else None,
     )
     try:

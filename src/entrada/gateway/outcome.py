@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrada.gateway.caller import Caller
 from entrada.gateway.rules import OTHERWISE, Decision, Rule
+from entrada.gateway.tunnels import CONNECTION, TunnelHttpProtocol
 
 Part = Literal["check", "proxy", "own"]
 """A proxy's question, a request for an upstream, or one of our own pages."""
@@ -92,7 +93,9 @@ class Observed:
         outcome = scope[_KEY] = Outcome()
 
         async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            connection: TunnelHttpProtocol | None = scope.get(CONNECTION)
+            is_gone = connection is not None and connection.transport.is_closing()
+            if message["type"] == "http.response.start" and not is_gone:
                 outcome.answers(message["status"])
             await send(message)
 
