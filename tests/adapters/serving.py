@@ -47,7 +47,7 @@ class Setup:
             case "gunicorn-threads":
                 return ["gunicorn", app, "--bind", bind, "--threads", "8"]
             case _:
-                return ["adapters.applications", self.application, str(port)]
+                return [f"adapters.applications.{self.application}", str(port)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,10 @@ from walks.visitor import Visitor, query_of
 ASGI = [
     Setup(application=name, server="uvicorn", has_sockets=True)
     for name in ("plain_asgi", "on_starlette", "on_fastapi", "on_quart")
-] + [Setup(application="on_django_async", server="uvicorn")]
+] + [
+    Setup(application="on_django_async", server="uvicorn"),
+    Setup(application="on_tornado", server="tornado", has_sockets=True),
+]
 WSGI = [
     Setup(application="plain_wsgi", server="gunicorn-sync"),
     Setup(application="plain_wsgi", server="gunicorn-threads"),

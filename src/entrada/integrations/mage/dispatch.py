@@ -20,12 +20,12 @@ from tornado.ioloop import IOLoop
 from tornado.web import ErrorHandler
 from tornado.websocket import WebSocketHandler
 
+from entrada.adapters.tornado import request_of, send
 from entrada.errors import EntradaError, RequestRefused, Unavailable
 from entrada.events import Event, record
 from entrada.integrations.mage import guard
 from entrada.integrations.mage.credentials import Brought, brought_by, chosen
 from entrada.integrations.mage.guard import Asks, Rule
-from entrada.integrations.mage.handlers import request_of, send
 from entrada.integrations.mage.pages import TOKEN_COOKIE
 from entrada.integrations.mage.sessions import OpenSession
 from entrada.integrations.mage.sockets import SESSION_ENDED, OpenConnections

@@ -1,4 +1,4 @@
-"""Tornado's requests to ours, and back. No rules here.
+"""Which of Mage's addresses are answered by us, as Tornado's handlers. No rules here.
 
 The walks ask Entra and a database, synchronously: they run in a bounded pool of threads, never on Mage's
 loop. Mage's log of requests is told the path alone: what stands behind it is Entra's code.
@@ -13,6 +13,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
+from entrada.adapters.tornado import request_of, send, summary
 from entrada.integrations.mage.addresses import (
     BACKCHANNEL_PATH,
     CALLBACK_PATH,
@@ -23,8 +24,7 @@ from entrada.integrations.mage.addresses import (
     START_PATH,
 )
 from entrada.integrations.mage.routes import MageRoutes, token_in
-from entrada.web.messages import LARGEST_BODY_BYTES, SAFE_HEADERS, WebRequest, WebResponse
-from entrada.web.peers import UNKNOWN_PEER, peer_of
+from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
 
 WALKS_AT_ONCE = 16
 
@@ -133,43 +133,3 @@ async def in_pool(pool: ThreadPoolExecutor, answer: Answer, handler: RequestHand
     request = request_of(handler)
     answered: WebResponse | None = await IOLoop.current().run_in_executor(pool, answer, request)
     return answered
-
-
-def summary(handler: RequestHandler) -> str:
-    """What Tornado logs of a request."""
-    return f"{handler.request.method} {handler.request.path} ({handler.request.remote_ip})"
-
-
-def request_of(handler: RequestHandler) -> WebRequest:
-    """The request as ours; of a body only what an answer from Entra can be.
-
-    Behind a proxy, whom Mage does not know from anybody else, nobody can be told apart by their address.
-    """
-    request = handler.request
-    headers: dict[str, str] = {}
-    for name, value in request.headers.get_all():
-        key = name.lower()
-        separator = "; " if key == "cookie" else ", "
-        headers[key] = f"{headers[key]}{separator}{value}" if key in headers else value
-    return WebRequest(
-        method=request.method or "GET",
-        path=request.path,
-        query=request.query,
-        headers=headers,
-        body=request.body[: LARGEST_BODY_BYTES + 1],
-        peer=UNKNOWN_PEER if "x-forwarded-for" in headers else peer_of(request.remote_ip),
-    )
-
-
-def send(handler: RequestHandler, answer: WebResponse) -> None:
-    """The answer, and nothing of what Mage says of its own accord about origins and types."""
-    handler.clear()
-    handler.set_status(answer.status)
-    for name in ("Content-Type", "Server", "Access-Control-Allow-Origin"):
-        handler.clear_header(name)
-    for name, value in answer.headers:
-        if name == "set-cookie":
-            handler.add_header(name, value)
-        else:
-            handler.set_header(name, value)
-    handler.finish(b"" if handler.request.method == "HEAD" else answer.body)

@@ -99,7 +99,7 @@ def clean_sign_in_query(addresses: Addresses, request: WebRequest) -> str | None
 
 def back_to_sign_in(addresses: Addresses, request: WebRequest) -> WebResponse:
     """For a browser whose session has ended: without the cookie that Mage's script still believes in."""
-    wanted = addresses.next_path(f"{request.path}?{request.query}" if request.query else request.path)
+    wanted = addresses.next_path(request.target)
     query = "" if wanted == addresses.front_page else "?" + urlencode({"redirect_url": wanted})
     return redirect(
         addresses.sign_in + query, cookies=[token_cookie(addresses, request, "", max_age_seconds=0)]

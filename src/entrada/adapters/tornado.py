@@ -1,0 +1,257 @@
+"""Entrada inside a Tornado application.
+
+    app = tornado.web.Application([(r"/me", Me)])
+    install(app, Entrada.from_environment())
+
+    class Me(EntradaMixin, tornado.web.RequestHandler):
+        @login_required
+        async def get(self):
+            self.write({"name": self.current_user.name})
+
+    class Live(EntradaMixin, tornado.websocket.WebSocketHandler):
+        required = SIGNED_IN                     # a whole handler is guarded before anything of it runs
+
+The mixin says who makes each request before the handler's method runs; a handler with a `prepare` of its own
+awaits `super().prepare()` first. A WebSocket that another site's page opens is nobody's, and one of a
+signed-in person is closed when their session ends, or their roles or groups change.
+
+Source: Tornado, "Structure of a Tornado web application".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast
+from urllib.parse import unquote
+
+from tornado.ioloop import IOLoop
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from entrada.accounts.principal import Principal, UserPrincipal
+from entrada.adapters.asgi import in_thread, refusal_of
+from entrada.adapters.asgi_sockets import SESSION_ENDED
+from entrada.entra.callers import CallerKind
+from entrada.errors import EntradaError, RequestRefused
+from entrada.flows.session_check import CheckedSession
+from entrada.web.auth_routes import AuthRoutes
+from entrada.web.guards import (
+    PEOPLE,
+    SIGNED_IN,
+    HasAuth,
+    Requirement,
+    Visitor,
+    role_requirement,
+    scope_requirement,
+)
+from entrada.web.limits import head_refusal
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.peers import UNKNOWN_PEER, peer_of
+
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+_AUTH = "entrada_auth"
+
+
+def install(app: Application, entrada: HasAuth, *, prefix: str = "") -> None:
+    """Sign-in pages for this application. `prefix`: where browsers find it, if not at the root."""
+    auth = entrada.auth.under(prefix)
+    app.settings[_AUTH] = auth
+    app.settings.setdefault("login_url", auth.site.login_path)
+    own = [f"{prefix}/auth(?:/.*)?", *(sorted(auth.site.callback_routes))]
+    rules: Any = [(path, SignInPages) for path in own]
+    app.wildcard_router.rules[:0] = Application(rules).wildcard_router.rules  # before the application's own
+
+
+class EntradaMixin(RequestHandler):
+    """Who makes each request of a handler: `current_user` is the principal, or None."""
+
+    required: ClassVar[Requirement | None] = None
+    """What every method of this handler asks; None: each method says for itself, or anybody may."""
+
+    visitor: Visitor
+
+    async def prepare(self) -> None:
+        """Finds the session, and closes the door where `required` says so. Await it first in one's own."""
+        waiting = super().prepare()
+        if waiting is not None:
+            await waiting
+        if self._finished:
+            return
+        auth, request = _auth_of(self), request_of(self)
+        refusal = head_refusal_of(self)
+        if refusal is not None:
+            send(self, refusal)
+            return
+        is_socket = isinstance(self, WebSocketHandler)
+        try:
+            may_know = not is_socket or auth.is_from_here(request)
+            session = await _session(auth, request) if may_know else None
+        except EntradaError as error:
+            send(self, auth.failure(error, request))
+            return
+        self.visitor = Visitor(auth=auth, request=request, session=session)
+        self.current_user = self.visitor.principal
+        if self.required is not None and not await _let_in(self, self.required):
+            return
+        if is_socket and session is not None:
+            self._end_watch = _watch(self, session)
+
+    def on_connection_close(self) -> None:
+        """Tornado calls this when the client is gone, a WebSocket's too."""
+        end_watch = getattr(self, "_end_watch", None)
+        if end_watch is not None:
+            end_watch()
+        super().on_connection_close()
+
+
+class SignInPages(RequestHandler):
+    """Everything under /auth, and the redirect URIs."""
+
+    async def prepare(self) -> None:
+        """Responds to every method: what is not served is refused by the same rules as everywhere."""
+        refusal = head_refusal_of(self)
+        if refusal is not None:
+            send(self, refusal)
+            return
+        auth, request = _auth_of(self), request_of(self)
+        if len(request.body) > LARGEST_BODY_BYTES:
+            too_large = RequestRefused("This form is too large to be an answer from Entra.")
+            send(self, auth.failure(too_large, request))
+        elif auth.responds_from_memory(request):
+            send(self, auth.handle(request))
+        else:
+            send(self, await in_thread(lambda: auth.handle(request)))
+
+    def check_xsrf_cookie(self) -> None:
+        """Entra's form_post comes from another site; the pending sign-in is what binds it."""
+
+    def _request_summary(self) -> str:
+        return summary(self)
+
+
+def current_principal(handler: RequestHandler) -> Principal | None:
+    """Who is asking, by session or by the token that a guard has let in; or None."""
+    visitor: Visitor | None = getattr(handler, "visitor", None)
+    return None if visitor is None else visitor.principal
+
+
+def login_required(method: MethodT) -> MethodT:
+    """Lets signed-in people pass; a page visit goes to the sign-in page, a script gets 401."""
+    return _guarded(method, SIGNED_IN)
+
+
+def roles_required(*roles: str, callers: Collection[CallerKind] = PEOPLE) -> Callable[[MethodT], MethodT]:
+    """Lets callers with one of these roles pass; other people get 403 with a page that says why."""
+    required = role_requirement(roles, callers)
+    return lambda method: _guarded(method, required)
+
+
+def scopes_required(
+    *scopes: str, roles: Collection[str] = (), callers: Collection[CallerKind] = PEOPLE
+) -> Callable[[MethodT], MethodT]:
+    """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
+    required = scope_requirement(scopes, roles, callers)
+    return lambda method: _guarded(method, required)
+
+
+def _guarded(method: MethodT, required: Requirement) -> MethodT:
+    @wraps(method)
+    async def guarded(self: EntradaMixin, *args: Any, **kwargs: Any) -> Any:
+        if not await _let_in(self, required):
+            return
+        made = method(self, *args, **kwargs)
+        if made is not None:
+            await made
+
+    return cast("MethodT", guarded)
+
+
+async def _let_in(handler: EntradaMixin, required: Requirement) -> bool:
+    visitor: Visitor | None = getattr(handler, "visitor", None)
+    if visitor is None:
+        raise RuntimeError(
+            "EntradaMixin.prepare has not run: a prepare of one's own awaits super().prepare()"
+        )
+    refused = await refusal_of(visitor, required)
+    if refused is not None:
+        send(handler, refused)
+        return False
+    handler.current_user = visitor.principal
+    return True
+
+
+def _auth_of(handler: RequestHandler) -> AuthRoutes:
+    auth: AuthRoutes | None = handler.settings.get(_AUTH)
+    if auth is None:
+        raise RuntimeError("entrada.adapters.tornado.install(app, entrada) has not been called")
+    return auth
+
+
+async def _session(auth: AuthRoutes, request: WebRequest) -> CheckedSession | None:
+    if "cookie" not in request.headers:
+        return None
+    lately_checked = auth.session_in_memory(request)
+    return lately_checked or await in_thread(lambda: auth.session_of(request))
+
+
+def _watch(handler: Any, session: CheckedSession) -> Callable[[], None]:
+    """Closes the socket when the session is over, or other roles or groups would decide anew."""
+    loop, before = IOLoop.current(), session.principal
+
+    def end() -> None:
+        loop.add_callback(handler.close, SESSION_ENDED, "signed out")
+
+    def changed(now: UserPrincipal) -> None:
+        if (now.roles, now.groups) != (before.roles, before.groups):
+            end()
+
+    return _auth_of(handler).relying_party.session_watch.session(session, on_end=end, on_change=changed)
+
+
+def request_of(handler: RequestHandler) -> WebRequest:
+    """The request as ours; of a body only what an answer from Entra can be.
+
+    Behind a proxy, whom Tornado does not know from anybody else, nobody can be told apart by their address.
+    """
+    request = handler.request
+    headers: dict[str, str] = {}
+    for name, value in request.headers.get_all():
+        key = name.lower()
+        separator = "; " if key == "cookie" else ", "
+        headers[key] = f"{headers[key]}{separator}{value}" if key in headers else value
+    return WebRequest(
+        method=request.method or "GET",
+        path=unquote(request.path, errors="replace"),
+        raw_path=request.path,
+        query=request.query,
+        headers=headers,
+        body=request.body[: LARGEST_BODY_BYTES + 1],
+        peer=UNKNOWN_PEER if "x-forwarded-for" in headers else peer_of(request.remote_ip),
+    )
+
+
+def head_refusal_of(handler: RequestHandler) -> WebResponse | None:
+    """414 or 431 for a request that is too large to be looked at, whatever Tornado let pass."""
+    fields = ((name.encode(), value.encode()) for name, value in handler.request.headers.get_all())
+    return head_refusal(target_bytes=len(handler.request.uri or ""), headers=fields)
+
+
+def summary(handler: RequestHandler) -> str:
+    """What Tornado's log is told of a request: the path alone, because Entra's code stands behind it."""
+    return f"{handler.request.method} {handler.request.path} ({handler.request.remote_ip})"
+
+
+def send(handler: RequestHandler, response: WebResponse) -> None:
+    """The response, and nothing of what Tornado says of its own accord about types and itself."""
+    handler.clear()
+    handler.set_status(response.status)
+    for name in ("Content-Type", "Server", "Access-Control-Allow-Origin"):
+        handler.clear_header(name)
+    for name, value in response.headers:
+        if name == "set-cookie":
+            handler.add_header(name, value)
+        else:
+            handler.set_header(name, value)
+    handler.finish(b"" if handler.request.method == "HEAD" else response.body)

@@ -1,0 +1,162 @@
+"""The applications of the how-to pages, run as they are printed, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from browser.visiting import Visitor, is_asked_who, pick, press_the_button, visiting
+from docs.pages import blocks
+from entrada.emulator import RunningEmulator
+from house.tools import ROOT
+from walks.site import wait_until
+
+pytestmark = pytest.mark.browser
+
+HOW_TO = ROOT / "docs/how-to"
+
+
+class Place:
+    """An application of a page, listening."""
+
+    def __init__(self, url: str, entra: RunningEmulator) -> None:
+        self.url, self.entra = url, entra
+
+    @property
+    def hosts(self) -> set[str]:
+        """Who a browser may talk to."""
+        return {self.url.partition("//")[2], self.entra.http_url.partition("//")[2]}
+
+
+@contextmanager
+def as_printed(page: Path, entra: RunningEmulator, folder: Path) -> Iterator[Place]:
+    """The page's application in its file, started by the page's command; only the port is another."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    application = next(blocks(page, "python")).text
+    (folder / "app.py").write_text(application.replace("8000", port), "utf-8")
+    command = next(block.text for block in blocks(page, "sh") if "ENTRADA_PUBLIC_URL" in block.text)
+    lines = [line for line in command.replace("8000", port).splitlines() if not line.startswith("eval")]
+    with running(" && ".join(lines), entra, folder, port) as place:
+        yield place
+
+
+@contextmanager
+def running(command: str, entra: RunningEmulator, folder: Path, port: str) -> Iterator[Place]:
+    """What the shell command starts, until the end of the block."""
+    commands = str(Path(sys.executable).parent)
+    environment = {
+        **os.environ,
+        **entra.env("entrada"),
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "ENTRADA_DATABASE_URL": f"sqlite:///{folder / 'entrada.db'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    *before, last = command.rpartition(" && ")
+    log = folder / "log"
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            ["sh", "-c", "".join([*before, f"exec {last}"])],
+            cwd=folder,
+            env=environment,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://localhost:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text("utf-8")
+        try:
+            return httpx.get(f"{url}/auth/me", trust_env=False, timeout=5).status_code == 401
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(answers, seconds=30)
+        yield Place(url, entra)
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+@contextmanager
+def signed_in(browser: Browser, place: Place, page: str, person: str) -> Iterator[Visitor]:
+    """A browser that asked for the page and signed in on the way to it."""
+    with visiting(browser, place, expected=[r"status of 404 .*favicon"]) as visitor:
+        tab = visitor.tab()
+        tab.goto(place.url + page)
+        assert "/auth/login" in tab.url
+        press_the_button(tab)
+        if is_asked_who(tab):
+            pick(tab, person)
+        tab.wait_for_url(place.url + page)
+        yield visitor
+
+
+@pytest.mark.parametrize(
+    ("page", "drafts"),
+    [
+        ("protect-a-starlette-app.md", "/drafts"),
+        ("protect-a-fastapi-app.md", "/drafts/7"),
+        ("protect-a-flask-app.md", "/drafts"),
+        ("protect-a-tornado-app.md", "/drafts"),
+    ],
+)
+def test_an_application_as_printed(
+    page: str, drafts: str, entra: RunningEmulator, browser: Browser, tmp_path: Path
+) -> None:
+    """It knows who signed in, lets editors in, tells a viewer which role is missing, and signs out."""
+    entra.reset()
+    with as_printed(HOW_TO / page, entra, tmp_path) as place:
+        with signed_in(browser, place, "/me", "ed") as visitor:
+            (tab,) = visitor.context.pages
+            assert "Ed Codd" in tab.inner_text("body")
+            assert tab.goto(place.url + drafts).status == 200
+            tab.goto(f"{place.url}/auth/logout")
+            tab.get_by_role("button", name="Sign out").click()
+            tab.wait_for_url(f"{place.url}/auth/signed-out*")
+            tab.goto(f"{place.url}/me")
+            assert "/auth/login" in tab.url
+        with signed_in(browser, place, "/me", "vi") as visitor:
+            (tab,) = visitor.context.pages
+            assert tab.goto(place.url + drafts).status == 403
+            assert "Editor or Admin" in tab.inner_text("body")
+
+
+def test_a_django_project_as_printed(entra: RunningEmulator, browser: Browser, tmp_path: Path) -> None:
+    """A new project with the page's settings: its check is content, and Ada administers it."""
+    entra.reset()
+    page = HOW_TO / "protect-a-django-project.md"
+    python = Path(sys.executable)
+    subprocess.run([python, "-m", "django", "startproject", "wiki", tmp_path], check=True)
+    settings = tmp_path / "wiki/settings.py"
+    settings.write_text(settings.read_text("utf-8") + next(blocks(page, "python")).text, "utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    then = next(block.text for block in blocks(page, "sh") if "manage.py" in block.text).splitlines()
+    exports = [
+        f"export ENTRADA_PUBLIC_URL=http://localhost:{port}",
+        """export ENTRADA_ROLES_MAPPING='{"Admin": "Admin"}'""",
+    ]
+    command = " && ".join([*exports, *then, f"python manage.py runserver --noreload {port}"])
+    with (
+        running(command, entra, tmp_path, port) as place,
+        signed_in(browser, place, "/admin/", "ada") as visitor,
+    ):
+        (tab,) = visitor.context.pages
+        assert "no issues" in (tmp_path / "log").read_text("utf-8")
+        assert re.search("Welcome,\\s+Ada", tab.inner_text("body"), re.IGNORECASE)
+        tab.get_by_role("link", name="Entra identities").first.click()
+        assert "ada@contoso.test" in tab.inner_text("body")
