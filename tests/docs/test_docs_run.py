@@ -258,6 +258,11 @@ def complaint(words: list[str]) -> str | None:
             return None if url.startswith("http://localhost:8000/") else "asks a stranger"
         case ["uvicorn", "app:app", "--port", "8000", "--no-access-log"]:
             return None
+        # These run in tests/browser/test_browser_applications.py.
+        case ["python", "manage.py", "migrate" | "check"] | ["python", "app.py"]:
+            return None
+        case ["gunicorn", "app:app", "--bind", "127.0.0.1:8000", "--threads", "8"]:
+            return None
         # These run in tests/integrations.
         case ["mkdir", "-p", "~/.dstack/server"]:
             return None
@@ -269,10 +274,12 @@ def complaint(words: list[str]) -> str | None:
 
 
 def can_be_installed(wanted: str) -> bool:
-    """Whether this is a checkout of Entrada with an extra it has, or a product that an extra is for."""
+    """Whether this is a checkout of Entrada with an extra it has, a product that an extra is for, or a server."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = re.fullmatch(r"\./entrada\[(\w+)\]", wanted)
-    return wanted in ("dstack[server]", "mage-ai") or (named is not None and named.group(1) in extras)
+    return wanted in ("dstack[server]", "mage-ai", "uvicorn", "gunicorn") or (
+        named is not None and named.group(1) in extras
+    )
 
 
 def command_line_complaint(arguments: list[str]) -> str | None:
