@@ -274,7 +274,7 @@ def complaint(words: list[str]) -> str | None:
 
 
 def can_be_installed(wanted: str) -> bool:
-    """Whether this is a checkout of Entrada with an extra it has, a product that an extra is for, or a server."""
+    """Whether this is a checkout of Entrada with an extra it has, or what one goes with."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = re.fullmatch(r"\./entrada\[(\w+)\]", wanted)
     return wanted in ("dstack[server]", "mage-ai", "uvicorn", "gunicorn") or (
