@@ -37,8 +37,15 @@ def registration_at_broker(
             hint="Copy the Directory (tenant) ID from the overview page in the Entra admin center.",
             setting="tenant_id",
         )
+    name = client_id or public_url
+    if not name:
+        raise ConfigurationError(
+            "$[broker_url] is set, and $[public_url] is not: at a broker it is this application's name.",
+            hint="Set it to the address people type, as the broker lists it.",
+            setting="public_url",
+        )
     return Registration(
         authority=Authority(login_url=broker_url, graph_url="", tenant=named, is_broker=True),
-        client_id=client_id or required(public_url, "public_url", "the address people use"),
+        client_id=name,
         credentials=[NoCredential() if secret is None else ClientSecret(value=secret)],
     )

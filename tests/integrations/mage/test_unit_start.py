@@ -67,6 +67,17 @@ def test_behind_a_broker_the_tenant_is_enough() -> None:
         configuration.check_settings(settings, found.names)
 
 
+def test_behind_a_broker_the_public_url_is_the_name() -> None:
+    """Without it the registration says so, in words about the broker; on this machine the port gives it."""
+    settings, found = loaded(
+        ACTIVE_DIRECTORY_DIRECTORY_ID=TENANT, ENTRADA_BROKER_URL="https://login.example.com"
+    )
+    with pytest.raises(ConfigurationError, match="at a broker it is this application's name"):
+        _ = settings.registration
+    found_url = configuration.with_public_url(settings, found.names, host="localhost", port="1")
+    assert found_url.registration.client_id == "http://localhost:1"
+
+
 @pytest.mark.parametrize("value", ["0", "false", "no", ""])
 def test_a_mage_that_asks_nobody_who_they_are_is_not_started(value: str) -> None:
     with pytest.raises(ConfigurationError, match="REQUIRE_USER_AUTHENTICATION is off"):

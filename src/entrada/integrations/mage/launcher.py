@@ -63,9 +63,10 @@ def _prepare(options: Mapping[str, Any], settings: Settings, found: FoundValues)
             "--dbt-docs-instance starts a server of dbt's documentation that asks nobody who they are.",
             hint="Start it with `mage start`, where only those can reach it who may.",
         )
-    check_settings(settings, found.names)
     check_environment(os.environ)
+    # At a broker the public URL is the client id: nothing can be said of the registration without it.
     settings = with_public_url(settings, found.names, host=options["host"], port=options["port"])
+    check_settings(settings, found.names)
     hooks.set_project(Path(options["project_path"]))
     install(hooks.find_mage(), settings, found)
 
