@@ -72,10 +72,11 @@ class OutcomeEnding:
             AdmissionRefused: a genuine person who is not let in.
             Unavailable: dstack's database did not answer.
         """
-        now = self.parts.clock.now()
+        now, at_broker = self.parts.clock.now(), self.parts.identification.application.authority.is_broker
         for_recheck = ForRecheck(
             sealed_sign_in=seal_sign_in(identified, self.parts.sign_in_sealer),
             next_check_at=now + self.parts.recheck_every,
+            session_id=identified.id_token.session_id if at_broker else None,
         )
         return admit(
             identified.newcomer,

@@ -207,14 +207,11 @@ class DstackRoutes:
         return user.id, self.parts.pending.drop(written.state, rules)
 
     def _backchannel(self, request: WebRequest) -> WebResponse:
-        """Taken, and nothing ends: dstack has no sessions, but one token for page, command line and API.
-
-        What takes that from somebody is the re-check, which asks the broker.
-        """
+        """Ends the one token that dstack has for page, command line and API, wherever it is held."""
         return backchannel_logout(
             request,
             application=self.parts.identification.application,
-            end=lambda _: 0,
+            end=self.ending.store.end_session,
             now=self.parts.clock.now(),
         )
 

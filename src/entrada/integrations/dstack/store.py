@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -24,13 +24,20 @@ from entrada.integrations.dstack.members import give_roles
 from entrada.integrations.kit import links
 from entrada.integrations.kit.links import Link
 
+_SESSION_LIFE = timedelta(days=60)
+"""How long a sign-in can be named by a broker: twice as long as one lives there that nobody refreshes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForRecheck:
-    """What is stored of a sign-in for the next look, in the transaction that admits the person."""
+    """What is stored of a sign-in for the next look, in the transaction that admits the person.
+
+    `session_id` is what a broker's back channel will call it; None: nobody calls.
+    """
 
     sealed_sign_in: str | None = field(repr=False)
     next_check_at: datetime
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +163,38 @@ class DstackStore:
                 sealed_sign_in=self.for_recheck.sealed_sign_in,
                 next_check_at=self.for_recheck.next_check_at,
             )
+            if self.for_recheck.session_id is not None:
+                links.note_session(
+                    session.connection(),
+                    self.for_recheck.session_id,
+                    user_id=user_id,
+                    expires_at=now + _SESSION_LIFE,
+                    now=now,
+                )
+
+    # A broker's back channel
+
+    def end_session(self, session_id: str) -> int:
+        """The token that this sign-in and every other of that user hold is another one; 0 if it is nobody's.
+
+        What the next look finds, that the sign-in has ended or the person has left, is for `end_access`.
+        """
+
+        found = self.database.wait_for(
+            self.database.transaction(lambda s: links.user_of_session(s.connection(), session_id))
+        )
+        return 0 if found is None else self._sign_out(found, session_id)
+
+    def _sign_out(self, user_id: UserId, session_id: str) -> int:
+        def work(session: Session) -> int:
+            connection = session.connection()
+            user = users.user_of(session, self.database.hooks, user_id, hold=True)
+            if links.user_of_session(connection, session_id) is None or user is None or user.deleted:
+                return 0
+            users.sign_out(session, self.database.hooks, user)
+            return links.forget_sessions_of(connection, user_id)
+
+        return self.database.wait_for(self.database.change(uuid.UUID(user_id), work))
 
     # A re-check
 

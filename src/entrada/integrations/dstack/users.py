@@ -175,6 +175,12 @@ def shut_out(session: Session, hooks: Hooks, user: DstackUser) -> None:
     note(session, hooks, user, "User deactivated and token refreshed: Microsoft Entra ID ended the access")
 
 
+def sign_out(session: Session, hooks: Hooks, user: DstackUser) -> None:
+    """Replaces the token: who holds it is out, in browsers and at the command line alike."""
+    replace_token(hooks, user)
+    note(session, hooks, user, "Token refreshed: signed out elsewhere")
+
+
 def reactivate(session: Session, hooks: Hooks, user: DstackUser) -> None:
     """Make a user active again whom the end of their access had deactivated."""
     if not user.active:

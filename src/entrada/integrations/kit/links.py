@@ -3,6 +3,7 @@
     entrada_link                    (tenant_id, object_id) → the product's user, and when to ask Entra again
     entrada_link_grant              roles the product's user holds because Entra says so
     entrada_link_spent_sign_in      sign-ins that were answered already
+    entrada_link_session            sign-ins that a broker's back channel may name, where a product wants that
 
 Plain functions over a synchronous SQLAlchemy connection, each inside the caller's transaction: a link and
 what it does to the product's own rows are committed together or not at all. Nothing here commits.
@@ -63,6 +64,15 @@ spent_sign_ins = Table(
     Column("id", AnyText, primary_key=True),
     Column("expires_at", UtcTime, nullable=False),
     Index("ix_entrada_link_spent_sign_in_expires_at", "expires_at"),
+)
+
+sessions = Table(
+    "entrada_link_session",
+    metadata,
+    Column("session_id", AnyText, primary_key=True),
+    Column("user_id", AnyText, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Index("ix_entrada_link_session_expires_at", "expires_at"),
 )
 
 _CREATION_LOCK = 0x656E747261646101
@@ -270,6 +280,29 @@ def require_from_entra(grants: Sequence[RoleGrant]) -> None:
     """
     if any(grant.source is not GrantSource.ENTRA for grant in grants):
         raise ValueError("a sign-in may bring only grants whose source is Entra")
+
+
+def note_session(
+    connection: Connection, session_id: str, *, user_id: UserId, expires_at: datetime, now: datetime
+) -> None:
+    """Remember whose sign-in that is, for the day it is named; forgets those past their limit."""
+    connection.execute(delete(sessions).where(sessions.c.expires_at < now))
+    _insert_once(
+        connection, sessions, {"session_id": session_id, "user_id": user_id, "expires_at": expires_at}
+    )
+
+
+def user_of_session(connection: Connection, session_id: str) -> UserId | None:
+    """Whose sign-in that is; None: nobody's, or it is forgotten."""
+    found = connection.execute(
+        select(sessions.c.user_id).where(sessions.c.session_id == session_id)
+    ).scalar_one_or_none()
+    return None if found is None else UserId(found)
+
+
+def forget_sessions_of(connection: Connection, user_id: UserId) -> int:
+    """None of this user's sign-ins is named again; how many there were."""
+    return connection.execute(delete(sessions).where(sessions.c.user_id == user_id)).rowcount
 
 
 def spend_sign_in(connection: Connection, sign_in_id: str, *, expires_at: datetime, now: datetime) -> bool:
