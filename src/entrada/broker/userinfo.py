@@ -30,6 +30,10 @@ def userinfo(provider: Provider, request: WebRequest) -> WebResponse:
 
 
 def _token_of(request: WebRequest) -> str | None:
+    """In the header, or in a posted form (RFC 6750, section 2.2); one of both, and never in the address."""
+    if "authorization" not in request.headers and request.method == "POST":
+        posted = [value for name, value in request.form_pairs() if name == "access_token"]
+        return posted[0] if len(posted) == 1 and posted[0] else None
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
