@@ -40,6 +40,28 @@ def test_two_installations_with_different_tenants_at_once(
         page.context.close()
 
 
+def test_two_tenants_in_two_tabs_of_one_browser(behind_broker: BehindBroker, page: Page) -> None:
+    """Both begun before either is finished: each tab ends at its own installation, as its own person."""
+    contoso, fabrikam = behind_broker.installation(), behind_broker.installation(tenant=FABRIKAM_ID)
+    tabs = {
+        contoso.url: (page, "ada@contoso.test"),
+        fabrikam.url: (page.context.new_page(), "mallory@fabrikam.test"),
+    }
+    for url, (tab, _) in tabs.items():
+        tab.goto(f"{url}/auth/login?next=/private")
+        tab.get_by_role("link", name="Sign in with Microsoft Entra ID").click()
+        tab.get_by_text("Pick an account").wait_for()
+    for url, (tab, who) in reversed(tabs.items()):
+        tab.get_by_role("button", name=who).click()
+        tab.wait_for_load_state()
+        accept = tab.get_by_role("button", name="Accept")
+        if accept.count():
+            accept.click()
+        expect(tab).to_have_url(f"{url}/private")
+        tab.goto(f"{url}/auth/me")
+        assert who in tab.inner_text("body")
+
+
 def test_asking_to_be_let_in_is_a_page(behind_broker: BehindBroker, page: Page, shot: Shot) -> None:
     """Who asks, for which tenant, and one button; it fits a small screen."""
     stranger = behind_broker.installation(listed=False)

@@ -19,6 +19,7 @@ from entrada.broker.installations import (
 )
 from entrada.broker.listed import read_listed
 from entrada.errors import ConfigurationError
+from entrada.settings import load_settings
 
 PREVIEWS = Installation(
     client_id=ClientId("previews"), tenant_id=CONTOSO, origin_pattern="https://*.apps.example.test"
@@ -248,3 +249,16 @@ def test_a_wrong_line_stops_the_start(line: str, sentence: str, tmp_path: Path) 
     """With its line; a claim that says something else cannot be overwritten."""
     with pytest.raises(ConfigurationError, match=sentence):
         listed(tmp_path, line)
+
+
+def test_an_installation_may_be_called_otherwise_than_its_address() -> None:
+    """`ENTRADA_CLIENT_ID` as the broker lists it; without a broker it is the registration's GUID alone."""
+    environment = {
+        "ENTRADA_TENANT_ID": CONTOSO,
+        "ENTRADA_CLIENT_ID": "previews",
+        "ENTRADA_PUBLIC_URL": "https://x.apps.example.test",
+    }
+    settings, _ = load_settings({**environment, "ENTRADA_BROKER_URL": "https://login.example.test"})
+    assert settings.registration.client_id == "previews"
+    with pytest.raises(ConfigurationError, match="not a GUID"):
+        load_settings(environment)

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from broker.conftest import BehindBroker
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from broker.conftest import BehindBroker, on_the_air
 from clients.plain_browser import PlainBrowser
+from entrada.broker.installations import installation_at
+from entrada.build import build_auth_routes
+from entrada.cli.serve import listen
 from entrada.emulator.seed import CONTOSO_ID, FABRIKAM_ID
-from walks.site import wait_until
+from entrada.entra.authority import TenantId
+from entrada.gateway.app import create_app
+from entrada.settings import load_settings
+from walks.site import PROTECTED, wait_until
 
 NewBrowser = Callable[[], PlainBrowser]
 
@@ -30,6 +39,29 @@ def test_an_installation_signs_a_person_in_with_nothing_but_tenant_and_broker(
     assert status == 200
     assert '"Boss"' in text
     assert "ada@contoso.test" in text
+
+
+def test_k23_the_library_below_a_path(behind_broker: BehindBroker, new_browser: NewBrowser) -> None:
+    """K23: mounted at a prefix and listed with it, its whole URL being its client id; nothing above it."""
+    listener = listen("127.0.0.1", 0)
+    origin = f"http://localhost:{listener.getsockname()[1]}"
+    provider = behind_broker.broker.broker.provider
+    provider.store.save_installation(installation_at(f"{origin}/tool", tenant_id=TenantId(CONTOSO_ID)))
+    environment = {
+        "ENTRADA_BROKER_URL": behind_broker.url,
+        "ENTRADA_TENANT_ID": CONTOSO_ID,
+        "ENTRADA_PUBLIC_URL": origin,
+        "ENTRADA_CLIENT_ID": f"{origin}/tool",
+        "ENTRADA_DATABASE_URL": f"sqlite:///{behind_broker.folder}/below.db",
+    }
+    auth = build_auth_routes(*load_settings(environment))
+    behind_broker.stack.callback(auth.relying_party.close)
+    app = Starlette(routes=[Mount("/tool", create_app(auth, routes=PROTECTED))])
+    behind_broker.stack.enter_context(on_the_air(app, listener))
+    browser = new_browser()
+    page = browser.sign_in(f"{origin}/tool/auth/entra/start?next=/tool/private", "ada@contoso.test")
+    assert page.url == f"{origin}/tool/private", page.text
+    assert me(browser, f"{origin}/tool")[0] == 200
 
 
 def test_two_installations_of_two_tenants_at_once(

@@ -131,6 +131,8 @@ def _cannot_be_used(name: str, why: str) -> ConfigurationError:
 
 def _check_together(settings: Settings) -> None:
     """What no single setting can get wrong."""
+    if settings.client_id and settings.broker_url is None and parse_guid(settings.client_id) is None:
+        raise _cannot_be_used("client_id", "this is not a GUID; copy the Application (client) ID")
 
     def refuse(name: str, sentence: str, hint: str) -> ConfigurationError:
         return ConfigurationError(f"$[{name}] {sentence}", hint=hint, setting=name)

@@ -146,14 +146,14 @@ def read_cloud(value: Any) -> Any:
 
 
 def read_client_id(value: Any) -> Any:
-    """In lower case, as it stands in the `aud` of a token; Entra itself takes it in either."""
+    """A GUID in lower case, as it stands in the `aud` of a token; Entra itself takes it in either.
+
+    A broker lists clients by other names; that one is needed elsewhere is checked together with it.
+    """
     if not isinstance(value, str):
         return value
     check_pasted_id(value)
-    guid = parse_guid(value)
-    if guid is None:
-        raise ValueError("this is not a GUID; copy the Application (client) ID")
-    return guid
+    return parse_guid(value) or value
 
 
 def read_secret(value: Any) -> Any:
