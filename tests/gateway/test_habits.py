@@ -178,6 +178,12 @@ def test_nobody_lands_on_one_of_these_addresses(visitor: Visitor, landing: str) 
     assert visitor.open(f"/auth/login?{urlencode({'next': landing})}").headers["location"] == "/"
 
 
+@pytest.mark.parametrize("page", ["/ping", "/ready?x=1", "/oauth2", "/.auth"])
+def test_a_page_of_an_application_behind_another_proxy_is_kept(visitor: Visitor, page: str) -> None:
+    """The proxy hands on what is below /auth alone, so these may be pages that people ask for."""
+    assert landing_of(visitor, "/oauth2/start", {"rd": page}) == page
+
+
 @pytest.mark.parametrize("address", ["/oauth2/sign_in", "/oauth2/start", "/.auth/login/aad", "/.auth/me"])
 def test_a27_no_session_is_made_of_what_a_caller_posts(visitor: Visitor, address: str) -> None:
     """Neither of a password (oauth2-proxy's form) nor of tokens (Easy Auth's client-directed flow)."""

@@ -10,7 +10,8 @@
 Each is an address of ours under another name: what may happen there, and where a person may be sent, is
 decided where it is for ours. `rd`, `post_login_redirect_uri` and `post_logout_redirect_uri` are paths of this
 application, or URLs of the very origin that was asked; anything else is the front page (E1 to E4).
-Nobody lands on one of these addresses after signing in.
+Nobody lands below /oauth2 or /.auth at one of these addresses after signing in; /ping and /ready may be pages
+of an application behind another proxy.
 No access token, ID token or refresh token is given to anybody.
 
 `/oauth2/auth` is a forward-auth address and stands in `forward_auth`; the redirect URIs `/oauth2/callback`
@@ -48,6 +49,7 @@ WAY_BACK_FIELD = "x-auth-request-redirect"
 
 _FOR_ENTRA = ("prompt", "login_hint", "domain_hint")
 _ALWAYS_THERE = ("/oauth2/auth",)
+_FOR_LOAD_BALANCERS = ("/ping", "/ready")
 
 
 def habits_in_force(chosen: frozenset[str] | None, *, has_upstreams: bool) -> frozenset[str]:
@@ -64,7 +66,8 @@ def with_habits(auth: AuthRoutes, habits: frozenset[str], *, is_ready: Callable[
         further |= _of_oauth2_proxy(is_ready)
     if EASY_AUTH in habits:
         further |= _of_easy_auth()
-    site = replace(auth.site, no_landing=(*auth.site.no_landing, *_ALWAYS_THERE, *further))
+    no_landing = [*_ALWAYS_THERE, *(path for path in further if path not in _FOR_LOAD_BALANCERS)]
+    site = replace(auth.site, no_landing=(*auth.site.no_landing, *no_landing))
     if further:
         further[site.signed_out_path] = {"GET": after_sign_out}
     return replace(auth, site=site, further={**auth.further, **further})
