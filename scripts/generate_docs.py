@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from adapters_page import adapters_page
+
 import entrada
 from entrada import errors
 from entrada.cli import COMMANDS, module_name
@@ -186,6 +188,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/aadsts.md": aadsts_page,
+    "docs/reference/adapters.md": lambda: adapters_page(ROOT / "src/entrada/adapters", MARK),
     "docs/reference/command-line.md": command_line_page,
     "docs/reference/errors.md": errors_page,
     "docs/reference/python.md": python_page,

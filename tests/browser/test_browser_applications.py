@@ -111,6 +111,7 @@ def signed_in(browser: Browser, place: Place, page: str, person: str) -> Iterato
         ("protect-a-fastapi-app.md", "/drafts/7"),
         ("protect-a-flask-app.md", "/drafts"),
         ("protect-a-tornado-app.md", "/drafts"),
+        ("write-your-own-adapter.md", "/drafts"),
     ],
 )
 def test_an_application_as_printed(
