@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from bench.processes import CLIENT_CORE, CannotRun, Server, on_core
+from bench.processes import CLIENT_CORE, CannotRun, on_core
 
 CONNECTIONS = 16
 _REQUESTS = re.compile(r"(\d+) requests in")
@@ -36,8 +37,14 @@ class Load:
         return 1e6 / self.cpu_us
 
 
+class Measured(Protocol):
+    """A server, or several together."""
+
+    def cpu_seconds(self) -> float: ...
+
+
 def load(
-    server: Server,
+    server: Measured,
     url: str,
     *,
     seconds: float,

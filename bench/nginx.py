@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bench.processes import CannotRun, Server, free_port, start
+from bench.processes import SERVER_CORE, CannotRun, Server, free_port, start
 
 CONFIGURATION = """
 daemon off;
@@ -25,7 +25,14 @@ http {{
 EMPTY_200 = 'location / { return 200 ""; }'
 
 
-def start_nginx(folder: Path, *, locations: str = EMPTY_200, more: str = "") -> tuple[Server, int]:
+def start_nginx(
+    folder: Path,
+    *,
+    name: str = "nginx",
+    core: int = SERVER_CORE,
+    locations: str = EMPTY_200,
+    more: str = "",
+) -> tuple[Server, int]:
     """nginx and its port. `locations` stand in its one server, `more` beside that.
 
     Raises:
@@ -34,11 +41,13 @@ def start_nginx(folder: Path, *, locations: str = EMPTY_200, more: str = "") -> 
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         raise CannotRun("nginx is not installed")
-    port, own = free_port(), folder / "nginx"
+    port, own = free_port(), folder / name
     own.mkdir()
     configuration = own / "nginx.conf"
     configuration.write_text(CONFIGURATION.format(folder=own, port=port, locations=locations, more=more))
-    server = start([program, "-p", own, "-c", configuration], environment={}, folder=own, name="nginx")
+    server = start(
+        [program, "-p", own, "-c", configuration], environment={}, folder=own, name=name, core=core
+    )
     try:
         server.wait_for_port(port)
     except CannotRun:

@@ -12,8 +12,10 @@ from bench.provider import Provider
 MODULE, VERSION = "github.com/oauth2-proxy/oauth2-proxy/v7", "v7.15.6"
 
 
-def start_oauth2_proxy(provider: Provider, folder: Path, port: int) -> Server:
-    """Running, with the endpoint /oauth2/auth that proxies ask.
+def start_oauth2_proxy(
+    provider: Provider, folder: Path, port: int, *, upstream: str = "static://200"
+) -> Server:
+    """Running, with the endpoint /oauth2/auth that proxies ask, and before an upstream.
 
     Raises:
         CannotRun: it cannot be built.
@@ -32,7 +34,7 @@ def start_oauth2_proxy(provider: Provider, folder: Path, port: int) -> Server:
         "email-domain": "*",
         "http-address": f"127.0.0.1:{port}",
         "redirect-url": f"http://localhost:{port}/oauth2/callback",
-        "upstream": "static://200",
+        "upstream": upstream,
         "set-xauthrequest": "true",
         "skip-provider-button": "true",
         "request-logging": "false",

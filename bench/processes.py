@@ -53,13 +53,13 @@ class Server:
         """Resident memory now, of the server and its children."""
         return sum(_rss_bytes(pid) for pid in self._pids())
 
-    def wait_for_port(self, port: int) -> float:
+    def wait_for_port(self, port: int, *, seconds: float = READY_SECONDS) -> float:
         """Seconds since the start until the port answered.
 
         Raises:
             CannotRun: it ended, or does not answer.
         """
-        while time.monotonic() - self.started < READY_SECONDS:
+        while time.monotonic() - self.started < seconds:
             if self._process.poll() is not None:
                 raise CannotRun(f"it ended: {self.last_words()}")
             try:
@@ -68,7 +68,22 @@ class Server:
                 time.sleep(0.002)
             else:
                 return time.monotonic() - self.started
-        raise CannotRun(f"no answer on its port within {READY_SECONDS:g} s: {self.last_words()}")
+        raise CannotRun(f"no answer on its port within {seconds:g} s: {self.last_words()}")
+
+    def wait_for_socket(self, path: Path) -> None:
+        """
+        Raises:
+            CannotRun: it ended, or does not listen there.
+        """
+        while time.monotonic() - self.started < READY_SECONDS:
+            if self._process.poll() is not None:
+                raise CannotRun(f"it ended: {self.last_words()}")
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(str(path)) == 0:
+                    path.chmod(0o666)
+                    return
+            time.sleep(0.002)
+        raise CannotRun(f"nothing listens on its socket: {self.last_words()}")
 
     def last_words(self) -> str:
         lines = [
@@ -106,6 +121,16 @@ class Server:
             found.append(pid)
             queue += _children(pid)
         return found
+
+
+class Together:
+    """Servers that answer a request together: what they cost is one sum."""
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self._servers = servers
+
+    def cpu_seconds(self) -> float:
+        return sum(server.cpu_seconds() for server in self._servers)
 
 
 def start(

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.browser import PAGE_VISIT, SignInFailed
-from bench.load import Load, load
+from bench.load import Load, Measured, load
 from bench.peers import ENTRADA, Contestant, entrada_environment, run
 from bench.processes import CannotRun, Server, free_port, start
 from bench.provider import SERVERS, Provider
@@ -30,7 +30,7 @@ SECONDS = 1.0
 class Subject:
     """A server and what it is asked."""
 
-    server: Server
+    server: Measured
     url: str
     headers: Mapping[str, str] = field(default_factory=lambda: PAGE_VISIT)
 

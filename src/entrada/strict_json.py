@@ -38,7 +38,7 @@ def read_json_object(data: bytes) -> dict[str, Any]:
         raise JsonRefused("not UTF-8") from None
     _check_depth(text)
     try:
-        value = _STRICT.decode(text)
+        value = _decoded(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except JsonRefused:
@@ -50,6 +50,15 @@ def read_json_object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JsonRefused("not a JSON object")
     return value
+
+
+def _decoded(text: str) -> Any:
+    # What has no space around it, as nearly all has, is spared the decoder's two searches for some.
+    if text.startswith("{"):
+        value, end = _STRICT.raw_decode(text)
+        if end == len(text):
+            return value
+    return _STRICT.decode(text)
 
 
 def _check_depth(text: str) -> None:

@@ -79,7 +79,7 @@ def session_of(visit: WebRequest) -> Any:
         username="ada@contoso.test",
         roles=frozenset({"Admin"} if value == "good" else ()),
     )
-    return SimpleNamespace(principal=principal)
+    return SimpleNamespace(principal=principal, live=SimpleNamespace(principal=principal, prepared=None))
 
 
 def failure(error: EntradaError, _: WebRequest) -> WebResponse:

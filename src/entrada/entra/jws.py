@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NewType
 
 from entrada.compatibility import decode_strict_base64
@@ -145,7 +146,9 @@ def _decode_part(part: bytes) -> bytes:
         raise TokenRefused("form", "a part is not canonical base64url") from None
 
 
-def _read_header(encoded: bytes) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _read_header(encoded: bytes) -> Mapping[str, Any]:
+    """One for all tokens of a key: read once, and never changed."""
     try:
         header = read_json_object(_decode_part(encoded))
     except JsonRefused as refused:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from entrada.accounts.groups import UNKNOWN, Group, Membership
 from entrada.accounts.principal import UserPrincipal
 from entrada.entra.callers import CallerKind
+from entrada.sessions.live import LiveSession
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
     """A verified caller. Everything here has been believed before; nothing is looked up by name or e-mail.
 
@@ -65,3 +66,19 @@ def caller_of(
         kind=kind,
         expires_at=expires_at,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """What the gateway has made of a live session, to say it again: it goes when the entry goes."""
+
+    caller: Caller
+    texts: dict[tuple[str, ...], bytes] = field(default_factory=dict)
+    """Identity fields as bytes, by whom they are for and in which styles."""
+
+
+def prepared(live: LiveSession) -> Prepared:
+    made: Prepared | None = live.prepared
+    if made is None:
+        made = live.prepared = Prepared(caller=caller_of(live.principal))
+    return made

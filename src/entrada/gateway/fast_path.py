@@ -28,7 +28,7 @@ from typing import Any
 from entrada.accounts.groups import Group
 from entrada.errors import EntradaError
 from entrada.gateway.access_log import AccessLog, request_text
-from entrada.gateway.caller import Caller, caller_of
+from entrada.gateway.caller import prepared
 from entrada.gateway.connection_limits import ConnectionLimits
 from entrada.gateway.fields import Field
 from entrada.gateway.forward_auth import DEFAULT_STYLES, read_requirements
@@ -192,10 +192,8 @@ class FastChecks:
 
     def _told(self, live: LiveSession, known: _Known) -> bytes | None:
         """What the answer says behind the server's own fields, prepared once for each session and style."""
-        prepared: tuple[Caller, dict[tuple[str, ...], bytes]] | None = live.prepared
-        if prepared is None:
-            prepared = live.prepared = (caller_of(live.principal), {})
-        caller, texts = prepared
+        made = prepared(live)
+        caller, texts = made.caller, made.texts
         for roles in known.roles:
             if roles.isdisjoint(caller.roles):
                 return None

@@ -126,20 +126,19 @@ def strip(fields: Iterable[Field], *, trusted_hop: bool) -> list[Field]:
         (name, value)
         for name, value in fields
         if not (
-            name.lower() in _HOP_BY_HOP
-            or name.lower() in named
-            or is_identity(name)
-            or is_disguised(name)
+            _never_goes_on(name)
+            or (named and name.lower() in named)
             or (not trusted_hop and is_forwarded(name))
         )
     ]
 
 
+@lru_cache(maxsize=2048)
+def _never_goes_on(name: bytes) -> bool:
+    return name.lower() in _HOP_BY_HOP or is_identity(name) or is_disguised(name)
+
+
 def connection_options(fields: Iterable[Field]) -> frozenset[bytes]:
     """What every Connection field names, in lower case."""
-    return frozenset(
-        option.strip(b" \t").lower()
-        for name, value in fields
-        if name.lower() == b"connection"
-        for option in value.split(b",")
-    ) - {b""}
+    values = [value for name, value in fields if name.lower() == b"connection"]
+    return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b",")) - {b""}

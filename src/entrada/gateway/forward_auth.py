@@ -154,11 +154,14 @@ class Verdict:
     styles: tuple[str, ...] = DEFAULT_STYLES
 
 
+_BY_PATH = {contract.path: contract for contract in CONTRACTS if contract is not ENVOY}
+
+
 def contract_of(path: str) -> Contract | None:
     """The contract whose address this is; Envoy's has the original path behind it."""
     if path.startswith(f"{ENVOY.path}/"):
         return ENVOY
-    return next((contract for contract in CONTRACTS if contract.path == path and contract is not ENVOY), None)
+    return _BY_PATH.get(path)
 
 
 def read_original(contract: Contract, received: Received) -> Original:

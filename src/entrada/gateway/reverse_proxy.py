@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope, Send
@@ -33,13 +34,13 @@ from entrada.errors import (
 from entrada.flows.session_check import CheckedSession
 from entrada.gateway.asgi import forwarded_request, is_from_this_host, peer_of, target_of
 from entrada.gateway.bearer_callers import BearerCallers, challenge_fields
-from entrada.gateway.caller import Caller, caller_of
+from entrada.gateway.caller import Caller, prepared
 from entrada.gateway.fields import Field, connection_options, folded_name, strip
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import outcome_of
 from entrada.gateway.refused import refusal
-from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, RuleBook
+from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, Rule, RuleBook
 from entrada.gateway.tunnels import CONNECTION, TunnelHttpProtocol, tunnels_for
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
 from entrada.web.messages import WebRequest, WebResponse
@@ -48,6 +49,9 @@ CHECKS_AT_ONCE = 40
 HEAD_SECONDS = 60.0
 DEFAULT_STYLES = ("x-forwarded",)
 """The identity fields of a request whose route says no others."""
+
+MOST_REMEMBERED, LONGEST_REMEMBERED_BYTES = 4096, 1024
+"""Requests whose rule and route are remembered: visitors choose them, so the oldest go."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _OF_THE_HOP = frozenset(
@@ -80,6 +84,7 @@ class ReverseProxy:
     bearer: BearerCallers | None = None
     """None: no access token is looked at."""
     _pools: dict[str, Pool] = field(default_factory=dict, repr=False)
+    _found: dict[tuple[str, str, bytes], tuple[Rule, Route | None]] = field(default_factory=dict, repr=False)
     _limiter: CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,13 +122,7 @@ class ReverseProxy:
         Raises:
             EntradaError: ambiguous, forbidden, or without a route.
         """
-        overrides = [
-            value.decode("latin-1")
-            for name, value in scope["headers"]
-            if folded_name(name).decode("latin-1") in OVERRIDE_FIELDS
-        ]
-        request = self.book.read(scope["method"], host, target, overrides)
-        rule, route = self.book.rule_for(request), self.book.route_for(request)
+        rule, route = self._rule_and_route(scope, target, host)
         session, caller = await self._who(scope, visit)
         decision = rule.decide(caller)
         outcome_of(scope).decided(rule, decision, caller)
@@ -134,6 +133,24 @@ class ReverseProxy:
         if route is None:
             raise PageNotFound
         return route, session, caller
+
+    def _rule_and_route(self, scope: Scope, target: bytes, host: str) -> tuple[Rule, Route | None]:
+        """What fits, remembered for requests that call their method by one name.
+
+        Raises:
+            AmbiguousRequest: two readers could take the request differently.
+        """
+        overrides = [value.decode("latin-1") for name, value in scope["headers"] if _is_override(name)]
+        key = (scope["method"], host, target)
+        found = None if overrides else self._found.get(key)
+        if found is None:
+            request = self.book.read(scope["method"], host, target, overrides)
+            found = self.book.rule_for(request), self.book.route_for(request)
+            if not overrides and len(target) <= LONGEST_REMEMBERED_BYTES:
+                if len(self._found) >= MOST_REMEMBERED:
+                    del self._found[next(iter(self._found))]
+                self._found[key] = found
+        return found
 
     async def _who(self, scope: Scope, visit: WebRequest) -> tuple[CheckedSession | None, Caller | None]:
         if self._limiter is None:
@@ -146,7 +163,7 @@ class ReverseProxy:
         session = self.peek(visit)
         if session is None:
             session = await to_thread.run_sync(self.find, visit, limiter=self._limiter)
-        return session, None if session is None else caller_of(session.principal)
+        return session, None if session is None else prepared(session.live).caller
 
     async def _pass_on(
         self,
@@ -162,7 +179,7 @@ class ReverseProxy:
             raise RequestRefused("This request's body is coded in a way that is not passed on.")
         if upgrade and not is_from_this_host(visit):
             raise RequestRefused("A page of another site may not open a connection here in your name.")
-        head = self._request_head(exchange, visit, target, route, caller)
+        head = self._request_head(exchange, visit, target, route, session, caller)
         pool = self._pools.setdefault(route.upstream, Pool(origin=route.upstream))
         upstream, answer = await self._ask(pool, exchange, head)
         ends: list[Callable[[], None]] = []
@@ -220,7 +237,13 @@ class ReverseProxy:
                 raise
 
     def _request_head(
-        self, exchange: _Exchange, visit: WebRequest, target: bytes, route: Route, caller: Caller | None
+        self,
+        exchange: _Exchange,
+        visit: WebRequest,
+        target: bytes,
+        route: Route,
+        session: CheckedSession | None,
+        caller: Caller | None,
     ) -> bytes:
         scope = exchange.scope
         peer = peer_of(scope)
@@ -250,11 +273,6 @@ class ReverseProxy:
             (b"x-forwarded-proto", told.get(b"x-forwarded-proto") or self.scheme_of(visit).encode()),
             (b"x-forwarded-host", told.get(b"x-forwarded-host") or visit.headers["host"].encode("latin-1")),
         ]
-        own += [
-            (name.encode(), value.encode())
-            for name, value in identity_fields(route.identity or DEFAULT_STYLES, caller)
-            if value is not None
-        ]
         if caller is not None and route.audience is not None and self.assertion is not None:
             own.append((b"x-entrada-assertion", self.assertion(caller, route.audience).encode()))
         if exchange.is_chunked:
@@ -264,6 +282,7 @@ class ReverseProxy:
         for name, value in own:
             if value:
                 lines += [name, b": ", value, b"\r\n"]
+        lines.append(_identity(route.identity or DEFAULT_STYLES, session, caller))
         return b"".join([*lines, b"\r\n"])
 
     def _others_cookies(self, value: bytes) -> bytes:
@@ -292,6 +311,25 @@ class ReverseProxy:
             if name.lower() != b"set-cookie"
             or not self.is_ours(value.lstrip(b" \t=").partition(b"=")[0].strip().decode("latin-1"))
         ]
+
+
+def _identity(styles: tuple[str, ...], session: CheckedSession | None, caller: Caller | None) -> bytes:
+    """The lines that say who is asking, prepared once for each session.
+
+    Raises:
+        RequestRefused: what is known about the caller does not fit into fields.
+    """
+    texts = {} if session is None else prepared(session.live).texts
+    key = ("upstream", *styles)
+    if key not in texts:
+        fields = identity_fields(styles, caller)
+        texts[key] = "".join([f"{name}: {value}\r\n" for name, value in fields if value]).encode()
+    return texts[key]
+
+
+@lru_cache(maxsize=2048)
+def _is_override(name: bytes) -> bool:
+    return folded_name(name).decode("latin-1") in OVERRIDE_FIELDS
 
 
 class _Exchange:

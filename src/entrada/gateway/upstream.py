@@ -93,11 +93,11 @@ class UpstreamConnection(asyncio.Protocol):
         Raises:
             UpstreamUnavailable: no head in time, or none that is HTTP.
         """
+        timer = self._loop.call_later(seconds, self._time_out)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._head), seconds)
-        except asyncio.TimeoutError:  # another class before Python 3.11
-            self.close()
-            raise UpstreamUnavailable(reason="no response in time", timed_out=True) from None
+            return await self._head
+        finally:
+            timer.cancel()
 
     async def chunk(self) -> bytes:
         """The next piece of the body, whatever has come; empty at its end.
@@ -194,6 +194,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self.on_writable is not None:
             self.on_writable()
 
+    def _time_out(self) -> None:
+        if not self._head.done():
+            self._head.set_exception(UpstreamUnavailable(reason="no response in time", timed_out=True))
+            self.close()
+
     def _fail(self, why: str) -> None:
         self._failed = self._failed or why
         if not self._head.done():
@@ -219,7 +224,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._keeps_alive = self._parser.should_keep_alive()
         names = {name.lower() for name, _ in self._fields}
         self._ends_with_connection = not names & {b"content-length", b"transfer-encoding"}
-        self._head.set_result(ResponseHead(status=status, fields=self._fields))
+        if not self._head.done():  # whoever waited may have been cancelled
+            self._head.set_result(ResponseHead(status=status, fields=self._fields))
         if self._method == "HEAD":
             # Its length is that of a body which does not come; httptools cannot be told, so it starts anew.
             self._is_complete = True

@@ -32,7 +32,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.token import COOKIE_LENGTH, ID_LENGTH
 
-MOST_LIVE_SESSIONS = 100_000
+MOST_LIVE_SESSIONS = 1_000_000
 DROPPED_WHEN_FULL = 1_000
 
 _SEPARATOR = b"."[0]
