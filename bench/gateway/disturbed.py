@@ -5,6 +5,7 @@ The others are live in this server, too: each has been asked about. Another proc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
@@ -42,18 +43,18 @@ def disturbed(folder: Path, *, smoke: bool) -> Report:
             finally:
                 switch.send(False)
 
-        found = alternate(
-            {ALONE: partial(entrada.load, folder), DISTURBED: while_others_end},
-            rounds=rounds,
-            most_seconds=60,
-        )
+        measures: dict[str, Callable[[], Load]] = {
+            ALONE: partial(entrada.load, folder),
+            DISTURBED: while_others_end,
+        }
+        found = alternate(measures, rounds=rounds, most_seconds=60)
         switch.send(None)
         ended = switch.recv()
     kept = by_cpu(found[DISTURBED], found[ALONE])
     return Report(
         name="gateway-disturbed",
-        title=f"the fast path, {CONNECTIONS} connections, medians of {len(found[ALONE])} alternating rounds of"
-        f" {SECONDS:g} s",
+        title=f"the fast path, {CONNECTIONS} connections, medians of {len(found[ALONE])} alternating rounds"
+        f" of {SECONDS:g} s",
         columns=("", *COLUMNS, ""),
         rows=[(name, *columns(loads, found[ALONE]), "") for name, loads in found.items()],
         remarks=[f"{ended} sessions ended, by another process"],
