@@ -18,7 +18,17 @@ def test_benchmarks_without_peers_run(tmp_path: Path) -> None:
     """Those that need nothing but the development environment run to their end, every figure in place."""
     kept = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "breakdown", "revocation", "--smoke", "--json", kept],
+        [
+            sys.executable,
+            "-m",
+            "bench",
+            "breakdown",
+            "revocation",
+            "gateway-bearer",
+            "--smoke",
+            "--json",
+            kept,
+        ],
         cwd=tools.ROOT,
         capture_output=True,
         text=True,
@@ -26,9 +36,10 @@ def test_benchmarks_without_peers_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    breakdown, revocation = json.loads(kept.read_text("utf-8"))["benchmarks"]
+    breakdown, revocation, bearer = json.loads(kept.read_text("utf-8"))["benchmarks"]
     assert all(spent > 0 for spent in breakdown["figures"]["steps_us"].values())
     assert revocation["rows"]
+    assert all(min(rates) > 0 for rates in bearer["figures"]["rates"].values())
 
 
 def test_the_broker_s_benchmark_runs(tmp_path: Path) -> None:
@@ -54,5 +65,14 @@ def test_all_benchmarks_load() -> None:
         [sys.executable, "-m", "bench", "--help"], cwd=tools.ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name in ("sign-in", "breakdown", "session-check", "revocation", "broker", "emulators", "gateway"):
+    for name in (
+        "sign-in",
+        "breakdown",
+        "session-check",
+        "revocation",
+        "broker",
+        "emulators",
+        "gateway",
+        "gateway-proxy",
+    ):
         assert name in done.stdout
