@@ -140,5 +140,5 @@ def _never_goes_on(name: bytes) -> bool:
 
 def connection_options(fields: Iterable[Field]) -> frozenset[bytes]:
     """What every Connection field names, in lower case."""
-    values = [value for name, value in fields if name.lower() == b"connection"]
+    values = [value for name, value in fields if len(name) == 10 and name.lower() == b"connection"]
     return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b",")) - {b""}
