@@ -211,6 +211,30 @@ def test_groups_are_told_with_the_overage_resolved(
         assert told["groups"] == [olga.groups[0]]
 
 
+@pytest.mark.parametrize("claims", [{"roles"}, {"roles", "groups"}], ids=["roles", "and groups"])
+@pytest.mark.parametrize("groups", [None, "one"])
+def test_roles_may_be_mapped_at_the_broker(
+    behind_broker: BehindBroker, new_browser: NewBrowser, claims: set[str], groups: str | None
+) -> None:
+    """From app roles and from groups by their ids, the overage resolved; what the mapping does not name is no
+    role, and the groups that are told are as many as before.
+    """
+    crowd = behind_broker.entra.person("olga@contoso.test").groups
+    behind_broker.entra.change_person("ada@contoso.test", groups=crowd)
+    client = listed_client(
+        behind_broker,
+        claims=frozenset(claims),
+        groups=None if groups is None else frozenset({crowd[0]}),
+        roles_mapping={"Admin": ("Owner", "Editor"), crowd[-1]: ("Crowd",), "Viewer": ("Guest",)},
+    )
+    for told in everything(client, client.redeem(client.sign_in(new_browser(), "ada@contoso.test"))):
+        assert told["roles"] == ["Crowd", "Editor", "Owner"]
+        expected = set() if "groups" not in claims else set(crowd) if groups is None else {crowd[0]}
+        assert set(told.get("groups", [])) == expected
+    nobody = client.redeem(client.sign_in(new_browser(), "ed@contoso.test"))
+    assert "roles" not in client.claims(nobody)
+
+
 def test_an_e_mail_address_is_told_to_who_asked_for_it(client: Client, new_browser: NewBrowser) -> None:
     """Without the scope `email` there is none, whatever the switch says (Core 1.0, 5.4)."""
     tokens = client.redeem(client.sign_in(new_browser(), "ada@contoso.test", scope="openid"))

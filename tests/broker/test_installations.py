@@ -226,9 +226,11 @@ def test_what_a_client_of_others_may_need_is_listed(tmp_path: Path) -> None:
         tmp_path,
         f'secret_sha256 = ["{HASH}"]',
         'roles_claim = "user_roles"',
+        'roles_mapping = { Admin = "Owner", Editor = ["Writer", "Reader"] }',
         "insecure_without_pkce = true",
     )
     assert (asked.roles_claim, asked.may_leave_out_pkce) == ("user_roles", True)
+    assert asked.roles_mapping == {"Admin": ("Owner",), "Editor": ("Writer", "Reader")}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +245,12 @@ def test_what_a_client_of_others_may_need_is_listed(tmp_path: Path) -> None:
         ('roles_claim = "_claim_names"', "line 4: roles_claim"),
         ('roles_claim = "https://x"', "line 4: roles_claim"),
         ('roles_claim = ""', "line 4: roles_claim"),
+        ("roles_mapping = {}", "line 4: roles_mapping is no table of texts"),
+        ('roles_mapping = "Admin"', "line 4: roles_mapping is no table of texts"),
+        ("roles_mapping = { Admin = 5 }", "line 4: roles_mapping is no table of texts"),
+        ('roles_mapping = { Admin = ["Owner", 5] }', "line 4: roles_mapping is no table of texts"),
+        ('roles_mapping = { "group:Finance" = "Owner" }', "line 4: roles_mapping names 'group:Finance'"),
+        ('roles_mapping = { "All staff" = "Owner" }', "line 4: roles_mapping names 'All staff'"),
     ],
 )
 def test_a_wrong_line_stops_the_start(line: str, sentence: str, tmp_path: Path) -> None:

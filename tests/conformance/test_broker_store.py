@@ -103,6 +103,7 @@ def test_an_installation_is_kept_whole(store: BrokerStore, reopen: Reopen) -> No
         claims=frozenset({"name"}),
         groups=frozenset({"g1"}),
         roles_claim="user_roles",
+        roles_mapping={"Admin": ("Owner", "Editor")},
         insecure_without_pkce=True,
         standing=Standing.WAITING,
         asked_at=START,

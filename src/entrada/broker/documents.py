@@ -6,7 +6,7 @@ Reading refuses nothing silently: a document that this version cannot read raise
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ def installation_document(installation: Installation) -> str:
             "claims": sorted(installation.claims),
             "groups": None if installation.groups is None else sorted(installation.groups),
             "roles_claim": installation.roles_claim,
+            "roles_mapping": _mapping_document(installation.roles_mapping),
             "insecure_without_pkce": installation.insecure_without_pkce,
             "standing": installation.standing.value,
             "asked_at": _written(installation.asked_at),
@@ -55,12 +56,21 @@ def read_installation(document: str) -> Installation:
         jwks=tuple(found["jwks"]),
         claims=frozenset(found["claims"]),
         groups=None if groups is None else frozenset(groups),
-        roles_claim=found.get("roles_claim"),  # documents of an older version hold neither
+        roles_claim=found.get("roles_claim"),  # documents of an older version hold none of the three
+        roles_mapping=_read_mapping(found.get("roles_mapping")),
         insecure_without_pkce=found.get("insecure_without_pkce", False),
         standing=Standing(found["standing"]),
         asked_at=_read_time(found["asked_at"]),
         asked_from=found["asked_from"],
     )
+
+
+def _mapping_document(mapping: Mapping[str, Sequence[str]] | None) -> Mapping[str, Sequence[str]] | None:
+    return None if mapping is None else {key: list(roles) for key, roles in mapping.items()}
+
+
+def _read_mapping(found: Mapping[str, Sequence[str]] | None) -> Mapping[str, tuple[str, ...]] | None:
+    return None if found is None else {key: tuple(roles) for key, roles in found.items()}
 
 
 def person_document(person: Person) -> str:

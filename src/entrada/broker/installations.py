@@ -9,7 +9,7 @@ Source: RFC 9700, sections 2.1 and 4.1; RFC 8252, section 7.3 (ports of loopback
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NewType
@@ -71,7 +71,8 @@ class Installation:
     `redirect_uris` are compared letter for letter. `origin_pattern` is `https://*.apps.example.com`: exactly
     one more label, with one of `CALLBACK_PATHS`. `secret_hashes` are SHA-256 of the secrets, newest
     first. `jwks` are public keys for `private_key_jwt`. `groups` None: every group that Entra names.
-    `roles_claim` is a second name under which it is told the roles.
+    `roles_claim` is a second name under which it is told the roles. `roles_mapping` says what an app role or
+    a group is there: with it, only what it gives is told; None: app roles as Entra names them.
     """
 
     client_id: ClientId
@@ -86,6 +87,7 @@ class Installation:
     claims: frozenset[str] = DEFAULT_CLAIMS
     groups: frozenset[str] | None = None
     roles_claim: str | None = None
+    roles_mapping: Mapping[str, tuple[str, ...]] | None = None
     insecure_without_pkce: bool = False
     """Takes sign-in requests without a code challenge too, at the word of a secret or key alone."""
     standing: Standing = Standing.LISTED

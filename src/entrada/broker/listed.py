@@ -17,7 +17,7 @@ With `url` the addresses of Entrada, Mage and dstack below it are listed; `redir
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +47,7 @@ _KEYS = (
     "claims",
     "groups",
     "roles_claim",
+    "roles_mapping",
     "insecure_without_pkce",
 )
 _OTHER_CLAIMS = frozenset({"azp", "at_hash", "c_hash", "client_id", "events", "jti", "scope"})
@@ -116,6 +117,7 @@ def _read(table: SettingsTable) -> Installation:
         claims=_claims(table),
         groups=_groups(table),
         roles_claim=table.parsed("roles_claim", _roles_claim),
+        roles_mapping=_roles_mapping(table),
         insecure_without_pkce=_without_pkce(table, is_confidential=bool(secrets)),
     )
 
@@ -132,6 +134,18 @@ def _roles_claim(text: str) -> str:
     if text in CLAIMS or text in _OTHER_CLAIMS:
         raise ValueError("a claim of that name says something else")
     return text
+
+
+def _roles_mapping(table: SettingsTable) -> Mapping[str, tuple[str, ...]] | None:
+    found = table.mapping("roles_mapping")
+    for key in found or {}:
+        if key.startswith("group:") or " " in key or "/" in key:
+            table.refuse(
+                f"roles_mapping names {key!r}.",
+                "Write the value of an app role, or a group's object id: names of groups change hands.",
+                "roles_mapping",
+            )
+    return found
 
 
 def _without_pkce(table: SettingsTable, *, is_confidential: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from entrada.accounts.roles import role_mapping
 from entrada.broker.grants import Grant, Person
 from entrada.broker.installations import Installation
 from entrada.errors import AdmissionRefused, TenantRefused
@@ -29,13 +30,20 @@ def person_of(identified: Identified, installation: Installation) -> Person:
         email_is_verified=newcomer.profile.email_is_verified,
         is_guest=newcomer.profile.is_guest,
         home_tenant=newcomer.home_tenant,
-        roles=tuple(sorted(token.roles)),
+        roles=tuple(sorted(_roles_of(identified, installation))),
         groups=tuple(sorted(_groups_of(identified, installation))),
         auth_time=token.auth_time,
         amr=tuple(sorted(token.authentication_methods)),
         acr=token.auth_class,
         acrs=tuple(sorted(token.auth_contexts)),
     )
+
+
+def _roles_of(identified: Identified, installation: Installation) -> frozenset[str]:
+    if installation.roles_mapping is None:
+        return identified.id_token.roles
+    given = frozenset(grant.role for grant in identified.newcomer.grants)
+    return given & role_mapping(installation.roles_mapping).every_role  # groups to tell are there, too
 
 
 def _groups_of(identified: Identified, installation: Installation) -> frozenset[str]:

@@ -132,12 +132,14 @@ class _Walks:
     def identification_for(self, installation: Installation) -> Identification:
         """For the people of the installation's tenant and nobody else, and the groups it may know of."""
         walk = self._at_tenant(installation.tenant_id)
+        roles = role_mapping(installation.roles_mapping or {})
         if "groups" not in installation.claims:
-            return walk
+            return replace(walk, roles=roles)
         if installation.groups is not None:
-            return replace(walk, roles=role_mapping({one: one for one in installation.groups}))
-        finder = walk.groups
-        return replace(walk, groups=AllGroups(transport=finder.transport, graph_url=finder.graph_url))
+            to_tell = role_mapping({one: one for one in installation.groups})
+            return replace(walk, roles=roles.together_with(to_tell))
+        finder = AllGroups(transport=walk.groups.transport, graph_url=walk.groups.graph_url)
+        return replace(walk, roles=roles, groups=finder)
 
     def _make(self, tenant_id: TenantId) -> Identification:
         return replace(

@@ -125,6 +125,7 @@ def _document(one: Installation, in_vain: Untold | None) -> dict[str, object]:
         "claims": sorted(one.claims),
         "groups": None if one.groups is None else sorted(one.groups),
         "roles_claim": one.roles_claim,
+        "roles_mapping": one.roles_mapping,
         "insecure_without_pkce": one.insecure_without_pkce,
         "asked_at": None if one.asked_at is None else one.asked_at.isoformat(),
         "asked_from": one.asked_from,

@@ -87,6 +87,20 @@ class SettingsTable:
             self.refuse(f"{key} is no list of texts.", f'Write {key} = ["…"], or leave it out.', key)
         return frozenset(value)
 
+    def mapping(self, key: str) -> Mapping[str, tuple[str, ...]] | None:
+        """A table whose values are a text or a list of texts each; None if the key is absent."""
+        if key not in self.values:
+            return None
+        value = self.values[key]
+        found: dict[str, tuple[str, ...]] = {}
+        for name, given in value.items() if isinstance(value, dict) else ():
+            texts = [given] if isinstance(given, str) else given
+            if isinstance(texts, list) and texts and all(isinstance(one, str) and one for one in texts):
+                found[name] = tuple(texts)
+        if not found or len(found) != len(value):
+            self.refuse(f"{key} is no table of texts.", f'Write {key} = {{ "…" = "…" }}.', key)
+        return found
+
     def flag(self, key: str) -> bool:
         value = self.values.get(key, False)
         if not isinstance(value, bool):
