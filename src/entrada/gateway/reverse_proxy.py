@@ -17,7 +17,7 @@ Source: RFC 9110, sections 7 and 10.1.1; RFC 9112, sections 6 and 7; RFC 6455, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -35,13 +35,13 @@ from entrada.flows.session_check import CheckedSession
 from entrada.gateway.asgi import forwarded_request, is_from_this_host, peer_of, target_of
 from entrada.gateway.bearer_callers import BearerCallers, challenge_fields
 from entrada.gateway.caller import Caller, prepared
+from entrada.gateway.exchange import Exchange
 from entrada.gateway.fields import Field, connection_options, folded_name, strip
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import outcome_of
 from entrada.gateway.refused import refusal
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, Rule, RuleBook
-from entrada.gateway.tunnels import CONNECTION, TunnelHttpProtocol, tunnels_for
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
 from entrada.web.messages import WebRequest, WebResponse
 
@@ -102,7 +102,7 @@ class ReverseProxy:
                 if response.status == 401 and self.bearer is not None:
                     response = response.with_headers(*challenge_fields(None))
             else:
-                exchange = _Exchange(scope, receive, send)
+                exchange = Exchange(scope, receive, send)
                 await self._pass_on(exchange, visit, target, route, session, caller)
                 return
         except EntradaError as error:
@@ -167,7 +167,7 @@ class ReverseProxy:
 
     async def _pass_on(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         visit: WebRequest,
         target: bytes,
         route: Route,
@@ -212,7 +212,7 @@ class ReverseProxy:
                 upstream.close()
 
     async def _ask(
-        self, pool: Pool, exchange: _Exchange, head: bytes
+        self, pool: Pool, exchange: Exchange, head: bytes
     ) -> tuple[UpstreamConnection, ResponseHead]:
         """Sends the request and waits for the head of the response; once more on a connection gone stale."""
         method = exchange.scope["method"]
@@ -238,7 +238,7 @@ class ReverseProxy:
 
     def _request_head(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         visit: WebRequest,
         target: bytes,
         route: Route,
@@ -330,109 +330,6 @@ def _identity(styles: tuple[str, ...], session: CheckedSession | None, caller: C
 @lru_cache(maxsize=2048)
 def _is_override(name: bytes) -> bool:
     return folded_name(name).decode("latin-1") in OVERRIDE_FIELDS
-
-
-class _Exchange:
-    """One request of a client and the response to it."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.upstream: UpstreamConnection | None = None
-        self._receive, self._send = receive, send
-        self._tasks: list[asyncio.Task[None]] = []
-        fields: list[Field] = scope["headers"]
-        by_name = dict(fields)
-        self.is_chunked = b"transfer-encoding" in by_name
-        self.is_coded = self.is_chunked and by_name[b"transfer-encoding"].lower() != b"chunked"
-        self.has_body = self.is_chunked or by_name.get(b"content-length", b"0") != b"0"
-        self.upgrade = self._read_upgrade(fields)
-        self._is_sent = not self.has_body
-
-    def _read_upgrade(self, fields: list[Field]) -> bytes:
-        wanted = [value for name, value in fields if name == b"upgrade"]
-        is_asked = b"upgrade" in connection_options(fields) and len(wanted) == 1
-        can = not self.has_body and self.scope["method"] == "GET" and CONNECTION in self.scope
-        return wanted[0] if is_asked and can and tunnels_for(wanted[0]) else b""
-
-    @property
-    def is_sent(self) -> bool:
-        return self._is_sent
-
-    def send_body(self, upstream: UpstreamConnection) -> None:
-        """Begins to send the body, beside whatever the upstream answers meanwhile."""
-        self._begin(self._send_body(upstream))
-
-    async def _send_body(self, upstream: UpstreamConnection) -> None:
-        try:
-            more = True
-            while more:
-                message = await self._receive()
-                if message["type"] != "http.request":
-                    upstream.close()
-                    return
-                data, more = message.get("body", b""), message.get("more_body", False)
-                if data and self.is_chunked:
-                    data = b"%x\r\n" % len(data) + data + b"\r\n"
-                if not more and self.is_chunked:
-                    data += b"0\r\n\r\n"
-                if data:
-                    await upstream.write(data)
-        except UpstreamUnavailable:
-            return  # whoever waits for the response learns of it
-        self._is_sent = True
-        await self._close_when_client_goes(upstream)
-
-    async def respond(
-        self,
-        upstream: UpstreamConnection,
-        answer: ResponseHead,
-        fields: list[Field],
-        *,
-        on_long: Callable[[], None],
-    ) -> None:
-        """Passes the response on. What does not come at once may stay long: it is watched from then on."""
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": fields})
-        is_watched = False
-        try:
-            while True:
-                if not (is_watched or upstream.is_complete):
-                    is_watched = True
-                    on_long()
-                    if not self._tasks:
-                        self._begin(self._close_when_client_goes(upstream))
-                data = await upstream.chunk()
-                more = bool(data) and not (upstream.is_complete and not upstream.has_chunks)
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
-                if not more:
-                    return
-        except UpstreamUnavailable:
-            self.cut()
-
-    async def tunnel(self, upstream: UpstreamConnection, fields: list[Field]) -> None:
-        connection: TunnelHttpProtocol = self.scope[CONNECTION]
-        outcome_of(self.scope).answers(101)
-        await connection.tunnel(upstream, fields)
-
-    def cut(self) -> None:
-        """Ends both sides at once: a response that is cut off must not look whole."""
-        connection = self.scope.get(CONNECTION)
-        if connection is not None:
-            connection.give_up()
-        if self.upstream is not None:
-            self.upstream.close()
-
-    def end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
-    async def _close_when_client_goes(self, upstream: UpstreamConnection) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if not upstream.is_complete:
-            upstream.close()
-
-    def _begin(self, work: Awaitable[None]) -> None:
-        self._tasks.append(asyncio.ensure_future(work))
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
