@@ -72,7 +72,7 @@ def framed(inside: bytes, trailers: list[bytes], chance: random.Random) -> tuple
         case "trailer":
             names = b", ".join(line.partition(b":")[0] for line in trailers).decode("latin-1")
             announced = [f"Trailer: {names}"] if chance.random() < 0.5 else []
-            return [_PLAIN, *announced], b"\r\n".join([_chunked(inside)[:-2], *trailers, b"", b""])
+            return [_PLAIN, *announced], b"\r\n".join([_chunked(inside)[:-4], *trailers, b"", b""])
         case "short":
             return [f"Content-Length: {size + chance.choice((1, 10, 1000))}"], inside
         case "expect":

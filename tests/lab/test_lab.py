@@ -5,19 +5,23 @@ CI sends 1,000 through each of five; `make lab` sends 100,000, each thousand of 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from entrada.emulator import RunningEmulator
+from gateway import proxies
 from gateway.proxies import documented_servers, running_nginx
 from house import tools
 from walks.conftest import emulator  # noqa: F401  # a fixture
 
 from .__main__ import main
 from .attempts import filled
+from .framing import framed
 from .harness import Lab, Report
 from .mutations import make
 from .readers import Reader, reading
@@ -129,6 +133,44 @@ def test_a_hole_is_found(
             )
 
 
+LINES = [
+    ("nginx", "proxy_set_header Remote-User", "identity"),
+    ("caddy", "request_header -Connection", "identity"),
+    ("caddy", "request_header @other_upgrade -Upgrade", "tunnel"),
+    ("haproxy", "http-request return status 411", "identity"),
+    ("envoy", 'regex: "[^:].*[^a-z0-9-].*', "identity"),
+]
+"""Lines of the documented configurations, and what comes through without each."""
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("name", "line", "kind"), LINES, ids=lambda value: str(value)[:40])
+def test_a_documented_line_is_missed_when_it_is_gone(
+    name: str,
+    line: str,
+    kind: str,
+    emulator: RunningEmulator,  # noqa: F811
+    readers: list[Reader],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each stands there for something that the lab finds without it, made small enough to read."""
+    documented = proxies.documented
+
+    def without(*words: Any, **more: Any) -> str:
+        lines = documented(*words, **more).splitlines(keepends=True)
+        kept = [one for one in lines if line not in one]
+        assert len(kept) == len(lines) - 1
+        return "".join(kept)
+
+    monkeypatch.setattr(proxies, "documented", without)
+    with lab_for(name, emulator, tmp_path / "lab", readers) as lab:
+        report = lab.run(SEED, range(4_000), most=1)
+    (failure,) = report.failures
+    assert {hole.kind for hole in failure.holes} == {kind}, str(failure)
+
+
 def test_a_seed_and_a_number_make_the_same_request() -> None:
     """Whatever the proxy: what is printed can be made again."""
     for number in range(300):
@@ -178,3 +220,11 @@ def test_another_authorization_server_is_tried_from_a_file(
             hole = next(file for file in holes if b"x-forwarded-uri" in file.read_bytes().lower())
             assert main([*subject, "--replay", str(hole)]) == 1
             assert "rule: " in capsys.readouterr().out
+
+
+def test_trailers_stand_behind_the_last_chunk() -> None:
+    """As RFC 9112 has them: otherwise the lab would not try them at all."""
+    bodies = [
+        body for seed in range(300) for _, body in [framed(b"hello", [b"X-Note: a"], random.Random(seed))]
+    ]
+    assert b"5\r\nhello\r\n0\r\nX-Note: a\r\n\r\n" in bodies
