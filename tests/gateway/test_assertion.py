@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import stat
+import re
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -18,31 +18,34 @@ import pytest
 from entrada.adapters.assertion import (
     KEY,
     REFETCH_SECONDS,
+    RS256,
     TYPE,
     AssertionMiddleware,
     AssertionVerifier,
     WsgiAssertionMiddleware,
 )
 from entrada.compatibility import UTC
-from entrada.errors import ConfigurationError, TokenRefused
-from entrada.gateway.assertion import (
-    KEEP_AFTER,
+from entrada.errors import StoreUnavailable, TokenRefused
+from entrada.gateway.assertion import Assertions, sign
+from entrada.gateway.assertion_keys import (
     LIFE,
-    PUBLISH_BEFORE,
-    ROTATE_AFTER,
+    AssertionKey,
+    MemoryAssertionKeys,
     key_document,
-    load_keys,
     new_assertion_key,
-    rotated,
-    sign,
-    signing_key,
 )
+from entrada.gateway.identity import STYLES
+from flows.world import SetClock
 
 from .callers import ada
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 ISSUER, AUDIENCE = "https://tool.contoso.com", "grafana"
-KEYS = [new_assertion_key(NOW - timedelta(days=1))]
+KEYS = [
+    new_assertion_key(NOW - timedelta(days=1)),
+    new_assertion_key(NOW - timedelta(days=1), algorithm=RS256),
+]
+BY_RSA = KEYS[1]
 
 
 def assertion(**changes: Any) -> str:
@@ -67,6 +70,15 @@ def test_what_the_gateway_signs_the_application_believes() -> None:
     assert (claims["sub"], claims["tid"]) == (ada().object_id, ada().tenant_id)
     assert (claims["roles"], claims["name"]) == (["Admin"], "Zoë")
     assert "email" not in claims
+
+
+def test_what_rs256_signs_is_believed_alike() -> None:
+    """For applications whose libraries know no other algorithm; the key says which it is for."""
+    raw = assertion(key=BY_RSA)
+    assert jwt.get_unverified_header(raw)["alg"] == "RS256"
+    assert verifier().verify(raw)["sub"] == ada().object_id
+    assert {key["alg"]: key["kty"] for key in key_document(KEYS)["keys"]} == {"ES256": "EC", "RS256": "RSA"}
+    assert not any({"d", "p", "q"} & key.keys() for key in key_document(KEYS)["keys"])
 
 
 def unsigned() -> str:
@@ -94,6 +106,8 @@ REFUSED = {
     "an unknown key": lambda: assertion(key=new_assertion_key(NOW)),
     "another audience": lambda: assertion(audience="wiki"),
     "another issuer": lambda: assertion(issuer="https://evil"),
+    "RS256 by the name of an EC key": lambda: assertion(key=replace(BY_RSA, kid=KEYS[0].kid)),
+    "ES256 by the name of an RSA key": lambda: assertion(key=replace(KEYS[0], kid=BY_RSA.kid)),
     "expired": lambda: assertion(now=NOW - LIFE - timedelta(seconds=31)),
     "of the future": lambda: assertion(now=NOW + timedelta(seconds=31)),
     "a flipped bit": lambda: assertion()[:-6] + ("A" if assertion()[-6] != "A" else "B") + assertion()[-5:],
@@ -166,18 +180,71 @@ def test_a_good_assertion_reaches_the_application_with_its_claims() -> None:
     assert (words, seen[0]["email"]) == ("200 OK", "ada@contoso.test")
 
 
-def test_keys_rotate_without_a_gap() -> None:
-    """A new key is published before it signs, the old one stays until nothing of it is left."""
-    first = rotated([], NOW)
-    assert signing_key(first, NOW) is first[0]
-    due = NOW + ROTATE_AFTER
-    both = rotated(first, due)
-    assert both[0].kid == first[0].kid
-    assert signing_key(both, due) is both[0]
-    assert signing_key(both, due + PUBLISH_BEFORE) is both[1]
-    late = due + PUBLISH_BEFORE + LIFE + KEEP_AFTER
-    assert len(rotated(both, late - timedelta(seconds=1))) == 2
-    assert [key.kid for key in rotated(both, late)] == [both[1].kid]
+def test_d16_fields_that_nobody_signed_do_not_reach_the_application() -> None:
+    """Beside a good assertion, in any spelling: whoever reads them by mistake finds none."""
+    forged = [
+        "X-Forwarded-User",
+        "x_forwarded_email",
+        "Remote-User",
+        "X.Auth.Request.Groups",
+        "X-MS-CLIENT-PRINCIPAL",
+    ]
+    every = [*forged, *(name for style in STYLES.values() for name in style)]
+    sent = [(name.encode(), b"admin") for name in every] + [(b"accept", b"*/*")]
+    seen: list[Any] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["headers"])
+
+    middleware = AssertionMiddleware(app, issuer=ISSUER, audience=AUDIENCE, verifier=verifier())
+    scope: Any = {"type": "http", "headers": [*sent, (b"x-entrada-assertion", assertion().encode())]}
+    asyncio.run(middleware(scope, None, None))  # type: ignore[arg-type]  # neither is called
+    assert seen == [[(b"accept", b"*/*")]]
+
+    def wsgi_app(environ: dict[str, Any], _: Any) -> list[bytes]:
+        seen.append(environ)
+        return []
+
+    variables = {"HTTP_" + re.sub("[^A-Z0-9]", "_", name.upper()): "admin" for name in every}
+    asked = {**variables, "HTTP_ACCEPT": "*/*", "HTTP_X_ENTRADA_ASSERTION": assertion()}
+    in_front = WsgiAssertionMiddleware(wsgi_app, issuer=ISSUER, audience=AUDIENCE, verifier=verifier())
+    list(in_front(asked, lambda *_: None))
+    assert set(seen[1]) == {"HTTP_ACCEPT", KEY}
+
+
+class Silent(MemoryAssertionKeys):
+    """A database that answers only once."""
+
+    def all(self) -> Sequence[AssertionKey]:
+        if len(super().all()) > 0 and self.is_silent:
+            raise StoreUnavailable
+        return super().all()
+
+    is_silent = False
+
+
+def test_while_the_database_is_silent_the_known_keys_stand() -> None:
+    """Signing goes on; without a key there is nothing to sign with, and that is said."""
+    clock, store = SetClock(wall=NOW), Silent()
+    signing = Assertions(store=store, issuer=ISSUER, clock=clock)
+    kids = [key.kid for key in list(signing.keys())]
+    store.is_silent = True
+    clock.advance(minutes=5)
+    assert [key.kid for key in list(signing.keys())] == kids
+    assert asyncio.run(signing.about(ada(), AUDIENCE))
+    with pytest.raises(StoreUnavailable):
+        Assertions(store=store, issuer=ISSUER, clock=clock).keys()
+
+
+def test_one_assertion_serves_for_half_its_life() -> None:
+    """Then it is made anew, by a key that has been looked at since."""
+    clock = SetClock(wall=NOW)
+    signing = Assertions(store=MemoryAssertionKeys(), issuer=ISSUER, clock=clock)
+    first = asyncio.run(signing.about(ada(), AUDIENCE))
+    assert asyncio.run(signing.about(ada(), AUDIENCE)) == first
+    assert asyncio.run(signing.about(ada(), "wiki")) != first
+    clock.advance(minutes=1)
+    assert asyncio.run(signing.about(ada(), AUDIENCE)) != first
 
 
 def test_an_unknown_key_is_asked_for_once_a_minute() -> None:
@@ -200,19 +267,6 @@ def test_an_unknown_key_is_asked_for_once_a_minute() -> None:
     moment[0] += REFETCH_SECONDS
     assert checking.verify(assertion(key=published[1]))["sub"] == ada().object_id
     assert len(asked) == 2
-
-
-def test_keys_are_kept_in_a_file_of_their_own(tmp_path: Path) -> None:
-    """Made once, read again, for its owner alone; a spoiled file stops the start with a sentence."""
-    path = tmp_path / "entrada.assertion-keys"
-    made = load_keys(path, NOW)
-    assert [key.kid for key in load_keys(path, NOW)] == [key.kid for key in made]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert len(load_keys(path, NOW + ROTATE_AFTER)) == 2
-    path.write_text("{}")
-    with pytest.raises(ConfigurationError) as refused:
-        load_keys(path, NOW)
-    assert "made anew" in refused.value.hint
 
 
 def test_no_audience_is_no_assertion() -> None:

@@ -21,6 +21,7 @@ from entrada.emulator import RunningEmulator
 from entrada.errors import TokenRefused
 from entrada.gateway.app import create_gateway
 from entrada.gateway.assertion import Assertions
+from entrada.gateway.assertion_keys import MemoryAssertionKeys
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.rules import Route, RuleBook
 from walks.site import Site, served
@@ -42,7 +43,7 @@ def site(
             auth,
             hops=TrustedHops(),
             book=book,
-            assertions=Assertions(path=folder / "keys", issuer=auth.site.urls[0], clock=SystemClock()),
+            assertions=Assertions(store=MemoryAssertionKeys(), issuer=auth.site.urls[0], clock=SystemClock()),
         ),
     ) as site:
         yield site

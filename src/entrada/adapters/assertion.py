@@ -5,7 +5,8 @@
     scope["entrada.assertion"], environ["entrada.assertion"]      # claims: sub, tid, name, roles, …
 
 A request without a good `X-Entrada-Assertion` is answered 401 and never reaches the application, whatever
-other fields say about a person (D16, D23). Keys come from the issuer's `/.well-known/jwks.json`, and are
+other fields say about a person (D16, D23). Nor do those fields beside a good one: what is not signed is not
+passed on. Keys come from the issuer's `/.well-known/jwks.json`, ES256 or RS256 as each key says, and are
 asked for anew when an unknown one signs, at most once a minute.
 
 Source: RFC 7515; RFC 7519; RFC 8725, sections 3.1, 3.8, 3.9 and 3.11.
@@ -24,8 +25,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jwt import PyJWK, PyJWTError
-from jwt.algorithms import ECAlgorithm
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from entrada.adapters.identity_fields import is_identity
 from entrada.entra.jws import read_claims, read_jws, read_kid
 from entrada.errors import TokenRefused
 from entrada.strict_json import JsonRefused, read_json_object
@@ -33,14 +35,19 @@ from entrada.strict_json import JsonRefused, read_json_object
 FIELD = "X-Entrada-Assertion"
 TYPE = "entrada-assertion+jwt"
 _WSGI_FIELD = "HTTP_" + FIELD.upper().replace("-", "_")
-ALGORITHM = "ES256"
+ES256, RS256 = "ES256", "RS256"
 KEY = "entrada.assertion"
 SKEW_SECONDS = 30
 REFETCH_SECONDS = 60
 DOCUMENT_LIMIT_BYTES = 64 * 1024
 FETCH_SECONDS = 5
 
-_ES256 = ECAlgorithm(ECAlgorithm.SHA256)
+SMALLEST_RSA_BITS = 2048
+
+_VERIFIERS: dict[str, ECAlgorithm | RSAAlgorithm] = {
+    ES256: ECAlgorithm(ECAlgorithm.SHA256),
+    RS256: RSAAlgorithm(RSAAlgorithm.SHA256),
+}
 
 Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -55,7 +62,7 @@ class AssertionVerifier:
     audience: str
     fetch: Callable[[], bytes] | None = None
     clock: Callable[[], float] = time.time
-    _keys: dict[str, Any] = field(default_factory=dict, repr=False)
+    _keys: dict[str, tuple[str, Any]] = field(default_factory=dict, repr=False)
     _fetched_at: float = float("-inf")
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -69,11 +76,14 @@ class AssertionVerifier:
         Raises:
             TokenRefused: a check failed; `check` names it.
         """
-        jws = read_jws(raw, algorithms=frozenset({ALGORITHM}), types=frozenset({TYPE}))
+        jws = read_jws(raw, algorithms=frozenset(_VERIFIERS), types=frozenset({TYPE}))
         key = self._key(jws.kid)
         if key is None:
             raise TokenRefused("kid", "the gateway publishes no such key")
-        if not _ES256.verify(jws.signing_input, key, jws.signature):
+        algorithm, public = key
+        if jws.algorithm != algorithm:
+            raise TokenRefused("alg", "not that of the key")
+        if not _VERIFIERS[algorithm].verify(jws.signing_input, public, jws.signature):
             raise TokenRefused("signature", "not made by the gateway")
         claims = read_claims(jws)
         for name, wanted in (("iss", self.issuer), ("aud", self.audience)):
@@ -97,7 +107,7 @@ class AssertionVerifier:
         """
         return read_kid(raw) in self._keys
 
-    def _key(self, kid: str | None) -> Any:
+    def _key(self, kid: str | None) -> tuple[str, Any] | None:
         if kid is None:
             return None
         found = self._keys.get(kid)
@@ -122,24 +132,32 @@ class AssertionVerifier:
         except OSError:
             return b""  # the keys known so far stand
 
-    def _read(self, document: bytes) -> dict[str, Any]:
+    def _read(self, document: bytes) -> dict[str, tuple[str, Any]]:
         try:
             entries = read_json_object(document).get("keys")
         except JsonRefused:
             return {}
-        keys: dict[str, Any] = {}
+        keys: dict[str, tuple[str, Any]] = {}
         for entry in entries if isinstance(entries, list) else ():
-            if (
-                not isinstance(entry, dict)
-                or entry.get("crv") != "P-256"
-                or not isinstance(entry.get("kid"), str)
-            ):
+            if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str):
                 continue
-            try:
-                keys[entry["kid"]] = PyJWK(entry, algorithm=ALGORITHM).key
-            except PyJWTError:
-                continue
+            if (found := _read_key(entry)) is not None:
+                keys[entry["kid"]] = found
         return keys
+
+
+def _read_key(entry: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """A key with the one algorithm that it is for; None: not one of ours."""
+    is_p256 = entry.get("kty") == "EC" and entry.get("crv") == "P-256"
+    algorithm = ES256 if is_p256 else (RS256 if entry.get("kty") == "RSA" else None)
+    if algorithm is None or entry.get("alg", algorithm) != algorithm or "d" in entry:
+        return None
+    try:
+        key = PyJWK(dict(entry), algorithm=algorithm).key
+    except PyJWTError:
+        return None
+    is_too_short = algorithm == RS256 and key.key_size < SMALLEST_RSA_BITS
+    return None if is_too_short else (algorithm, key)
 
 
 class AssertionMiddleware:
@@ -167,7 +185,8 @@ class AssertionMiddleware:
         except TokenRefused:
             await _refuse(scope, send)
             return
-        await self._app({**scope, KEY: claims}, receive, send)
+        signed = [(name, value) for name, value in scope["headers"] if not is_identity(name)]
+        await self._app({**scope, "headers": signed, KEY: claims}, receive, send)
 
 
 class WsgiAssertionMiddleware:
@@ -186,7 +205,12 @@ class WsgiAssertionMiddleware:
             fields = [("Content-Type", "application/json"), ("Content-Length", str(len(_BODY)))]
             start_response("401 Unauthorized", fields)
             return [_BODY]
-        return self._app({**environ, KEY: claims}, start_response)
+        signed = {name: value for name, value in environ.items() if not _says_who(name)}
+        return self._app({**signed, KEY: claims}, start_response)
+
+
+def _says_who(name: str) -> bool:
+    return name.startswith("HTTP_") and is_identity(name.removeprefix("HTTP_").encode("latin-1", "replace"))
 
 
 _BODY = json.dumps({"error": "assertion_required"}).encode()

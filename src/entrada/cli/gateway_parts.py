@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from entrada.accounts.groups import WantedGroups
+from entrada.build import Stores, secret_keys_of
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.gateway.assertion import Assertions
+from entrada.gateway.assertion_keys import (
+    SEALED_ASSERTION_KEYS,
+    AssertionKeys,
+    MemoryAssertionKeys,
+    SqlAssertionKeys,
+)
 from entrada.gateway.hops import TrustedHops, parse_trusted_hops
 from entrada.gateway.rules import Route, RuleBook
 from entrada.gateway.tables import parse_upstream, read_rule_book
+from entrada.sealing import Sealer
 from entrada.settings import Settings
 from entrada.settings.tables import SettingsFile
 
@@ -47,7 +54,6 @@ def check_rules(settings: Settings, book: RuleBook) -> None:
     Raises:
         ConfigurationError: it cannot.
     """
-    assertions_of(settings, book)
     asked = settings.groups
     new = with_groups_of(book, settings).groups.groups - asked.groups
     unknown = [group for group in new if group.object_id is None or not asked.everything]
@@ -58,19 +64,29 @@ def check_rules(settings: Settings, book: RuleBook) -> None:
         )
 
 
-def assertions_of(settings: Settings, book: RuleBook) -> Assertions | None:
-    """What signs for the routes that have an audience; its keys stand beside the SQLite database."""
-    if not any(route.audience for route in book.routes):
+def assertion_keys_of(settings: Settings, stores: Stores) -> AssertionKeys:
+    """Where the keys of assertions are stored: with everything else, sealed."""
+    if stores.database is None:
+        return MemoryAssertionKeys()
+    sealer = Sealer(secret_keys_of(settings), purpose=SEALED_ASSERTION_KEYS)
+    return SqlAssertionKeys(stores.database, sealer=sealer)
+
+
+def assertions_of(settings: Settings, book: RuleBook, keys: AssertionKeys) -> Assertions | None:
+    """What signs, where a route has an audience or a proxy may ask for one; its first key is made at once.
+
+    Raises:
+        ConfigurationError: the keys that are there were sealed with another secret key.
+        StoreUnavailable: the database does not answer.
+    """
+    if not settings.assertion_audiences and not any(route.audience for route in book.routes):
         return None
-    if not settings.database_url.startswith("sqlite:///"):
-        raise ConfigurationError(
-            "A route has an audience, and the keys of signed assertions are kept beside an SQLite database.",
-            hint="Drop audience from the routes, or use an SQLite database for $[database_url].",
-            setting="database_url",
-        )
-    path = Path(settings.database_url.removeprefix("sqlite:///").partition("?")[0])
     made = Assertions(
-        path=path.with_suffix(".assertion-keys"), issuer=settings.public_url or "", clock=SystemClock()
+        store=keys,
+        issuer=settings.public_url or "",
+        clock=SystemClock(),
+        algorithm=settings.assertion_algorithm,
+        audiences=frozenset(settings.assertion_audiences),
     )
     made.keys()
     return made

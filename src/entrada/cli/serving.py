@@ -24,7 +24,7 @@ from entrada.broker.running import in_background
 from entrada.broker.start import build_broker
 from entrada.build import build_auth_routes
 from entrada.build.stores import open_stores
-from entrada.cli.gateway_parts import assertions_of
+from entrada.cli.gateway_parts import assertion_keys_of, assertions_of
 from entrada.cli.logs import errors_alone
 from entrada.cli.reload import Change
 from entrada.clock import SystemClock
@@ -33,6 +33,7 @@ from entrada.events import subscribe
 from entrada.gateway.access_log import AccessLog
 from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.assertion import Assertions
+from entrada.gateway.assertion_keys import AssertionKeys
 from entrada.gateway.bearer_callers import BearerCallers, bearer_callers
 from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.hops import TrustedHops
@@ -66,8 +67,8 @@ class Plan:
     config_of: ConfigOf
 
 
-def build_auth(plan: Plan, metrics: Metrics | None = None) -> AuthRoutes:
-    """The sign-in pages; a broker's, where the plan says so.
+def build_auth(plan: Plan, metrics: Metrics | None = None) -> tuple[AuthRoutes, AssertionKeys]:
+    """The sign-in pages; a broker's, where the plan says so. And where keys of assertions are stored.
 
     Raises:
         ConfigurationError: see `build_auth_routes`.
@@ -78,8 +79,10 @@ def build_auth(plan: Plan, metrics: Metrics | None = None) -> AuthRoutes:
     try:
         timed = stores if metrics is None else metrics.timed(stores)
         if plan.listed is not None:
-            return build_broker(plan.settings, plan.found, listed=plan.listed, stores=timed)
-        return build_auth_routes(plan.settings, plan.found, stores=timed)
+            auth: AuthRoutes = build_broker(plan.settings, plan.found, listed=plan.listed, stores=timed)
+        else:
+            auth = build_auth_routes(plan.settings, plan.found, stores=timed)
+        return auth, assertion_keys_of(plan.settings, stores)
     except BaseException:
         stores.close()
         raise
@@ -100,11 +103,11 @@ def serve_here(
     metrics = Metrics(clock=SystemClock(), shared=shared)
     with ExitStack() as stack:
         with errors_alone("entrada") if shared else nullcontext():  # what it warns of was said above
-            auth = build_auth(plan, metrics)
+            auth, keys = build_auth(plan, metrics)
         stack.callback(auth.relying_party.close)
         auth.relying_party.start_recheck()
         with plan.found.names.in_errors():
-            gateway = _Gateway(plan=plan, auth=auth)
+            gateway = _Gateway(plan=plan, auth=auth, assertion_keys=keys)
             gateway.take(gateway.made(book))
             access_log = _access_log(plan)
         stack.callback(subscribe(metrics.event))
@@ -191,6 +194,7 @@ class _Gateway:
 
     plan: Plan
     auth: AuthRoutes
+    assertion_keys: AssertionKeys
     _bearer: BearerCallers | None = field(init=False)
     _now: _Made = field(init=False)
 
@@ -209,7 +213,7 @@ class _Gateway:
             ConfigurationError: a route asks for something that cannot be.
         """
         settings, closing = self.plan.settings, ExitStack()
-        assertions = assertions_of(settings, book)
+        assertions = assertions_of(settings, book, self.assertion_keys)
         app = create_gateway(
             self.auth,
             hops=self.plan.hops,

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
+from entrada.cli.gateway_parts import assertions_of
 from entrada.cli.reload import Change, Reading
 from entrada.cli.serving import Plan, build_auth, serve_here
 from entrada.cli.workers import Workers
@@ -50,9 +51,13 @@ def serve_by_workers(
         )
     with plan.found.names.in_errors():
         reading.check(book)
-    checked = build_auth(plan)
-    announce(checked)
-    checked.relying_party.close()
+    checked, keys = build_auth(plan)
+    try:
+        with plan.found.names.in_errors():
+            assertions_of(plan.settings, book, keys)
+        announce(checked)
+    finally:
+        checked.relying_party.close()
     current = book
 
     def work(place: int, messages: Iterator[bytes]) -> None:

@@ -24,7 +24,8 @@ from entrada.adapters.starlette import EntradaMiddleware, login_required, to_sta
 from entrada.errors import AdmissionRefused, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
-from entrada.gateway.assertion import Assertions, key_document
+from entrada.gateway.assertion import Assertions
+from entrada.gateway.assertion_keys import key_document
 from entrada.gateway.bearer_callers import BearerCallers
 from entrada.gateway.clients import ClientOfTrustedProxies
 from entrada.gateway.fast_path import FastChecks
@@ -85,9 +86,11 @@ def create_gateway(
             assertion=None if assertions is None else assertions.about,
             bearer=bearer,
         )
-        app = _Upstreams(auth, app, proxy, assertions)
+        app = _Upstreams(auth, app, proxy)
         if closing is not None:
             closing.callback(proxy.close)
+    if assertions is not None:
+        app = _PublishedKeys(app, assertions)
     return ForwardAuthEndpoint(
         app=app,
         peek=auth.session_in_memory,
@@ -97,6 +100,7 @@ def create_gateway(
         asks_about=auth.relying_party.sign_in.identification.asks_about,
         challenge=auth.challenge,
         failure=failure,
+        assertions=assertions,
         bearer=bearer,
     )
 
@@ -130,20 +134,31 @@ def fast_checks(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> FastC
     )
 
 
+class _PublishedKeys:
+    """The keys that verify assertions, in front of everything else."""
+
+    def __init__(self, app: ASGIApp, assertions: Assertions) -> None:
+        self._app, self._assertions = app, assertions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != KEYS_PATH:
+            await self._app(scope, receive, send)
+            return
+        try:
+            keys = await to_thread.run_sync(self._assertions.keys)
+            document = JSONResponse(key_document(keys), headers={"cache-control": "max-age=300"})
+        except EntradaError as error:
+            document = JSONResponse({"error": error.code, "message": error.sentence}, status_code=503)
+        await document(scope, receive, send)
+
+
 class _Upstreams:
     """What is ours is answered by us, the rest by upstreams."""
 
-    def __init__(
-        self, auth: AuthRoutes, app: ASGIApp, proxy: ReverseProxy, assertions: Assertions | None
-    ) -> None:
-        self._auth, self._app, self._proxy, self._assertions = auth, app, proxy, assertions
+    def __init__(self, auth: AuthRoutes, app: ASGIApp, proxy: ReverseProxy) -> None:
+        self._auth, self._app, self._proxy = auth, app, proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == KEYS_PATH and self._assertions is not None:
-            keys = await to_thread.run_sync(self._assertions.keys)
-            document = JSONResponse(key_document(keys), headers={"cache-control": "max-age=300"})
-            await document(scope, receive, send)
-            return
         is_ours = scope["type"] != "http" or self._auth.owns(scope["path"]) or scope["path"] in OWN_PATHS
         await (self._app if is_ours else self._proxy)(scope, receive, send)
 

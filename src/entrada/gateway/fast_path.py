@@ -169,7 +169,8 @@ class FastChecks:
         except (EntradaError, UnicodeDecodeError):
             pass
         else:
-            if rule.access is Access.SIGNED_IN:
+            audience = requirements.audience or (route.audience if route is not None else None)
+            if rule.access is Access.SIGNED_IN and not audience:
                 known = _Known(
                     roles=tuple(roles for roles in (rule.roles, requirements.roles) if roles),
                     groups=tuple(groups for groups in (rule.groups, requirements.groups) if groups),

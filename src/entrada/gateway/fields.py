@@ -1,9 +1,7 @@
 """Which fields of a client's request never go on to an upstream, in whatever spelling.
 
-WSGI, CGI, PHP and some proxies fold names: `X-Forwarded-User`, `x_forwarded_user` and `X.Forwarded.User`
-become one variable there. So a name is compared with ours after its letters were made small and every
-character that is neither letter nor digit was made a hyphen (D1, D1b). That holds on every path: public ones,
-upgrades, errors.
+Names are folded as upstreams fold them (D1, D1b; `entrada.adapters.identity_fields`). That holds on every
+path: public ones, upgrades, errors.
 
     identity     what `entrada.gateway.identity` asserts, and what others of its kind do
     forwarded    what a hop says about the hop before it; believed only from listed hops (D3), and only as
@@ -17,42 +15,14 @@ Source: RFC 9110, section 7.6; RFC 3875, section 4.1.18.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from entrada.gateway.identity import STYLES
+from entrada.adapters.identity_fields import folded_name, is_identity
 
 Field = tuple[bytes, bytes]
 
 ASSERTION_FIELD = "X-Entrada-Assertion"
-
-_NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
-
-
-@lru_cache(maxsize=2048)
-def folded_name(name: bytes) -> bytes:
-    """The name as an upstream that folds names takes it."""
-    return _NOT_ALPHANUMERIC.sub(b"-", name.lower())
-
-
-_IDENTITY = frozenset(folded_name(name.encode()) for style in STYLES.values() for name in style) | {
-    b"x-forwarded-access-token",
-    b"x-forwarded-roles",
-    b"x-forwarded-name",
-}
-# Whole families: what else stands in them would be believed by the same applications.
-_IDENTITY_FAMILIES = (
-    b"x-entrada-",
-    b"x-auth-request-",
-    b"remote-",
-    b"x-remote-",
-    b"x-webauth-",
-    b"x-authenticated-",
-    b"x-authentik-",
-    b"x-ms-client-principal",
-    b"x-ms-token-",
-)
 
 _FORWARDED = frozenset(
     {
@@ -91,13 +61,6 @@ _FRAMING = _HOP_BY_HOP | {b"content-length", b"content-type", b"host", b"cookie"
 _NEVER_BY_NAME = frozenset(
     {b"host", b"content-length", b"cookie", b"authorization", b"content-type", b"expect"}
 )
-
-
-@lru_cache(maxsize=2048)
-def is_identity(name: bytes) -> bool:
-    """Whether an upstream could take a field of this name for one that says who is asking."""
-    folded = folded_name(name)
-    return folded in _IDENTITY or folded.startswith(_IDENTITY_FAMILIES)
 
 
 @lru_cache(maxsize=2048)

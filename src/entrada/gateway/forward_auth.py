@@ -14,7 +14,8 @@ One address for each contract, so that none has to guess which fields to believe
 
 A field that is missing or sent twice, or a hop that is not listed, lets nobody through.
 `?allowed_roles=` and `?allowed_groups=`, separated by commas, ask for one of those listed on top of what the
-rule asks for; a parameter that is unknown or empty lets nobody through either.
+rule asks for; `?audience=` for a signed assertion; a parameter that is unknown or empty lets nobody through
+either.
 
 Allowed is 200, which every proxy takes for a yes (Envoy sends a browser any other 2xx as an empty page), and
 oauth2-proxy's 202 at its address. Otherwise it is 401 or 403, for nginx nothing else (the rest it shows as a
@@ -31,9 +32,10 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
 from entrada.accounts.groups import Group, parse_group
+from entrada.adapters.identity_fields import folded_name
 from entrada.errors import ForwardAuthRefused, GroupsUnknown
 from entrada.gateway.caller import Caller
-from entrada.gateway.fields import Field, folded_name
+from entrada.gateway.fields import ASSERTION_FIELD, Field
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.rules import OTHERWISE, OVERRIDE_FIELDS, Decision, Rule, RuleBook, by_groups
 from entrada.web.messages import WebResponse, json_response, redirect
@@ -134,6 +136,8 @@ class Requirements:
 
     roles: frozenset[str] | None = None
     groups: frozenset[Group] | None = None
+    audience: str | None = None
+    """For whom the answer is signed; None: for the route's, if it has one."""
 
     def decide(self, caller: Caller) -> Decision:
         if self.roles is not None and self.roles.isdisjoint(caller.roles):
@@ -147,11 +151,12 @@ class Requirements:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`styles` are those of the route that fits, `rule` is the one that decided."""
+    """`styles` and `audience` are those of the route that fits, `rule` is the one that decided."""
 
     decision: Decision
     rule: Rule = OTHERWISE
     styles: tuple[str, ...] = DEFAULT_STYLES
+    audience: str | None = None
 
 
 _BY_PATH = {contract.path: contract for contract in CONTRACTS if contract is not ENVOY}
@@ -202,16 +207,20 @@ def read_requirements(query: str) -> Requirements:
     asked: dict[str, frozenset[str]] = {}
     for name, value in pairs:
         values = frozenset(part.strip() for part in value.split(",")) - {""}
+        if name == "audience" and value and name not in asked:
+            asked[name] = frozenset({value})
+            continue
         if name not in ("allowed_roles", "allowed_groups") or not values:
             raise ForwardAuthRefused(
                 f"The address of the check asks for {name[:40]!r} with {len(values)} values.",
-                hint="There are allowed_roles and allowed_groups, each with at least one value.",
+                hint="There are allowed_roles and allowed_groups, each with values, and one audience.",
             )
         asked[name] = asked.get(name, frozenset()) | values
     groups = asked.get("allowed_groups")
     return Requirements(
         roles=asked.get("allowed_roles"),
         groups=None if groups is None else frozenset(map(_read_group, groups)),
+        audience=next(iter(asked.get("audience", ())), None),
     )
 
 
@@ -243,13 +252,19 @@ def decide(
     decision = rule.decide(caller)
     if decision is Decision.ALLOWED and not requirements.ask_nothing:
         decision = Decision.SIGN_IN_NEEDED if caller is None else requirements.decide(caller)
-    return Verdict(decision=decision, rule=rule, styles=styles)
+    return Verdict(decision=decision, rule=rule, styles=styles, audience=route.audience if route else None)
 
 
 def answer(
-    contract: Contract, original: Original, verdict: Verdict, *, caller: Caller | None, is_page_visit: bool
+    contract: Contract,
+    original: Original,
+    verdict: Verdict,
+    *,
+    caller: Caller | None,
+    is_page_visit: bool,
+    assertion: str | None = None,
 ) -> WebResponse:
-    """The answer that this proxy understands.
+    """The answer that this proxy understands. `assertion` None: none was asked for; empty: about nobody.
 
     Raises:
         RequestRefused: what is known about the caller does not fit into fields.
@@ -261,6 +276,8 @@ def answer(
         case Decision.ALLOWED:
             # A field without value is there, empty: copying it clears the client's own (D1c).
             told = [(name.lower(), value or "") for name, value in identity_fields(verdict.styles, caller)]
+            if assertion is not None:
+                told.append((ASSERTION_FIELD.lower(), assertion))
             headers = [*told, ("cache-control", "no-store")]
             return WebResponse(status=contract.allowed_status, headers=headers)
         case Decision.SIGN_IN_NEEDED if is_page_visit and not contract.only_401_and_403:

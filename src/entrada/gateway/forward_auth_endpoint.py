@@ -26,6 +26,7 @@ from entrada.gateway.asgi import (
     peer_of,
     target_of,
 )
+from entrada.gateway.assertion import Assertions, audience_for
 from entrada.gateway.bearer_callers import BearerCallers, challenge_fields
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.forward_auth import (
@@ -66,6 +67,8 @@ class ForwardAuthEndpoint:
     failure: Callable[[EntradaError, WebRequest], WebResponse]
     asks_about: Callable[[Group], bool] = lambda _: True
     """Whether this server finds out who is in a group."""
+    assertions: Assertions | None = None
+    """None: nothing is signed."""
     bearer: BearerCallers | None = None
     """None: no access token is looked at."""
     _limiter: CapacityLimiter | None = None
@@ -106,7 +109,8 @@ class ForwardAuthEndpoint:
             outcome.decided(verdict.rule, verdict.decision, caller)
             if verdict.decision is Decision.GROUPS_UNKNOWN:
                 self._check_groups(requirements)
-            told = self._answer(contract, original, asked, verdict, requirements, caller)
+            assertion = await self._assertion(requirements, verdict, caller)
+            told = self._answer(contract, original, asked, verdict, requirements, caller, assertion)
             is_asked = told.status == 401 and self.bearer is not None
             return told.with_headers(*challenge_fields(None)) if is_asked else told
         except EntradaError as error:
@@ -136,6 +140,7 @@ class ForwardAuthEndpoint:
         verdict: Verdict,
         requirements: Requirements,
         caller: Caller | None,
+        assertion: str | None,
     ) -> WebResponse:
         is_for_person = _is_for_person(contract, asked)
         if verdict.decision is Decision.SIGN_IN_NEEDED and is_for_person:
@@ -149,7 +154,14 @@ class ForwardAuthEndpoint:
                     groups=requirements.groups or frozenset(),
                 )
             raise refusal(verdict.decision, rule, caller)
-        return answer(contract, original, verdict, caller=caller, is_page_visit=asked.is_page_visit)
+        return answer(
+            contract,
+            original,
+            verdict,
+            caller=caller,
+            is_page_visit=asked.is_page_visit,
+            assertion=assertion,
+        )
 
     def _check_peer(self, peer: str | None) -> None:
         if not self.hops.trust(peer):
@@ -157,6 +169,17 @@ class ForwardAuthEndpoint:
                 f"{peer or 'A peer on the unix socket'} is not among the hops whose word is believed.",
                 hint="Name the address of your proxy in $[trusted_proxies].",
             )
+
+    async def _assertion(
+        self, requirements: Requirements, verdict: Verdict, caller: Caller | None
+    ) -> str | None:
+        """Signed for whoever is allowed; empty where that is nobody, so that a client's own is cleared."""
+        audience = audience_for(requirements.audience, verdict.audience, self.assertions)
+        if self.assertions is None or audience is None:
+            return None
+        if caller is None or verdict.decision is not Decision.ALLOWED:
+            return ""
+        return await self.assertions.about(caller, audience)
 
     def _check_groups(self, requirements: Requirements) -> None:
         """Signing in again does not help where this server never asks."""

@@ -24,6 +24,7 @@ from functools import lru_cache
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope, Send
 
+from entrada.adapters.identity_fields import folded_name
 from entrada.adapters.starlette import to_starlette
 from entrada.errors import (
     EntradaError,
@@ -36,7 +37,7 @@ from entrada.gateway.asgi import forwarded_request, is_from_this_host, peer_of, 
 from entrada.gateway.bearer_callers import BearerCallers, challenge_fields
 from entrada.gateway.caller import Caller, prepared
 from entrada.gateway.exchange import Exchange
-from entrada.gateway.fields import Field, connection_options, folded_name, strip
+from entrada.gateway.fields import Field, connection_options, strip
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import outcome_of
@@ -79,7 +80,7 @@ class ReverseProxy:
     is_ours: Callable[[str], bool]
     scheme_of: Callable[[WebRequest], str]
     watch: Watch | None = None
-    assertion: Callable[[Caller, str], str] | None = None
+    assertion: Callable[[Caller, str], Awaitable[str]] | None = None
     """The signed assertion about a caller for an audience; routes with an audience need it."""
     bearer: BearerCallers | None = None
     """None: no access token is looked at."""
@@ -179,7 +180,10 @@ class ReverseProxy:
             raise RequestRefused("This request's body is coded in a way that is not passed on.")
         if upgrade and not is_from_this_host(visit):
             raise RequestRefused("A page of another site may not open a connection here in your name.")
-        head = self._request_head(exchange, visit, target, route, session, caller)
+        assertion = None
+        if caller is not None and route.audience is not None and self.assertion is not None:
+            assertion = await self.assertion(caller, route.audience)
+        head = self._request_head(exchange, visit, target, route, session, caller, assertion)
         pool = self._pools.setdefault(route.upstream, Pool(origin=route.upstream))
         upstream, answer = await self._ask(pool, exchange, head)
         ends: list[Callable[[], None]] = []
@@ -244,6 +248,7 @@ class ReverseProxy:
         route: Route,
         session: CheckedSession | None,
         caller: Caller | None,
+        assertion: str | None,
     ) -> bytes:
         scope = exchange.scope
         peer = peer_of(scope)
@@ -273,8 +278,8 @@ class ReverseProxy:
             (b"x-forwarded-proto", told.get(b"x-forwarded-proto") or self.scheme_of(visit).encode()),
             (b"x-forwarded-host", told.get(b"x-forwarded-host") or visit.headers["host"].encode("latin-1")),
         ]
-        if caller is not None and route.audience is not None and self.assertion is not None:
-            own.append((b"x-entrada-assertion", self.assertion(caller, route.audience).encode()))
+        if assertion is not None:
+            own.append((b"x-entrada-assertion", assertion.encode()))
         if exchange.is_chunked:
             own.append((b"transfer-encoding", b"chunked"))
         if exchange.upgrade:

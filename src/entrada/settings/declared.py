@@ -226,6 +226,14 @@ class Settings(BaseModel):
     broker: bool = _declare(
         False, "Whether `entrada serve` is a broker, too: installations sign people in through it."
     )
+    assertion_algorithm: Literal["ES256", "RS256"] = _declare(
+        "ES256", "What signs X-Entrada-Assertion: ES256, or RS256 for applications that know no other."
+    )
+    assertion_audiences: Annotated[list[str], BeforeValidator(read_items)] = _declare(
+        [],
+        "Audiences for which a proxy may ask for X-Entrada-Assertion (?audience=), besides those of routes. "
+        "Comma-separated.",
+    )
     broker_url: Origin | None = _declare(
         None,
         "Sign in through the registration of this broker; then only $[tenant_id] is needed besides.",

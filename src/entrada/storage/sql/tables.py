@@ -9,6 +9,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_session         one signed-in browser; only the hash of its secret
     entrada_kept_sign_in    the newest sign-in of an identity, sealed, and when to ask Entra again
     entrada_spent_sign_in   sign-ins that were answered already
+    entrada_assertion_key   a key that signs assertions, sealed
     entrada_revocation      one row: the number of the last entry of the log of what ended
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
 
@@ -165,6 +166,16 @@ spent_sign_ins = Table(
     Column("id", AnyText, primary_key=True),
     Column("expires_at", UtcTime, nullable=False),
     Index(None, "expires_at"),
+)
+
+assertion_keys = Table(
+    "entrada_assertion_key",
+    metadata,
+    Column("kid", AnyText, primary_key=True),
+    # The key before it: two servers that rotate at once cannot both make the next.
+    Column("follows", AnyText, nullable=False, unique=True),
+    Column("sealed", Text, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
 )
 
 revocation = Table(
