@@ -19,7 +19,9 @@ from entrada.accounts.principal import AppPrincipal, UserPrincipal
 from entrada.entra.authority import ObjectId
 from entrada.entra.callers import CallerKind
 from entrada.entra.jws import RawAccessToken
+from entrada.entra.key_ring import KeyRing
 from entrada.entra.keys import KeySet
+from entrada.entra.transport import HttpResponse
 from entrada.errors import (
     AccountDisabled,
     AdmissionRefused,
@@ -27,9 +29,13 @@ from entrada.errors import (
     BearerTokenRefused,
     InsufficientClaims,
     InsufficientScope,
+    StoreUnavailable,
 )
 from entrada.flows.bearer import ACCOUNT_CHECK_SECONDS, BearerCheck, Needs, read_bearer
-from entrada.storage.memory import MemoryAccountStore
+from entrada.flows.session_check import REVOCATION_CHECK_SECONDS, SessionCheck
+from entrada.sessions.revocation import LogPosition, Revocations
+from entrada.sessions.session import SessionPolicy
+from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 from entrada.web.bearer_challenges import bearer_challenge
 
 ADA = EntraIdentity(tenant_id=TENANT, object_id=ObjectId(OBJECT_ID))
@@ -197,6 +203,86 @@ def test_a_remembered_token_ends_with_the_account(world: World) -> None:
     world.accounts.revoke_role(USER, role="Owner")
     world.pass_by(ACCOUNT_CHECK_SECONDS)
     assert world.bearer.check(raw).principal.roles == {"Admin"}
+
+
+def test_a_remembered_token_ends_by_the_log_and_costs_no_reading(world: World) -> None:
+    """The account is read once, however long the token is used; what the log names is read anew."""
+    sessions = MemorySessionStore()
+    world.accounts._sessions = sessions
+    reads: list[EntraIdentity] = []
+    find = world.accounts.find_by_identity
+
+    def counted(identity: EntraIdentity) -> Any:
+        reads.append(identity)
+        return find(identity)
+
+    world.accounts.find_by_identity = counted  # type: ignore[method-assign]
+    log = SessionCheck(accounts=world.accounts, sessions=sessions, policy=SessionPolicy(), clock=world)
+    world.bearer = replace(world.bearer, sessions=log)
+    raw = access_token()
+    for _ in range(20):
+        assert world.bearer.check(raw).principal.roles == {"Admin"}
+        world.pass_by(0.4)
+    assert len(reads) == 1
+    world.accounts.grant_role(USER, role="Owner", granted_by="x", now=NOW)
+    world.pass_by(REVOCATION_CHECK_SECONDS)
+    assert world.bearer.check(raw).principal.roles == {"Admin", "Owner"}
+    assert len(reads) == 2
+    world.accounts.set_disabled(USER, disabled=True, now=NOW)
+    world.pass_by(REVOCATION_CHECK_SECONDS)
+    with pytest.raises(AccountDisabled):
+        world.bearer.check(raw)
+    world.accounts.set_disabled(USER, disabled=False, now=NOW)
+    assert world.bearer.check(raw)
+    world.accounts.delete(USER)
+    world.pass_by(REVOCATION_CHECK_SECONDS)
+    with pytest.raises(AdmissionRefused):
+        world.bearer.check(raw)
+    assert not world.bearer._remembered
+    assert not world.bearer._of_user
+
+
+def test_where_the_log_cannot_be_read_no_remembered_token_is_believed(world: World) -> None:
+    """As sessions: it cannot be known whether its person's access ended. An application has no account."""
+
+    class Gone(MemorySessionStore):
+        def revocations(self, since: LogPosition | None) -> Revocations:
+            raise StoreUnavailable
+
+    log = SessionCheck(accounts=world.accounts, sessions=Gone(), policy=SessionPolicy(), clock=world)
+    world.bearer = replace(world.bearer, sessions=log)
+    world.bearer.check(access_token())
+    with pytest.raises(StoreUnavailable):
+        world.bearer.check(access_token())
+    for _ in range(2):
+        assert world.bearer.check(access_token(**APPLICATION)).principal.user_id is None
+
+
+def test_g13_a_hundred_thousand_made_up_keys_fetch_the_keys_once(world: World) -> None:
+    """Through the walk and the real key ring: one fetch in five minutes, and good tokens pass meanwhile."""
+    fetches = []
+
+    class Published:
+        def send(self, *_: Any, **__: Any) -> HttpResponse:
+            fetches.append(world.moment)
+            document = json.dumps({"keys": [jwk()]}).encode()
+            return HttpResponse(status=200, headers={}, body=document)
+
+    ring = KeyRing(Published(), "https://login/keys", clock=world.now, in_background=lambda work: work())
+    world.bearer = replace(world.bearer, keys_for=ring.keys_for)
+    head, payload, signature = access_token().split(".")
+    assert world.bearer.check(access_token())
+    del fetches[:]
+    for number in range(100_000):
+        header = json.dumps({"alg": "RS256", "typ": "JWT", "kid": f"made-up-{number}"}).encode()
+        forged = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
+        with pytest.raises(BearerTokenRefused):
+            world.bearer.check(RawAccessToken(f"{forged}.{payload}.{signature}"))
+        if number % 1_000 == 0:
+            world.pass_by(2.9)  # 290 seconds in all
+            assert world.bearer.check(access_token())
+    assert head
+    assert len(fetches) <= 1
 
 
 def test_a_remembered_token_ends_with_its_key(world: World) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from emulator.relying_party import Entra
@@ -15,10 +17,13 @@ from entrada.accounts.roles import RoleMapping
 from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
-from entrada.errors import ConfigurationError, InsufficientScope
+from entrada.entra.callers import CallerKind
+from entrada.errors import ConfigurationError
 from entrada.gateway.app import create_gateway
 from entrada.gateway.bearer_callers import BearerCallers, bearer_callers
+from entrada.gateway.caller import Caller
 from entrada.gateway.hops import parse_trusted_hops
+from entrada.gateway.rules import Decision, Rule
 from entrada.gateway.tables import read_rule_book
 from entrada.settings.tables import SettingsFile
 from entrada.web.auth_routes import AuthRoutes
@@ -26,6 +31,7 @@ from flows.test_bearer import World
 from walks.site import Site, served
 from walks.visitor import PAGE_VISIT, SCRIPT, Visitor
 
+from .callers import ada
 from .upstream import Upstream
 
 SCOPE = "access_as_user"
@@ -40,6 +46,15 @@ roles = ["Admin"]
 [[rules]]
 path = "/edit"
 roles = ["Editor"]
+[[rules]]
+path = "/engineers"
+groups = ["ENGINEERS"]
+[[rules]]
+path = "/finance"
+groups = ["FINANCE"]
+[[rules]]
+path = "/project"
+groups = ["PROJECT"]
 [[routes]]
 upstream = "http://127.0.0.1:PORT"
 """
@@ -50,6 +65,9 @@ def site(
     emulator: RunningEmulator, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     text = RULES.replace("PORT", str(upstream.port))
+    named = {group.display_name: group.object_id for group in emulator.directory.groups.values()}
+    for name, group in (("ENGINEERS", "Engineers"), ("FINANCE", "Finance"), ("PROJECT", "Project 017")):
+        text = text.replace(name, named[group])
     book = read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text))
 
     def app_of(auth: AuthRoutes) -> object:
@@ -57,7 +75,12 @@ def site(
         return create_gateway(auth, hops=parse_trusted_hops(["127.0.0.1"]), book=book, bearer=bearer)
 
     folder = tmp_path_factory.mktemp("bearer")
-    with served(emulator, database=folder / "entrada.db", app_of=app_of) as site:
+    with served(
+        emulator,
+        database=folder / "entrada.db",
+        app_of=app_of,
+        ENTRADA_GROUPS=",".join(str(group) for group in book.groups),
+    ) as site:
         yield site
 
 
@@ -178,19 +201,114 @@ def test_a_page_visit_without_a_token_still_goes_to_sign_in(site: Site, http: ht
     assert Visitor(site, http).open("/reports", **PAGE_VISIT).status_code == 303
 
 
-def test_agents_are_told_apart() -> None:
-    """One with an app role of its own is an application; one for a person, or with an account, is refused."""
-    world = World()
-    callers = BearerCallers(
-        check=world.bearer,
+FOR_PEOPLE = 'callers = ["person"]\nroles = ["Admin"]'
+FOR_PERSON = {"xms_act_fct": "11"}
+ACCOUNT_OF_ITS_OWN = {"xms_act_fct": "11", "xms_sub_fct": "13"}
+
+
+def agent_callers(**changes: Any) -> BearerCallers:
+    return BearerCallers(
+        check=World().bearer,
         scopes=frozenset({"Files.Read"}),
         mapping=RoleMapping(app_roles={"Files.Read.All": ["Editor"]}),
+        **changes,
     )
+
+
+def rule(text: str) -> Rule:
+    text = "[[rules]]\n" + text
+    return read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text)).rules[0]
+
+
+def test_agents_are_told_apart() -> None:
+    """One with an app role of its own is an application; one for a person, or with an account, is nobody."""
+    callers = agent_callers()
     agent = callers.caller(access_token(**APPLICATION, xms_act_fct="11", xms_sub_fct="11"))
     assert (agent.kind, agent.roles, agent.stands_for_itself) == ("agent", {"Editor"}, True)
-    for facts in ({"xms_act_fct": "11"}, {"xms_act_fct": "11", "xms_sub_fct": "13"}):
-        with pytest.raises(InsufficientScope, match="agent"):
-            callers.caller(access_token(**facts))
+    for facts in (FOR_PERSON, ACCOUNT_OF_ITS_OWN):
+        caller = callers.caller(access_token(**facts))
+        for text in (
+            'access = "signed-in"',
+            'roles = ["Admin"]',
+            'access = "public"',
+            'callers = ["person"]\nroles = ["Admin"]',
+        ):
+            assert rule(text).decide(caller) is Decision.FORBIDDEN
+
+
+def test_a_rule_names_the_kinds_of_caller_that_it_is_for() -> None:
+    """Those and no others; a session is a person's; the setting says who else is let in everywhere."""
+    callers = agent_callers()
+    person, daemon = callers.caller(access_token()), callers.caller(access_token(**APPLICATION))
+    for_ada, robot = (callers.caller(access_token(**facts)) for facts in (FOR_PERSON, ACCOUNT_OF_ITS_OWN))
+    session = ada()
+    everybody = (person, session, daemon, for_ada, robot)
+    for text, allowed in (
+        ('callers = ["agent_for_person", "person"]\nroles = ["Admin"]', {person, session, for_ada}),
+        ('callers = ["agent_user"]\naccess = "signed-in"', {robot}),
+        ('callers = ["application"]\nroles = ["Editor"]', {daemon}),
+        ('callers = ["application"]\naccess = "signed-in"', set[Caller]()),
+        ('access = "signed-in"', {person, session}),
+    ):
+        assert {one for one in everybody if rule(text).decide(one) is Decision.ALLOWED} == allowed, text
+    widened = agent_callers(callers=frozenset({CallerKind.AGENT_FOR_PERSON}))
+    assert rule('access = "signed-in"').decide(widened.caller(access_token(**FOR_PERSON))) is Decision.ALLOWED
+    assert rule('access = "signed-in"').decide(widened.caller(access_token())) is Decision.FORBIDDEN
+    with pytest.raises(ConfigurationError, match="robot"):
+        rule('callers = ["robot"]\nroles = ["Admin"]')
+
+
+def test_g2_a_token_of_version_1_is_one_of_the_same_person(
+    ask: Asking, entra: Entra, persons_token: str, emulator: RunningEmulator
+) -> None:
+    """Issued for the App ID URI by the older issuer, and verified by the same keys."""
+    emulator.change_app(CLIENT_ID, access_token_version=1)
+    raw = token_of(entra, "ada@contoso.test")
+    claims = read_unverified(raw)
+    assert (claims["ver"], claims["aud"]) == ("1.0", f"api://{CLIENT_ID}")
+    assert told_user(ask("/admin", f"Bearer {raw}")) == "ada@contoso.test"
+    emulator.reset()
+
+
+def token_of(entra: Entra, who: str) -> str:
+    """A fresh one, for our API."""
+    token: str = entra.tokens(who, scope=f"openid api://{CLIENT_ID}/{SCOPE}", prompt="login")["access_token"]
+    return token
+
+
+def read_unverified(raw: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(raw, options={"verify_signature": False})
+    return claims
+
+
+def test_groups_of_a_token_are_those_of_its_claim(ask: Asking, entra: Entra, persons_token: str) -> None:
+    """Told to the application, and asked for by rules; a group that the token does not name is 403."""
+    assert ask("/engineers", f"Bearer {persons_token}").status_code == 200
+    assert challenge(ask("/finance", f"Bearer {persons_token}"))[0] == 403
+
+
+def test_c19_groups_that_a_token_cannot_hold_are_asked_for_at_graph(
+    entra: Entra, site: Site, http: httpx.Client, emulator: RunningEmulator
+) -> None:
+    """In our own name, where that was granted; without it they are unknown, and the rest goes on."""
+    emulator.reset()
+    ask = Asking(site, http, "nginx")
+    Visitor(site, http).sign_in_as("olga@contoso.test")
+    token = f"Bearer {token_of(entra, 'olga@contoso.test')}"
+    assert "groups" not in read_unverified(token.removeprefix("Bearer "))
+    refused = ask("/project", token)
+    assert (refused.status_code, ask("/reports", token).status_code) == (403, 200)
+    assert "not known" in refused.text
+    emulator.change_app(CLIENT_ID, application_permissions=["GroupMember.Read.All"])
+    token = f"Bearer {token_of(entra, 'olga@contoso.test')}"
+    emulator.clear_requests()
+    for _ in range(2):
+        assert ask("/project", token).status_code == 200
+        assert challenge(ask("/finance", token))[0] == 403
+    asked = [request.path for request in emulator.requests if request.endpoint == "graph"]
+    assert len(asked) == 1
+    assert asked[0].startswith("/v1.0/users/")
+    assert asked[0].endswith("/checkMemberGroups")
 
 
 def test_without_scopes_no_token_is_looked_at(site: Site) -> None:

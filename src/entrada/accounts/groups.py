@@ -39,6 +39,11 @@ class Group:
         return None if self.name.startswith(NAMED) else ObjectId(self.name)
 
 
+def group_named(display_name: str) -> str:
+    """`Group.name` of a group that is called so."""
+    return NAMED + display_name
+
+
 def parse_group(text: str) -> Group:
     """The group that a setting, a rule or an address names.
 

@@ -201,7 +201,10 @@ class _Gateway:
     def __post_init__(self) -> None:
         settings = self.plan.settings
         self._bearer = bearer_callers(
-            self.auth.relying_party, scopes=settings.bearer_scopes, mapping=settings.roles
+            self.auth.relying_party,
+            scopes=settings.bearer_scopes,
+            mapping=settings.roles,
+            callers=frozenset(settings.bearer_callers),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -71,6 +71,9 @@ class AccessToken:
     token_id: str | None
     name: str
     username: str | None
+    groups: frozenset[str] | None
+    has_group_overage: bool
+    """The caller is in more groups than a token holds: `groups` is not the whole truth."""
     auth_contexts: frozenset[str]
     understands_challenges: bool
     """`xms_cc` holds cp1: the client can answer a claims challenge."""
@@ -241,6 +244,8 @@ def _read(
         token_id=read.optional_text(claims, "uti", limit=read.VALUE_LIMIT_CHARS),
         name=name or username or "",
         username=username,
+        groups=read.read_groups(claims),
+        has_group_overage=read.has_group_overage(claims),
         auth_contexts=read.read_auth_contexts(claims),
         understands_challenges=_understands_challenges(claims),
         parent_client_id=parse_guid(claims.get("xms_par_app_azp")),

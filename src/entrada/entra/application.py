@@ -210,6 +210,27 @@ class EntraApplication:
         """
         return self._ask(lambda client: client.acquire_token_by_refresh_token(refresh_token, self._scopes))
 
+    def token_for_itself(self, scope: str) -> tuple[RawAccessToken, timedelta]:
+        """An access token in this application's own name, and how long it lives.
+
+        Raises:
+            EntraUnavailable: no usable answer, or a refusal.
+        Source: RFC 6749, section 4.4.
+        """
+        discovered = self._ready()
+        result: Mapping[str, Any] = {}
+        for client in tuple(discovered.clients):
+            result = _asked(lambda each: each.acquire_token_for_client([scope]), client)
+            if result.get("error") != "invalid_client":
+                break
+        token, seconds = result.get("access_token"), result.get("expires_in")
+        if not isinstance(token, str) or not isinstance(seconds, int):
+            raise EntraUnavailable(
+                reason=f"the token endpoint answered {str(result.get('error', 'no token'))[:100]}",
+                answered=True,
+            )
+        return RawAccessToken(token), timedelta(seconds=seconds)
+
     def sign_out_url(self, *, post_logout_redirect_uri: str, logout_hint: str | None) -> str | None:
         """Where Entra ends its own session; None if it names no such place.
 

@@ -51,6 +51,10 @@ class CallerKind(str, Enum):  # StrEnum came with Python 3.11
         return self not in (CallerKind.APPLICATION, CallerKind.AGENT)
 
 
+USUAL_CALLERS = frozenset({CallerKind.PERSON, CallerKind.APPLICATION, CallerKind.AGENT})
+"""Who may call unless something else is said: no agent in a person's place."""
+
+
 def caller_kind(claims: Mapping[str, Any], *, scopes: frozenset[str], roles: frozenset[str]) -> CallerKind:
     """
     Raises:

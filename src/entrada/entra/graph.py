@@ -43,8 +43,11 @@ def resolve_groups(
     graph_url: str,
     access_token: RawAccessToken,
     group_ids: frozenset[ObjectId],
+    whose: str = "me",
 ) -> frozenset[ObjectId]:
     """Those of `group_ids` that the person whose `access_token` it is belongs to, directly or through others.
+
+    `whose`: with an application's own token, `users/` or `servicePrincipals/` and an object id.
 
     `graph_url` is an origin such as `https://graph.microsoft.com`, from the settings.
     Not seen: a group with hidden membership, if the application lacks `Member.Read.Hidden`; Graph leaves it
@@ -61,7 +64,7 @@ def resolve_groups(
         batch = asked[start : start + IDS_PER_CALL]
         response = transport.send(
             "POST",
-            f"{graph_url}/v1.0/me/checkMemberGroups",
+            f"{graph_url}/v1.0/{whose}/checkMemberGroups",
             headers={**_headers(access_token), "content-type": "application/json"},
             body=json.dumps({"groupIds": batch}).encode(),
         )
@@ -71,7 +74,12 @@ def resolve_groups(
 
 
 def resolve_all_groups(
-    transport: HttpTransport, *, graph_url: str, access_token: RawAccessToken, at_most: int
+    transport: HttpTransport,
+    *,
+    graph_url: str,
+    access_token: RawAccessToken,
+    at_most: int,
+    whose: str = "me",
 ) -> frozenset[ObjectId]:
     """Every group that the person whose `access_token` it is belongs to, directly or through others.
 
@@ -81,7 +89,7 @@ def resolve_all_groups(
     """
     found: set[ObjectId] = set()
     own = f"{graph_url}/v1.0/"
-    url: object = f"{own}me/transitiveMemberOf/microsoft.graph.group?$select=id&$top={PAGE_SIZE}"
+    url: object = f"{own}{whose}/transitiveMemberOf/microsoft.graph.group?$select=id&$top={PAGE_SIZE}"
     while url is not None:
         # The next page stands at an address of the response's choosing: the token goes to Graph alone.
         if not isinstance(url, str) or not url.startswith(own):

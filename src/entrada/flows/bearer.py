@@ -1,11 +1,11 @@
 """The walk of a call with an access token: header → strict gate → who calls → scopes or roles → principal.
 
 A token verified once is remembered by its hash, in bounded number, until it expires, its signing key is gone
-or its person's access ends: an account is asked for anew every `ACCOUNT_CHECK_SECONDS`, so one that was
-disabled, or lost a role, is refused within that time. A person, an agent for a person and an agent's account
-are those of an account here, made by a first sign-in in a browser; an application needs none, and stands on
-the app roles in its token. A token that expires while its answer is being sent does not cut that answer off
-(G12).
+or its person's access ends: what changes about an account is learnt from the log of what ended, as sessions
+learn it, at most half a second later (where nobody reads the log, the account is asked for anew as often). A
+person, an agent for a person and an agent's account are those of an account here, made by a first sign-in in
+a browser; an application needs none, and stands on the app roles in its token. A token that expires while its
+answer is being sent does not cut that answer off (G12).
 
 Source: RFC 6750; Microsoft, "Secure applications and APIs by validating claims".
 """
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from entrada.accounts.groups import UNKNOWN
+from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import EntraIdentity
 from entrada.accounts.principal import AppPrincipal, Principal, principal_of
 from entrada.accounts.store import AdmissionStore
@@ -38,6 +38,9 @@ from entrada.errors import (
     InsufficientScope,
     TokenRefused,
 )
+from entrada.flows.session_check import SessionCheck
+from entrada.flows.token_groups import TokenGroups
+from entrada.sessions.revocation import RevocationKind, Revocations
 
 MOST_REMEMBERED = 10_000
 ACCOUNT_CHECK_SECONDS = 0.5
@@ -127,6 +130,7 @@ class _Remembered:
     key: SigningKey
     principal: Principal
     ask_again_at: float
+    groups_until: datetime | None
 
 
 @dataclass(kw_only=True)
@@ -137,9 +141,18 @@ class BearerCheck:
     keys_for: Callable[[str | None], KeySet]
     accounts: AdmissionStore
     clock: Clock
+    sessions: SessionCheck | None = None
+    """Who reads the log of what ended; None: nobody does."""
+    groups: TokenGroups | None = None
     most_remembered: int = MOST_REMEMBERED
     _remembered: OrderedDict[bytes, _Remembered] = field(default_factory=OrderedDict, repr=False)
+    _of_user: dict[str, set[bytes]] = field(default_factory=dict, repr=False)
+    _changes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.sessions is not None:
+            self.sessions.subscribe(self._learn)
 
     def check(self, raw: RawAccessToken) -> CheckedToken:
         """Who calls.
@@ -153,14 +166,12 @@ class BearerCheck:
         now, monotonic = self.clock.now(), self.clock.monotonic()
         expected = self.expected()
         known = self._remembered.get(digest)
+        if known is not None and known.principal.user_id is not None and self.sessions is not None:
+            if monotonic >= self.sessions.live.trusted_until:
+                self.sessions.look()
+            known = self._remembered.get(digest)
         if known is not None and self._stands(known, expected.skew, now):
-            if monotonic >= known.ask_again_at:
-                try:
-                    known.principal = self._principal(known.token)
-                except AdmissionRefused:
-                    self._forget(digest)
-                    raise
-                known.ask_again_at = monotonic + ACCOUNT_CHECK_SECONDS
+            self._bring_up_to_date(known, digest, now, monotonic)
             return CheckedToken(principal=known.principal, token=known.token)
         self._forget(digest)
         try:
@@ -170,22 +181,56 @@ class BearerCheck:
         token = verify_access_token(raw, keys=keys, expected=expected, now=now)
         key = keys.find(token.key_id)
         assert key is not None  # it has just verified
-        principal = self._principal(token)
-        self._remember(
-            digest,
-            _Remembered(
-                token=token,
-                key=key,
-                principal=principal,
-                ask_again_at=monotonic + ACCOUNT_CHECK_SECONDS,
-            ),
+        changes = self._changes
+        membership, groups_until = self._groups_of(token, now)
+        principal = self._principal(token, membership)
+        entry = _Remembered(
+            token=token,
+            key=key,
+            principal=principal,
+            ask_again_at=monotonic + ACCOUNT_CHECK_SECONDS,
+            groups_until=groups_until,
         )
+        self._remember(digest, entry, changes=changes)
         return CheckedToken(principal=principal, token=token)
+
+    def _bring_up_to_date(self, known: _Remembered, digest: bytes, now: datetime, monotonic: float) -> None:
+        """The account, where nobody reads the log; and groups that Graph named a while ago."""
+        is_over = known.groups_until is not None and now >= known.groups_until
+        is_due = self.sessions is None and monotonic >= known.ask_again_at
+        if not (is_over or is_due):
+            return
+        membership = known.principal.membership
+        if is_over:
+            membership, known.groups_until = self._groups_of(known.token, now)
+        try:
+            known.principal = self._principal(known.token, membership)
+        except AdmissionRefused:
+            self._forget(digest)
+            raise
+        known.ask_again_at = monotonic + ACCOUNT_CHECK_SECONDS
+
+    def _groups_of(self, token: AccessToken, now: datetime) -> tuple[Membership, datetime | None]:
+        return (UNKNOWN, None) if self.groups is None else self.groups.of(token, now=now)
+
+    def _learn(self, revocations: Revocations) -> None:
+        """Called in whichever thread looked at the log: what it names is verified and looked up anew."""
+        with self._lock:
+            self._changes += 1
+            if not revocations.is_complete:
+                self._remembered.clear()
+                self._of_user.clear()
+                return
+            for entry in revocations.entries:
+                if entry.kind is not RevocationKind.SESSION:
+                    for digest in self._of_user.pop(entry.subject, ()):
+                        self._remembered.pop(digest, None)
 
     def forget_all(self) -> None:
         """Every token is verified anew: settings or registrations changed."""
         with self._lock:
             self._remembered.clear()
+            self._of_user.clear()
 
     def _stands(self, known: _Remembered, skew: timedelta, now: datetime) -> bool:
         if now > known.token.expires_at + skew:
@@ -194,7 +239,7 @@ class BearerCheck:
         current = self.keys_for(known.key.kid).find(known.key.kid)
         return current is known.key or current == known.key
 
-    def _principal(self, token: AccessToken) -> Principal:
+    def _principal(self, token: AccessToken, membership: Membership) -> Principal:
         identity = EntraIdentity(tenant_id=token.tenant_id, object_id=token.object_id)
         if not token.caller.has_account:
             return AppPrincipal(
@@ -203,6 +248,7 @@ class BearerCheck:
                 name=token.name or token.client_id,
                 roles=token.roles,
                 caller=token.caller,
+                membership=membership,
             )
         user = self.accounts.find_by_identity(identity)
         if user is None:
@@ -213,15 +259,29 @@ class BearerCheck:
         if not user.is_enabled:
             raise AccountDisabled
         return principal_of(
-            user, identity, caller=token.caller, client_id=token.client_id, membership=UNKNOWN
+            user, identity, caller=token.caller, client_id=token.client_id, membership=membership
         )
 
-    def _remember(self, digest: bytes, entry: _Remembered) -> None:
+    def _remember(self, digest: bytes, entry: _Remembered, *, changes: int) -> None:
+        """Unless something ended since `changes` was read, which the entry may not know of."""
         with self._lock:
+            if changes != self._changes:
+                return
             self._remembered[digest] = entry
+            if entry.principal.user_id is not None:
+                self._of_user.setdefault(entry.principal.user_id, set()).add(digest)
             while len(self._remembered) > self.most_remembered:
-                self._remembered.popitem(last=False)
+                self._take_out(next(iter(self._remembered)))
 
     def _forget(self, digest: bytes) -> None:
         with self._lock:
-            self._remembered.pop(digest, None)
+            self._take_out(digest)
+
+    def _take_out(self, digest: bytes) -> None:
+        entry = self._remembered.pop(digest, None)
+        if entry is None or entry.principal.user_id is None:
+            return
+        theirs = self._of_user.get(entry.principal.user_id, set())
+        theirs.discard(digest)
+        if not theirs:
+            self._of_user.pop(entry.principal.user_id, None)

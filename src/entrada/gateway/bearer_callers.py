@@ -5,7 +5,8 @@ be for this registration: its client id or `api://` and that. Whom it lets in:
 
     person               one of the scopes of $[bearer_scopes], and an account here; then the account's roles
     application, agent   an app role that the mapping knows, and a rule that names one of its roles
-    agent for a person, agent's account       nobody: no setting says yet which of them may
+    agent for a person,  as a person, where $[bearer_callers] or a rule's `callers` names them
+    agent's account
 
 Source: RFC 6750; Microsoft, "Secure applications and APIs by validating claims".
 """
@@ -14,20 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from entrada.accounts.groups import WantedGroups
 from entrada.accounts.principal import AppPrincipal
 from entrada.accounts.roles import RoleMapping
 from entrada.entra.access_token import V1, V2, AccessTokenExpectations
-from entrada.entra.callers import CallerKind
+from entrada.entra.callers import USUAL_CALLERS, CallerKind
 from entrada.entra.jws import RawAccessToken
 from entrada.errors import BearerError, ConfigurationError, EntradaError, InsufficientScope
 from entrada.flows.bearer import BearerCheck, read_bearer
+from entrada.flows.groups import AllGroups
+from entrada.flows.identification import Identification
 from entrada.flows.relying_party import RelyingParty
+from entrada.flows.token_groups import TokenGroups
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.fields import Field
 from entrada.web.bearer_challenges import bearer_challenge
-
-_LET_IN = frozenset({CallerKind.PERSON, CallerKind.APPLICATION, CallerKind.AGENT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,8 @@ class BearerCallers:
     check: BearerCheck
     scopes: frozenset[str]
     mapping: RoleMapping
+    callers: frozenset[CallerKind] = USUAL_CALLERS
+    """Who is let in where a rule does not say."""
 
     def token_of(self, fields: Sequence[Field], query: str) -> RawAccessToken | None:
         """The token of a request; None: it carries none, and then its query is the application's own affair.
@@ -56,14 +62,14 @@ class BearerCallers:
         """
         checked = self.check.check(raw)
         kind, principal = checked.token.caller, checked.principal
-        if kind not in _LET_IN:
-            raise InsufficientScope(f"This call is not for callers of the kind {kind}.")
         if not isinstance(principal, AppPrincipal):
             if self.scopes.isdisjoint(checked.token.scopes):
                 raise InsufficientScope(
                     f"This call needs the scope {' or '.join(sorted(self.scopes))}.", scopes=self.scopes
                 )
-            return caller_of(principal, kind=kind, expires_at=checked.token.expires_at)
+            return caller_of(
+                principal, kind=kind, expires_at=checked.token.expires_at, is_usual=kind in self.callers
+            )
         known = self.mapping.app_roles
         return Caller(
             user_id="",
@@ -73,8 +79,10 @@ class BearerCallers:
             email=None,
             username=None,
             roles=frozenset(role for value in principal.roles for role in known.get(value, ())),
+            membership=principal.membership,
             kind=kind,
             expires_at=checked.token.expires_at,
+            is_usual=kind in self.callers,
         )
 
     def seconds_left(self, caller: Caller) -> float | None:
@@ -85,7 +93,11 @@ class BearerCallers:
 
 
 def bearer_callers(
-    relying_party: RelyingParty, *, scopes: Sequence[str], mapping: RoleMapping
+    relying_party: RelyingParty,
+    *,
+    scopes: Sequence[str],
+    mapping: RoleMapping,
+    callers: frozenset[CallerKind] = USUAL_CALLERS,
 ) -> BearerCallers | None:
     """None without scopes: then no token is looked at.
 
@@ -116,8 +128,21 @@ def bearer_callers(
         keys_for=application.keys_for,
         accounts=relying_party.accounts,
         clock=relying_party.clock,
+        sessions=relying_party.session_check,
+        groups=_token_groups(identification),
     )
-    return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping)
+    return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping, callers=callers)
+
+
+def _token_groups(identification: Identification) -> TokenGroups:
+    finder, application = identification.groups, identification.application
+    wanted = WantedGroups(groups=finder.besides.groups, everything=isinstance(finder, AllGroups))
+    return TokenGroups(
+        wanted=wanted,
+        transport=finder.transport,
+        graph_url=finder.graph_url,
+        at_tenant=lru_cache(100)(application.at_tenant),
+    )
 
 
 def challenge_fields(error: EntradaError | None) -> list[tuple[str, str]]:

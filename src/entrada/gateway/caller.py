@@ -31,6 +31,8 @@ class Caller:
     """Who acts in the access token that they came with; None: they came with a session."""
     expires_at: datetime | None = None
     """When that token expires."""
+    is_usual: bool = True
+    """Whether $[bearer_callers] lets this kind in where a rule does not say."""
 
     @property
     def groups(self) -> frozenset[str]:
@@ -52,7 +54,11 @@ class Caller:
 
 
 def caller_of(
-    principal: UserPrincipal, *, kind: CallerKind | None = None, expires_at: datetime | None = None
+    principal: UserPrincipal,
+    *,
+    kind: CallerKind | None = None,
+    expires_at: datetime | None = None,
+    is_usual: bool = True,
 ) -> Caller:
     return Caller(
         user_id=principal.user_id,
@@ -65,6 +71,7 @@ def caller_of(
         membership=principal.membership,
         kind=kind,
         expires_at=expires_at,
+        is_usual=is_usual,
     )
 
 

@@ -14,6 +14,8 @@ names is refused, or another name for the same application would be the way arou
 A rule for GET fits HEAD, too. A rule names `public`, `signed-in` or `deny`; `roles` and `groups` ask for one
 of those listed, and where both are given, for one of each. Where nobody has said whether somebody is in the
 groups, they are not let in, and are told that it is not known.
+
+`callers` says which kinds of caller a rule is for; without it, those of $[bearer_callers].
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import TypeVar
 
 from entrada.accounts.groups import Group
 from entrada.compatibility import StrEnum
+from entrada.entra.callers import CallerKind
 from entrada.errors import AmbiguousRequest
 from entrada.gateway.caller import Caller
 from entrada.gateway.paths import RequestPath, opaque_path, read_path
@@ -91,19 +94,26 @@ class Rule(Place):
     access: Access
     roles: frozenset[str] = frozenset()
     groups: frozenset[Group] = frozenset()
+    callers: frozenset[CallerKind] = frozenset()
+    """Empty: the usual ones. Whoever comes with a session is a person."""
 
     def decide(self, caller: Caller | None) -> Decision:
         if self.access is Access.PUBLIC:
-            return Decision.ALLOWED
+            # An agent in a person's place is not announced as that person where nobody has let it in.
+            return Decision.ALLOWED if caller is None or caller.is_usual else Decision.FORBIDDEN
         if self.access is Access.DENY:
             return Decision.FORBIDDEN
         if caller is None:
             return Decision.SIGN_IN_NEEDED
-        if caller.stands_for_itself and not self.roles:
+        if not self.is_for(caller) or (caller.stands_for_itself and not self.roles):
             return Decision.FORBIDDEN
         if not self.has_role(caller):
             return Decision.FORBIDDEN
         return by_groups(self.groups, caller) if self.groups else Decision.ALLOWED
+
+    def is_for(self, caller: Caller) -> bool:
+        """Whether the rule is for that kind of caller."""
+        return (caller.kind or CallerKind.PERSON) in self.callers if self.callers else caller.is_usual
 
     def has_role(self, caller: Caller) -> bool:
         """Whether the caller has one of the roles; True where none is asked for."""
@@ -121,7 +131,8 @@ class Rule(Place):
             for name, values in (("roles", self.roles), ("groups", frozenset(map(str, self.groups))))
             if values
         ]
-        return "signed-in people" + (f" with {' and '.join(asked)}" if asked else "")
+        who = " or ".join(sorted(kind.value for kind in self.callers)) if self.callers else "signed-in people"
+        return who + (f" with {' and '.join(asked)}" if asked else "")
 
 
 def by_groups(groups: frozenset[Group], caller: Caller) -> Decision:
@@ -214,6 +225,11 @@ class RuleBook:
             AmbiguousRequest: two readings of the request lead to different routes.
         """
         return _only([_first(self.routes, request, *reading) for reading in request.readings()])
+
+    @property
+    def callers(self) -> frozenset[CallerKind]:
+        """Every kind of caller that a rule names."""
+        return frozenset().union(*(rule.callers for rule in self.rules))
 
     @property
     def groups(self) -> frozenset[Group]:

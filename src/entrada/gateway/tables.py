@@ -17,6 +17,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from entrada.accounts.groups import Group, parse_group
+from entrada.entra.callers import CallerKind
 from entrada.gateway.identity import STYLES
 from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
 from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
@@ -26,7 +27,7 @@ P = TypeVar("P", bound=Place)
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _PLACE = ("host", "path", "methods")
-_OF_RULES = (*_PLACE, "access", "roles", "groups")
+_OF_RULES = (*_PLACE, "access", "roles", "groups", "callers")
 _OF_ROUTES = ("host", "path", "upstream", "paths", "identity", "audience", "pass_authorization")
 
 
@@ -68,9 +69,11 @@ def _read_rule(table: SettingsTable) -> Rule:
             "The rule does not say what it means.",
             'Add access = "public", "signed-in" or "deny", or roles, or groups.',
         )
-    if access in (Access.PUBLIC, Access.DENY) and (roles or groups):
+    if access in (Access.PUBLIC, Access.DENY) and (roles or groups or table.values.get("callers")):
         table.refuse(
-            f"access = {access.value!r} and roles or groups contradict.", "Keep one of them.", "access"
+            f"access = {access.value!r} and roles, groups or callers contradict.",
+            "Keep one of them.",
+            "access",
         )
     return Rule(
         host=table.parsed("host", parse_host_pattern),
@@ -79,8 +82,17 @@ def _read_rule(table: SettingsTable) -> Rule:
         access=access or Access.SIGNED_IN,
         roles=roles,
         groups=frozenset(_read_group(table, group) for group in groups),
+        callers=frozenset(_read_caller(table, text) for text in table.texts("callers")),
         line=table.line,
     )
+
+
+def _read_caller(table: SettingsTable, text: str) -> CallerKind:
+    try:
+        return CallerKind(text)
+    except ValueError:
+        kinds = ", ".join(kind.value for kind in CallerKind)
+        table.refuse(f"callers names {text!r}.", f"There are {kinds}.", "callers")
 
 
 def _read_group(table: SettingsTable, text: str) -> Group:

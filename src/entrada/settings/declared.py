@@ -20,6 +20,7 @@ from entrada.accounts.admission import GuestRule, LinkByEmail
 from entrada.accounts.groups import WantedGroups
 from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.entra.authority import Authority, TenantId
+from entrada.entra.callers import USUAL_CALLERS, CallerKind
 from entrada.entra.clouds import Cloud
 from entrada.entra.credential import ClientCredential, credentials_for
 from entrada.entra.hosts import authority_for, required
@@ -233,6 +234,11 @@ class Settings(BaseModel):
         [],
         "Audiences for which a proxy may ask for X-Entrada-Assertion (?audience=), besides those of routes. "
         "Comma-separated.",
+    )
+    bearer_callers: Annotated[list[CallerKind], BeforeValidator(read_items)] = _declare(
+        sorted(USUAL_CALLERS),
+        "Which callers with an access token are let in where a rule does not say: person, application, "
+        "agent, agent_for_person, agent_user. Comma-separated.",
     )
     broker_url: Origin | None = _declare(
         None,

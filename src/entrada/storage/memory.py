@@ -312,6 +312,7 @@ class MemoryAccountStore(AccountStore):
                 self._owners.pop(linked.identity, None)
             if user is not None and self._sessions is not None:
                 self._sessions.end_of_user(user_id)
+                self._sessions.note_rights_changed(user_id)
             return user
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:

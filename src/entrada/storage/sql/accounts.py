@@ -263,6 +263,7 @@ class SqlAccountStore(AccountStore):
             user = self._held_or_none(connection, user_id)
             if user is not None:
                 end_of_user(connection, user_id)
+                add_revocation(connection, RevocationKind.RIGHTS, user_id)
                 for statement in DELETE:
                     connection.execute(statement, {"user_id": user_id})
         return user
