@@ -145,6 +145,8 @@ class ForwardAuthEndpoint:
         is_for_person = _is_for_person(contract, asked)
         if verdict.decision is Decision.SIGN_IN_NEEDED and is_for_person:
             return self.challenge(asked)
+        if verdict.decision is Decision.GROUPS_UNKNOWN:
+            raise refusal(verdict.decision, verdict.rule, caller)
         if verdict.decision is Decision.FORBIDDEN and (is_for_person or is_token(caller)):
             rule = verdict.rule
             if rule.decide(caller) is Decision.ALLOWED:  # so it was the address of the check that said no

@@ -16,15 +16,22 @@ from entrada.errors import (
 from entrada.gateway.caller import Caller
 from entrada.gateway.rules import Access, Decision, Rule
 
+_NO_ANSWER = (
+    "Your administrator: groups that a token cannot hold are asked for at Graph, which takes the application "
+    "permission GroupMember.Read.All. The log says what is missing."
+)
+
 
 def refusal(decision: Decision, rule: Rule, caller: Caller | None) -> EntradaError:
     """The error for a decision that lets nobody pass; `SIGN_IN_NEEDED` is none, it has a way on."""
     if decision is Decision.GROUPS_UNKNOWN:
-        return GroupsUnknown()
+        return GroupsUnknown(hint=_NO_ANSWER) if is_token(caller) else GroupsUnknown()
     if is_token(caller):
         return InsufficientScope("This token is genuine, but the rules for this address do not let it in.")
     if rule.access is Access.DENY or caller is None:
         return ClosedToEverybody()
+    if not rule.is_for(caller):
+        return ClosedToEverybody("This address is for programs that come with an access token.")
     if rule.groups and rule.has_role(caller):
         return GroupRequired()
     return RoleRequired(f"This page is for people with the role {' or '.join(sorted(rule.roles))}.")
