@@ -18,7 +18,7 @@ from typing import Any
 
 import httptools
 
-from entrada.gateway.fields import folded_name
+from entrada.adapters.identity_fields import folded_name
 from entrada.gateway.forward_auth import CONTRACTS
 from entrada.gateway.rules import OVERRIDE_FIELDS
 from entrada.web.limits import LARGEST_HEAD_BYTES
