@@ -17,7 +17,7 @@ Source: RFC 9110, sections 7 and 10.1.1; RFC 9112, sections 6 and 7; RFC 6455, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
