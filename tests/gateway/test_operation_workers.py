@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,10 @@ from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
 import httpx
 import pytest
 
+from entrada.cli import workers
+from entrada.cli.serve import listen, server_config
 from entrada.emulator import RunningEmulator
+from entrada.gateway.server import GatewayServer
 from house.tools import could_not_run
 from walks.site import wait_until
 from walks.visitor import new_http
@@ -150,6 +156,55 @@ def test_one_that_dies_again_and_again_is_replaced_with_pauses(server: Serving) 
     wait_until(lambda: len(children(server)) == 2, seconds=30)
     assert time.monotonic() - started > 1.5
     assert server.check("/admin/x") == 401
+
+
+def test_one_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
+    """What has said that it is alive and says so no more; what has not begun to is given its time."""
+    assert workers.HUNG_SECONDS == 30
+    program = """
+import logging, os, queue, signal, sys, time
+from entrada.cli import workers
+workers.HUNG_SECONDS, workers.LOOK_EVERY_SECONDS = 0.5, 0.1
+logging.basicConfig(level=logging.INFO)
+
+def work(place, messages, alive):
+    if place == 0:
+        time.sleep(60)  # still starting
+    if os.path.exists("hung"):
+        os.kill(os.getppid(), signal.SIGTERM)
+        while True:
+            alive()
+            time.sleep(0.1)
+    open("hung", "w").close()
+    alive()
+    time.sleep(60)
+
+hangups = queue.SimpleQueue()
+made = workers.Workers(count=2, work=work, on_hangup=lambda: b"", on_gone=print, hangups=hangups)
+sys.exit(made.run())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("does not answer any more") == 1
+    assert ran.stderr.count("ended (by SIGKILL); another takes its place") == 1
+
+
+def test_a_server_says_every_second_that_it_is_alive() -> None:
+    """From its event loop: a loop that hangs says nothing."""
+    said: list[float] = []
+
+    async def run() -> None:
+        made = GatewayServer(server_config(None), alive=lambda: said.append(time.monotonic()))
+        serving_it = asyncio.ensure_future(made.serve(sockets=[listen("127.0.0.1", 0)]))
+        while len(said) < 2:
+            await asyncio.sleep(0)
+        made.end()
+        await serving_it
+
+    asyncio.run(run())
+    assert 0.9 < said[1] - said[0] < 5
 
 
 @pytest.mark.parametrize(("number", "status"), [(SIGTERM, 0), (SIGINT, 130)], ids=["SIGTERM", "SIGINT"])

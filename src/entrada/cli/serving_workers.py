@@ -60,13 +60,14 @@ def serve_by_workers(
         checked.relying_party.close()
     current = book
 
-    def work(place: int, messages: Iterator[bytes]) -> None:
+    def work(place: int, messages: Iterator[bytes], alive: Callable[[], None]) -> None:
         serve_here(
             plan,
             current,
             _changes(messages, reading),
             announce=lambda _: None,
             shared=SharedFolder(path=folder, place=place),
+            alive=alive,
         )
 
     def on_hangup() -> bytes:

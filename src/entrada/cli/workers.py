@@ -3,9 +3,10 @@
     Workers(count=2, work=work, ...).run()      forks them and supervises them until SIGTERM or SIGINT
 
 The socket is opened before the fork, so all accept from one queue and nothing of it is lost when one of them
-dies. One that ends is replaced: at once if it had lived for a while, after a pause if it had not. SIGTERM and
-SIGINT reach all of them, who finish what is under way; what is not done in time is killed. Should the process
-above them die, each of them learns it from the end of its pipe, and ends alike: no child remains.
+dies. One that ends is replaced: at once if it had lived for a while, after a pause if it had not. One that
+hangs, which is silent after it had begun to say that it is alive, is killed. SIGTERM and SIGINT reach all of
+them, who finish what is under way; what is not done in time is killed. Should the process above them die, each
+learns it from the end of its pipe, and ends alike: no child remains.
 
 SIGHUP is read here, once, and what it brought is sent to all as text, so that all have the same rules; a
 replacement begins with the rules of the moment.
@@ -16,8 +17,11 @@ docs/adr/0031 says why this is not uvicorn's supervisor.
 from __future__ import annotations
 
 import logging
+import math
+import mmap
 import os
 import signal
+import struct
 import sys
 import time
 import traceback
@@ -36,9 +40,15 @@ PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 log = logging.getLogger("entrada")
 
-Work = Callable[[int, Iterator[bytes]], None]
-"""What each process does. It is given its place, which its replacement will have after it, and the messages
-from above, which end when it shall end."""
+HUNG_SECONDS = 30.0
+LOOK_EVERY_SECONDS = 5.0
+"""How long a process may be silent, and how often that is looked at."""
+
+_Moment = struct.Struct("d")
+
+Work = Callable[[int, Iterator[bytes], Callable[[], None]], None]
+"""What each process does. It is given its place, which its replacement will have after it; the messages from
+above, which end when it shall end; and what it calls every second to say that it is alive."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -66,6 +76,11 @@ class Workers:
     _died_young: int = 0
     _due: dict[int, float] = field(default_factory=dict, repr=False)
     """By place: when the process that is missing there is to be replaced."""
+    _heard: mmap.mmap = field(init=False, repr=False)
+    """Shared: by place, when its process was heard of last; 0: not yet."""
+
+    def __post_init__(self) -> None:
+        self._heard = mmap.mmap(-1, _Moment.size * self.count)
 
     def run(self) -> int:
         """Until a signal; the exit status."""
@@ -81,20 +96,22 @@ class Workers:
                     return self._end(signals, came)
                 if came == signal.SIGHUP:
                     self._tell(self.on_hangup())
+                self._kill_hung()
                 self._reap()
                 self._replace()
         finally:
             self._kill()
 
     def _next(self, signals: SimpleQueue[int]) -> int | None:
-        wait = max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
+        next_due = min(self._due.values(), default=math.inf) - time.monotonic()
         try:
-            return signals.get(timeout=wait)
+            return signals.get(timeout=max(0.0, min(next_due, LOOK_EVERY_SECONDS)))
         except Empty:
             return None
 
     def _fork(self, place: int) -> None:
         receiving, sending = Pipe(duplex=False)
+        self._hear(place, 0.0)
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal that reaches the child before its own handlers stand would be noted in the parent's queue.
@@ -120,7 +137,7 @@ class Workers:
             # While a copy of its other end is open, a pipe does not end.
             for each in (sending, *(worker.sending for worker in self._workers)):
                 each.close()
-            self.work(place, _messages(receiving))
+            self.work(place, _messages(receiving), lambda: self._hear(place, time.monotonic()))
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
@@ -130,6 +147,18 @@ class Workers:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
+
+    def _hear(self, place: int, moment: float) -> None:
+        _Moment.pack_into(self._heard, place * _Moment.size, moment)
+
+    def _kill_hung(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            (heard,) = _Moment.unpack_from(self._heard, worker.place * _Moment.size)
+            if heard and now - heard > HUNG_SECONDS:
+                log.error("Worker %d does not answer any more.", worker.pid)
+                self._hear(worker.place, 0.0)
+                os.kill(worker.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         for worker in list(self._workers):

@@ -13,17 +13,23 @@ import uvicorn
 
 
 class GatewayServer(uvicorn.Server):
-    """`further`: configurations, each for the connections of one listener."""
+    """`further`: configurations, each for the connections of one listener. `alive` is called every second."""
 
     def __init__(
-        self, config: uvicorn.Config, *, further: Sequence[tuple[uvicorn.Config, socket.socket]] = ()
+        self,
+        config: uvicorn.Config,
+        *,
+        further: Sequence[tuple[uvicorn.Config, socket.socket]] = (),
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
+        self._alive = alive
         self._further = further
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._say_alive()
         await super().startup(sockets=sockets)
         for config, listener in self._further:
             config.load()
@@ -35,6 +41,11 @@ class GatewayServer(uvicorn.Server):
                 backlog=config.backlog,
             )
             self.servers.append(made)
+
+    def _say_alive(self) -> None:
+        self._alive()
+        if self._loop is not None:
+            self._loop.call_later(1.0, self._say_alive)
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """From any thread: in the loop's, or at once where it does not run yet."""
