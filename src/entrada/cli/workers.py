@@ -5,7 +5,7 @@
 The socket is opened before the fork, so all accept from one queue and nothing of it is lost when one of them
 dies. One that ends is replaced: at once if it had lived for a while, after a pause if it had not. One that
 hangs, which is silent after it had begun to say that it is alive, is killed. SIGTERM and SIGINT reach all of
-them, who finish what is under way; what is not done in time is killed. Should the process above them die, each
+them, who finish what is under way; what is not done in time is killed. Should the process above die, each
 learns it from the end of its pipe, and ends alike: no child remains.
 
 SIGHUP is read here, once, and what it brought is sent to all as text, so that all have the same rules; a
