@@ -23,7 +23,7 @@ SHORT = ConnectionLimits(
     head_seconds=0.3, body_seconds=0.3, unread_seconds=0.3, connections=20, sweep_seconds=0.05
 )
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-BIG = b"x" * 4_000_000
+BIG = b"x" * 32_000_000  # more than the buffers of any kernel
 
 Connect = Callable[..., socket.socket]
 
