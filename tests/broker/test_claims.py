@@ -87,6 +87,19 @@ def test_an_e_mail_address_is_told_with_its_verification(
         assert claims["email_verified"] is told
 
 
+def test_a_sign_in_is_refreshed_again_and_again(
+    behind_broker: BehindBroker, client: Client, new_browser: NewBrowser
+) -> None:
+    """B31: each time compared with the sign-in itself, whose nonce no refreshed token of Entra's repeats."""
+    behind_broker.entra.add_person("stays@contoso.test", mail="stays@contoso.test")
+    tokens = client.redeem(client.sign_in(new_browser(), "stays@contoso.test"))
+    for _ in range(4):
+        tokens = client.refresh(tokens)
+    behind_broker.entra.change_person("stays@contoso.test", enabled=False)
+    answer = client.ask(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
 # --- what an installation wishes ---
 
 

@@ -13,7 +13,7 @@ from entrada.broker.grants import Grant, Person
 from entrada.broker.installations import Installation
 from entrada.errors import AdmissionRefused, TenantRefused
 from entrada.flows.identification import Identification, Identified
-from entrada.flows.recheck import seal_sign_in, unseal_sign_in
+from entrada.flows.recheck import seal_again, seal_sign_in, unseal_sign_in
 from entrada.sealing import Sealer
 
 __all__ = ["PersonRefresh", "person_of", "seal_sign_in"]
@@ -76,5 +76,5 @@ class PersonRefresh:
         identified = self.identification_for(installation).refresh(found.remembered, found.refresh_token)
         if identified.newcomer.identity != grant.person.identity:
             raise TenantRefused
-        newer = seal_sign_in(identified, self.sealer) or grant.sealed_sign_in
+        newer = seal_again(found, identified, self.sealer)
         return replace(grant, person=person_of(identified, installation), sealed_sign_in=newer)

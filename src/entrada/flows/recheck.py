@@ -77,6 +77,19 @@ def seal_sign_in(identified: Identified, sealer: Sealer) -> str | None:
     return _seal(id_token.remembered, identified.refresh_token, id_token.issued_at, sealer)
 
 
+def seal_again(refreshable: RefreshableSignIn, identified: Identified, sealer: Sealer) -> str:
+    """What the next refresh needs after this one: the sign-in itself stays what answers are compared with.
+
+    A refreshed ID token need not hold all that is compared, the nonce for one (Core 1.0, 12.2).
+    """
+    return _seal(
+        refreshable.remembered,
+        identified.refresh_token or refreshable.refresh_token,
+        identified.id_token.issued_at,
+        sealer,
+    )
+
+
 def unseal_sign_in(sealed: str, identity: EntraIdentity, sealer: Sealer) -> RefreshableSignIn | None:
     """What was sealed for this identity, or None: sealed with a lost key, changed, or another person's."""
     plain = sealer.unseal(sealed, context=_context(identity))
@@ -84,6 +97,8 @@ def unseal_sign_in(sealed: str, identity: EntraIdentity, sealer: Sealer) -> Refr
         return None
     try:
         refreshable = json.loads(plain)
+        if not refreshable["nonce"]:
+            return None  # nothing to compare with: an older version of the broker sealed such after a refresh
         auth_time, confirmed_at = refreshable.pop("auth_time"), refreshable.pop("confirmed_at", None)
         return RefreshableSignIn(
             refresh_token=RawRefreshToken(refreshable.pop("refresh_token")),
@@ -269,12 +284,7 @@ class Recheck(Generic[Due]):
             link,
             newcomer=newcomer,
             entra_grants=newcomer.grants if sync else None,
-            sealed_sign_in=_seal(
-                refreshable.remembered,
-                identified.refresh_token or refreshable.refresh_token,
-                identified.id_token.issued_at,
-                self.sealer,
-            ),
+            sealed_sign_in=seal_again(refreshable, identified, self.sealer),
             next_check_at=self._next_check_at(),
         )
 
