@@ -24,13 +24,13 @@ TESTS = tools.ROOT / "tests"
 class Setup:
     """An application of `adapters.applications`, and what serves it.
 
-    `tells_raw_path`: the server hands on the path as it was sent, not only what it means.
+    `python` has the framework.
     """
 
     application: str
     server: str
     has_sockets: bool = False
-    tells_raw_path: bool = True
+    python: str = sys.executable
 
     def __str__(self) -> str:
         return f"{self.application}-{self.server}"
@@ -79,12 +79,12 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
     if prefix:
         environment["SCRIPT_NAME"] = prefix  # Gunicorn's way to say where it is mounted
     if setup.application.startswith("on_django"):
-        manage(folder, environment, "migrate", "--verbosity", "0")
+        manage(folder, environment, "migrate", "--verbosity", "0", python=setup.python)
     command = setup.command(port, prefix)
     log = folder / f"{setup}.log"
     with log.open("wb") as written:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [setup.python, "-m", *command],
             cwd=folder,
             env=environment,
             stdout=written,
@@ -92,7 +92,7 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
         )
     place = Place(public_url=url, address=f"http://127.0.0.1:{port}", prefix=prefix, setup=setup)
     try:
-        wait_until(lambda: _answers(process, place.address + prefix, log))
+        wait_until(lambda: _answers(process, place.address + prefix, log), seconds=60)
         yield place
     finally:
         process.terminate()
@@ -103,10 +103,12 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
             process.wait()
 
 
-def manage(folder: Path, environment: Mapping[str, str], *arguments: str) -> str:
+def manage(
+    folder: Path, environment: Mapping[str, str], *arguments: str, python: str = sys.executable
+) -> str:
     """What `manage.py` says."""
     done = subprocess.run(
-        [sys.executable, "-m", "adapters.applications.on_django", *arguments],
+        [python, "-m", "adapters.applications.on_django", *arguments],
         cwd=folder,
         env=dict(environment),
         capture_output=True,
