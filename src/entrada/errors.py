@@ -45,6 +45,7 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
         │   └── BrokerUnavailable       the same of the broker that the sign-in goes through
         ├── StoreUnavailable            the database did not answer
         └── UpstreamUnavailable         the application behind the gateway did not answer usably
+            └── UpstreamNotTrusted      its certificate does not prove that it is the application
 """
 
 from __future__ import annotations
@@ -521,3 +522,12 @@ class UpstreamUnavailable(Unavailable):
         self.reason = reason
         self.timed_out = timed_out
         super().__init__()
+
+
+class UpstreamNotTrusted(UpstreamUnavailable):
+    code = "upstream_not_trusted"
+    fixer = Fixer.ADMINISTRATOR
+    default_sentence = (
+        "The application behind this address did not prove which one it is, so nothing was sent to it."
+    )
+    default_hint = "Tell whoever runs it to look at its certificate; the log says what is wrong with that."

@@ -37,6 +37,16 @@ access = "deny"
 path = "/down/**"
 upstream = "http://127.0.0.1:{nobody}"
 
+[[routes]]
+path = "/slow/**"
+upstream = "http://127.0.0.1:{silent}"
+answer_within = "1s"
+
+[[routes]]
+path = "/unsafe/**"
+upstream = "{https}"
+server_name = "elsewhere.internal"
+
 """
 
 
@@ -45,9 +55,10 @@ def gateway(entra: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("refusals")
     with socket.create_server(("127.0.0.1", 0)) as unused:
         nobody = unused.getsockname()[1]
-    first = FIRST.format(nobody=nobody)
-    with running_gateway(entra, folder, behind_nginx=False, first=first) as gateway:
-        yield gateway
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = FIRST.format(nobody=nobody, silent=silent.getsockname()[1], https=entra.https_url)
+        with running_gateway(entra, folder, behind_nginx=False, first=first) as gateway:
+            yield gateway
 
 
 @pytest.fixture
@@ -97,6 +108,8 @@ REFUSALS = {
     "/closed": (403, "This page is closed", ["Go to the front page"]),
     "/auth/nothing": (404, "There is no such page", ["Go to the front page"]),
     "/a%5cb": (400, "This address is refused", ["Go to the front page"]),
+    "/slow/report": (504, "Not available right now", ["Try again", "Go to the front page"]),
+    "/unsafe/report": (502, "The connection is not safe", ["Try again", "Go to the front page"]),
     "/down/report": (502, "Not available right now", ["Try again", "Go to the front page"]),
 }
 
@@ -107,13 +120,15 @@ def test_a_refusal_says_what_happened_and_who_can_help(
 ) -> None:
     """One heading, another sentence, what to do and who can, and only ways on that help."""
     status, title, ways = REFUSALS[path]
-    visitor = visitors(**SCREENS["narrow"], expected=[r"HTTP 502", r"502 \(Bad Gateway\)"])
+    visitor = visitors(
+        **SCREENS["narrow"], expected=[r"HTTP 50[24]", r"502 \(Bad Gateway\)", r"504 \(Gateway"]
+    )
     tab = visitor.tab()
     sign_in(tab, gateway, "vi")
     answer = tab.goto(gateway.url + path)
     assert answer is not None
     assert (answer.status, heading(tab)) == (status, title)
-    name = f"refused-{status}-{path.rpartition('/')[2]}"
+    name = f"refused-{status}{path.replace('/', '-')}"
     fits(tab, shot, "narrow", None, name)
     tab.set_viewport_size({"width": 900, "height": 700})
     shot(tab, f"{name}-wide")

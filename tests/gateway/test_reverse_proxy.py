@@ -82,10 +82,6 @@ def session_of(visit: WebRequest) -> Any:
     return SimpleNamespace(principal=principal, live=SimpleNamespace(principal=principal, prepared=None))
 
 
-def failure(error: EntradaError, _: WebRequest) -> WebResponse:
-    return json_response(status_of(error), {"error": error.code})
-
-
 class _Server(uvicorn.Server):
     on_shutdown: Callable[[], None]
 
@@ -96,10 +92,25 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def proxied(
-    upstream: str, *, watched: Watched | None = None, rules: str = RULES, **parts: Any
+    upstream: str,
+    *,
+    watched: Watched | None = None,
+    rules: str = RULES,
+    route: str = "",
+    seen: list[EntradaError] | None = None,
+    **parts: Any,
 ) -> Iterator[int]:
-    """A gateway in front of `upstream`; its port."""
-    text = f'{rules}\n[[routes]]\nupstream = "{upstream}"\nidentity = ["x-forwarded", "remote"]\n'
+    """A gateway in front of `upstream`; its port. `route` are further lines of the route.
+
+    `seen` gets the errors that are answered.
+    """
+    text = f'{rules}\n[[routes]]\nupstream = "{upstream}"\nidentity = ["x-forwarded", "remote"]\n{route}'
+
+    def failure(error: EntradaError, _: WebRequest) -> WebResponse:
+        if seen is not None:
+            seen.append(error)
+        return json_response(status_of(error), {"error": error.code})
+
     proxy = ReverseProxy(
         book=read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text)),
         hops=parts.pop("hops", TrustedHops()),
@@ -546,6 +557,22 @@ def test_fault_26_an_upstream_that_says_nothing_is_504(monkeypatch: pytest.Monke
 
     with Slow(silent) as slow, proxied(f"http://127.0.0.1:{slow.port}") as port:
         assert ask(port, "GET", "/").status == 504
+
+
+def test_fault_26_a_route_says_how_long_an_answer_may_take() -> None:
+    """`answer_within` of the route: 504 then, and the log names the time-out."""
+    seen: list[Any] = []
+
+    def silent(connection: socket.socket) -> None:
+        head_read(connection)
+        connection.recv(1)
+
+    with (
+        Slow(silent) as slow,
+        proxied(f"http://127.0.0.1:{slow.port}", route='answer_within = "1s"\n', seen=seen) as port,
+    ):
+        assert ask(port, "GET", "/").status == 504
+    assert "no response in time" in seen[-1].reason
 
 
 def test_fault_26_a_response_that_is_cut_off_does_not_look_whole() -> None:

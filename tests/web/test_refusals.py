@@ -65,6 +65,7 @@ STATUS = {
     errors.BrokerUnavailable: 503,
     errors.StoreUnavailable: 503,
     errors.UpstreamUnavailable: 502,
+    errors.UpstreamNotTrusted: 502,
 }
 
 

@@ -226,6 +226,7 @@ class _Gateway:
             assertions=assertions,
             bearer=self._bearer,
             habits=settings.habits,
+            ca_bundle=settings.ca_bundle,
             closing=closing,
         )
         return _Made(app=app, assertions=assertions, closing=closing)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from anyio import to_thread
 from starlette.applications import Starlette
@@ -51,10 +52,12 @@ def create_gateway(
     assertions: Assertions | None = None,
     bearer: BearerCallers | None = None,
     habits: frozenset[str] | None = None,
+    ca_bundle: Path | None = None,
     closing: ExitStack | None = None,
 ) -> ASGIApp:
     """The application, in front of it the addresses at which proxies ask, behind it the upstreams, if any.
 
+    `ca_bundle` are authorities that upstreams' certificates may be of besides the system's.
     `habits` None: what is usual, see `habits_in_force`. `closing` gets what to do when no more requests come.
     """
     book = replace(book, own_hosts=auth.site.hosts)
@@ -85,6 +88,7 @@ def create_gateway(
             watch=lambda session, end: _watch(auth, session, end),
             assertion=None if assertions is None else assertions.about,
             bearer=bearer,
+            ca_bundle=ca_bundle,
         )
         app = _Upstreams(auth, app, proxy)
         if closing is not None:

@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope, Send
@@ -44,6 +45,7 @@ from entrada.gateway.outcome import outcome_of
 from entrada.gateway.refused import refusal
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, Rule, RuleBook
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
+from entrada.gateway.upstream_tls import UpstreamTls
 from entrada.web.messages import WebRequest, WebResponse
 
 CHECKS_AT_ONCE = 40
@@ -84,7 +86,9 @@ class ReverseProxy:
     """The signed assertion about a caller for an audience; routes with an audience need it."""
     bearer: BearerCallers | None = None
     """None: no access token is looked at."""
-    _pools: dict[str, Pool] = field(default_factory=dict, repr=False)
+    ca_bundle: Path | None = None
+    """Authorities that are believed besides the system's, where a route names none."""
+    _pools: dict[tuple[str, UpstreamTls], Pool] = field(default_factory=dict, repr=False)
     _found: dict[tuple[str, str, bytes], tuple[Rule, Route | None]] = field(default_factory=dict, repr=False)
     _limiter: CapacityLimiter | None = None
 
@@ -184,8 +188,8 @@ class ReverseProxy:
         if caller is not None and route.audience is not None and self.assertion is not None:
             assertion = await self.assertion(caller, route.audience)
         head = self._request_head(exchange, visit, target, route, session, caller, assertion)
-        pool = self._pools.setdefault(route.upstream, Pool(origin=route.upstream))
-        upstream, answer = await self._ask(pool, exchange, head)
+        pool = self._pool_of(route)
+        upstream, answer = await self._ask(pool, exchange, head, route.answer_seconds or HEAD_SECONDS)
         ends: list[Callable[[], None]] = []
 
         def watch() -> None:
@@ -215,8 +219,20 @@ class ReverseProxy:
             if not upstream.is_reusable:
                 upstream.close()
 
+    def _pool_of(self, route: Route) -> Pool:
+        key = (route.upstream, route.tls)
+        pool = self._pools.get(key)
+        if pool is None:
+            try:
+                tls = route.tls.context(self.ca_bundle) if route.upstream.startswith("https:") else None
+            except OSError as error:  # it could be read when the route was
+                raise UpstreamUnavailable(reason=f"{route.upstream}: {error.strerror or error}") from None
+            pool = Pool(origin=route.upstream, tls=tls, server_name=route.tls.server_name)
+            self._pools[key] = pool
+        return pool
+
     async def _ask(
-        self, pool: Pool, exchange: Exchange, head: bytes
+        self, pool: Pool, exchange: Exchange, head: bytes, seconds: float
     ) -> tuple[UpstreamConnection, ResponseHead]:
         """Sends the request and waits for the head of the response; once more on a connection gone stale."""
         method = exchange.scope["method"]
@@ -227,7 +243,7 @@ class ReverseProxy:
                 upstream.send_head(method, head)
                 if exchange.has_body:
                     exchange.send_body(upstream)
-                return upstream, await upstream.head(HEAD_SECONDS)
+                return upstream, await upstream.head(seconds)
             except UpstreamUnavailable as error:
                 may_repeat = was_used and method in _IDEMPOTENT and not exchange.has_body
                 if not may_repeat or upstream.answered or error.timed_out:

@@ -31,6 +31,7 @@ from entrada.errors import AmbiguousRequest
 from entrada.gateway.caller import Caller
 from entrada.gateway.paths import RequestPath, opaque_path, read_path
 from entrada.gateway.patterns import EVERYTHING, Host, HostPattern, PathPattern, read_host
+from entrada.gateway.upstream_tls import USUAL_TLS, UpstreamTls
 
 P = TypeVar("P", bound="Place")
 T = TypeVar("T")
@@ -151,9 +152,14 @@ OTHERWISE = Rule(access=Access.SIGNED_IN)
 
 @dataclass(frozen=True, kw_only=True)
 class Route(Place):
-    """`upstream` is an http or https origin, or `unix:/path`. `opaque`: its paths are not read."""
+    """`upstream` is an http or https origin, or `unix:/path`. `opaque`: its paths are not read.
+
+    `answer_seconds`: how long the upstream may take to begin its answer; None: as long as is usual.
+    """
 
     upstream: str
+    tls: UpstreamTls = USUAL_TLS
+    answer_seconds: float | None = None
     opaque: bool = False
     identity: tuple[str, ...] = ()
     audience: str | None = None

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -21,14 +23,31 @@ from entrada.entra.callers import CallerKind
 from entrada.gateway.identity import STYLES
 from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
 from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
+from entrada.gateway.upstream_tls import USUAL_TLS, UpstreamTls
 from entrada.settings.tables import SettingsFile, SettingsTable, read_tables_of, wrong
+from entrada.settings.values import read_duration
 
 P = TypeVar("P", bound=Place)
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _PLACE = ("host", "path", "methods")
 _OF_RULES = (*_PLACE, "access", "roles", "groups", "callers")
-_OF_ROUTES = ("host", "path", "upstream", "paths", "identity", "audience", "pass_authorization")
+_OF_TLS = {
+    "ca_file": "Name a PEM file with the certificates that are believed.",
+    "server_name": "Name the host that the certificate is for.",
+    "client_certificate": "Name a PEM file with the private key, without a passphrase, and its certificate.",
+}
+_OF_ROUTES = (
+    "host",
+    "path",
+    "upstream",
+    "paths",
+    "identity",
+    "audience",
+    "pass_authorization",
+    "answer_within",
+    *_OF_TLS,
+)
 
 
 def read_file(file: Path | None) -> RuleBook:
@@ -126,19 +145,45 @@ def _read_route(table: SettingsTable) -> Route:
     for style in identity:
         if style not in STYLES:
             table.refuse(f"identity names {style!r}.", f"There are {', '.join(STYLES)}.", "identity")
-    pass_authorization = table.values.get("pass_authorization", False)
-    if not isinstance(pass_authorization, bool):
-        table.refuse("pass_authorization is neither true nor false.", "Leave it out for false.")
+    answer_within: timedelta | None = table.parsed("answer_within", read_duration)
     return Route(
         host=table.parsed("host", parse_host_pattern),
         path=table.parsed("path", parse_path_pattern) or EVERYTHING,
         upstream=upstream,
+        tls=_read_tls(table, upstream),
+        answer_seconds=None if answer_within is None else answer_within.total_seconds(),
         opaque=paths == "opaque",
         identity=identity,
         audience=table.text("audience"),
-        pass_authorization=pass_authorization,
+        pass_authorization=table.flag("pass_authorization"),
         line=table.line,
     )
+
+
+def _read_tls(table: SettingsTable, upstream: str) -> UpstreamTls:
+    for key in _OF_TLS:
+        if key in table.values and not upstream.startswith("https:"):
+            table.refuse(f"{key} means nothing for {upstream}.", "It is for upstreams with https://.", key)
+    tls = UpstreamTls(
+        ca_file=table.parsed("ca_file", Path),
+        server_name=table.parsed("server_name", _parse_server_name),
+        client_certificate=table.parsed("client_certificate", Path),
+    )
+    for key in ("ca_file", "client_certificate"):
+        if key not in table.values:
+            continue
+        try:
+            replace(USUAL_TLS, **{key: getattr(tls, key)}).context()
+        except OSError as error:
+            why = error.strerror or str(error) or type(error).__name__
+            table.refuse(f"{key} = {table.values[key]!r} cannot be used ({why}).", _OF_TLS[key], key)
+    return tls
+
+
+def _parse_server_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9a-fA-F:]+", text):
+        raise ValueError("a server name is a host name or an address, as the certificate has it")
+    return text.lower()
 
 
 def parse_upstream(text: str) -> str:

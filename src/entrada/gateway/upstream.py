@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from entrada.errors import UpstreamUnavailable
+from entrada.errors import UpstreamNotTrusted, UpstreamUnavailable
 from entrada.gateway.fields import Field
 
 HIGH_WATER_BYTES = 256 * 1024
@@ -256,6 +256,9 @@ class Pool:
 
     origin: str
     tls: ssl.SSLContext | None = None
+    """For https; None: the system's authorities."""
+    server_name: str | None = None
+    """The name that the certificate must be for; None: the host of `origin`."""
     is_closed: bool = False
     """Nothing is kept for a next request: there will be none."""
     _idle: list[UpstreamConnection] = field(default_factory=list, repr=False)
@@ -278,15 +281,24 @@ class Pool:
             else:
                 is_tls = parts.scheme == "https"
                 port = parts.port or (443 if is_tls else 80)
-                context = (self.tls or ssl.create_default_context()) if is_tls else None
-                opening = loop.create_connection(UpstreamConnection, parts.hostname or "", port, ssl=context)
+                opening = loop.create_connection(
+                    UpstreamConnection,
+                    parts.hostname or "",
+                    port,
+                    ssl=(self.tls or ssl.create_default_context()) if is_tls else None,
+                    server_hostname=(self.server_name or parts.hostname) if is_tls else None,
+                )
             _, made = await asyncio.wait_for(opening, CONNECT_SECONDS)
         except asyncio.TimeoutError:
-            raise UpstreamUnavailable(reason="no connection in time", timed_out=True) from None
-        except OSError as error:
             raise UpstreamUnavailable(
-                reason=f"no connection ({error.strerror or type(error).__name__})"
+                reason=f"{self.origin}: no connection in time", timed_out=True
             ) from None
+        except ssl.SSLCertVerificationError as error:
+            raise UpstreamNotTrusted(
+                reason=f"{self.origin}: its certificate: {error.verify_message}"
+            ) from None
+        except OSError as error:
+            raise UpstreamUnavailable(reason=f"{self.origin}: no connection ({_why(error)})") from None
         return made, False
 
     def give_back(self, connection: UpstreamConnection) -> None:
@@ -301,3 +313,9 @@ class Pool:
         self.is_closed = True
         while self._idle:
             self._idle.pop().close()
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or type(error).__name__).lower().replace('_', ' ')}"
+    return error.strerror or type(error).__name__

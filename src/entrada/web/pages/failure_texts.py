@@ -40,6 +40,7 @@ from entrada.errors import (
     TokenRefused,
     TooManyAttempts,
     Unavailable,
+    UpstreamNotTrusted,
     native_name,
 )
 from entrada.web.pages.values import Fact
@@ -71,6 +72,7 @@ _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     Unavailable: "Not available right now",
     EntraUnavailable: "Microsoft cannot be reached right now",
     BrokerUnavailable: "The sign-in service cannot be reached right now",
+    UpstreamNotTrusted: "The connection is not safe",
     StoreUnavailable: "Not available right now",
 }
 _NO_USE: Final = "Microsoft's answer is of no use"
