@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
 import sys
 from collections.abc import Sequence
 
 from entrada import __version__
 from entrada.cli.logs import log_to_stderr
+from entrada.cli.output import output_that_arrives
 from entrada.errors import EntradaError
 
 COMMANDS = {
@@ -44,18 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write_what_the_terminal_can()
     log_to_stderr()
     try:
-        args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
-        status: int = args.func(args)
-        sys.stdout.flush()  # here a reader that went away is met, and not by the interpreter at its end
+        with output_that_arrives():
+            args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
+            status: int = args.func(args)
     except EntradaError as error:
         print(f"entrada: {error.sentence}\n  {error.hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader went away (`entrada settings | head`); keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # the reader went away (`entrada settings | head`) and needs no word about it
     return status
 
 
