@@ -521,7 +521,9 @@ class UpstreamUnavailable(Unavailable):
     def __init__(self, *, reason: str = "", timed_out: bool = False) -> None:
         self.reason = reason
         self.timed_out = timed_out
-        super().__init__()
+        super().__init__(
+            "The application behind this address took too long to answer." if timed_out else None
+        )
 
 
 class UpstreamNotTrusted(UpstreamUnavailable):

@@ -244,7 +244,17 @@ OPAQUE = ["[[routes]]", 'upstream = "http://h"', 'paths = "opaque"']
         ),
         (["[[routes]]", 'path = "/a"'], 1, "no upstream", "upstream ="),
         (["[[routes]]", 'upstream = "127.0.0.1:5000"'], 2, "upstream", "http://"),
-        (["[[routes]]", 'upstream = "http://u:p@h"'], 2, "upstream", "http://"),
+        (["[[rules]]", 'methods = ["GTE"]', 'access = "deny"'], 2, "GTE", "Did you mean GET?"),
+        (["[[rules]]", 'methods = ["BREW"]', 'access = "deny"'], 2, "BREW", "all of them"),
+        (["[[rules]]", 'methods = ["TRACE"]', 'access = "deny"'], 2, "refused everywhere", "Leave it out"),
+        (["[[rules]]", 'roles = ["Admin "]'], 2, "'Admin '", "'Admin'"),
+        (["[[rules]]", 'host = "h:99999"', 'access = "deny"'], 2, "host", "65535"),
+        (["[[rules]]", 'host = "h:0"', 'access = "deny"'], 2, "host", "65535"),
+        (["[[rules]]", 'upstream = "http://h"'], 2, "upstream", "[[routes]]"),
+        (["[[routes]]", 'upstream = "http://h"', 'roles = ["Admin"]'], 3, "roles", "[[rules]]"),
+        (["[[routes]]", 'upstream = "http://h h"'], 2, "upstream", "http://"),
+        (["[[routes]]", 'upstream = "http://a\\nb"'], 2, "upstream", "http://"),
+        (["[[routes]]", 'upstream = "http://u:p@h"'], 2, "a user or a password", "http://"),
         (["[[routes]]", 'upstream = "http://h/path"'], 2, "upstream", "http://"),
         (["[[routes]]", 'upstream = "http://h"', 'paths = "loose"'], 3, "loose", "strict"),
         (["[[routes]]", 'upstream = "http://h"', 'identity = ["oauth2"]'], 3, "oauth2", "x-forwarded"),
@@ -268,6 +278,13 @@ def test_what_is_wrong_is_named_with_its_line_and_the_fix(
     assert refused.value.sentence.startswith(where)
     assert part in refused.value.sentence
     assert fix in refused.value.hint
+
+
+def test_a_password_in_an_upstream_is_not_told() -> None:
+    """What is refused may still be somebody's password: the sentence names the field alone."""
+    with pytest.raises(ConfigurationError) as refused:
+        book('[[routes]]\nupstream = "http://u:hunter2@h"')
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_header_inside_a_text_does_not_mislead_the_line_numbers() -> None:

@@ -30,8 +30,10 @@ def rules_of(tables: SettingsFile, upstream: str | None) -> RuleBook:
         try:
             last = Route(upstream=parse_upstream(upstream))
         except ValueError as error:
+            shown = "with a user or a password" if "@" in upstream else repr(upstream)
             raise ConfigurationError(
-                f"--upstream {upstream!r} cannot be used.", hint=f"Write it as: {error}."
+                f"--upstream {shown} cannot be used.",
+                hint=f"Write it as: {error}.",
             ) from None
         book = replace(book, routes=[*book.routes, last])
     return book

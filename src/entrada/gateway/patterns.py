@@ -146,4 +146,6 @@ def parse_host_pattern(text: str) -> HostPattern:
         raise ValueError(
             "a host is a name such as tool.contoso.com or *.contoso.com, without https://"
         ) from None
+    if host.port is not None and not 0 < host.port < 65_536:
+        raise ValueError("a port is a number from 1 to 65535")
     return HostPattern(name=host.name, below=below, port=host.port)

@@ -39,7 +39,7 @@ T = TypeVar("T")
 OVERRIDE_FIELDS = ("x-http-method-override", "x-http-method", "x-method-override")
 """Fields by which some frameworks let a request call itself something else."""
 
-_NO_PATH_S_METHODS = ("CONNECT", "TRACE")
+NO_PATH_S_METHODS = ("CONNECT", "TRACE")
 """CONNECT asks for a tunnel to a host, TRACE for its own fields back, ours among them (D8)."""
 
 
@@ -196,7 +196,7 @@ class RuleBook:
         Raises:
             AmbiguousRequest: host or path can be taken in two ways, or the method asks for no path.
         """
-        if method.upper() in _NO_PATH_S_METHODS:
+        if method.upper() in NO_PATH_S_METHODS:
             raise AmbiguousRequest(f"the method {method.upper()}")
         named = self.host(host)
         opaque = any(

@@ -10,6 +10,7 @@ fix.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,14 +23,24 @@ from entrada.accounts.groups import Group, parse_group
 from entrada.entra.callers import CallerKind
 from entrada.gateway.identity import STYLES
 from entrada.gateway.patterns import EVERYTHING, parse_host_pattern, parse_path_pattern
-from entrada.gateway.rules import Access, Place, Route, Rule, RuleBook, unreachable
+from entrada.gateway.rules import NO_PATH_S_METHODS, Access, Place, Route, Rule, RuleBook, unreachable
 from entrada.gateway.upstream_tls import USUAL_TLS, UpstreamTls
 from entrada.settings.tables import SettingsFile, SettingsTable, read_tables_of, wrong
 from entrada.settings.values import read_duration
 
 P = TypeVar("P", bound=Place)
 
-_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_METHODS = (
+    "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD",
+    "LABEL", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL",
+    "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "NOTIFY", "OPTIONS", "ORDERPATCH", "PATCH", "POST",
+    "PROPFIND", "PROPPATCH", "PURGE", "PUT", "QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE",
+    "SUBSCRIBE", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UNSUBSCRIBE", "UPDATE",
+    "UPDATEREDIRECTREF", "VERSION-CONTROL",
+)  # fmt: skip
+"""Source: IANA, "HTTP Method Registry"; and those beside it that HTTP parsers know."""
+_UPSTREAM_FORM = "An upstream is http://host:port, https://host:port or unix:/path/of/socket."
+_UPSTREAM_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _PLACE = ("host", "path", "methods")
 _OF_RULES = (*_PLACE, "access", "roles", "groups", "callers")
 _OF_TLS = {
@@ -75,12 +86,14 @@ def read_rule_book(settings: SettingsFile) -> RuleBook:
 
 
 def _read_rule(table: SettingsTable) -> Rule:
-    table.only(_OF_RULES)
+    _only(table, _OF_RULES, others=_OF_ROUTES, where="[[routes]]")
     methods, roles, groups = table.texts("methods"), table.texts("roles"), table.texts("groups")
-    for method in methods:
-        if not _METHOD.fullmatch(method):
+    for method in sorted(methods):
+        _check_method(table, method)
+    for role in sorted(roles):
+        if role != role.strip():
             table.refuse(
-                f"methods names {method!r}.", "Methods are written in capitals: GET, POST.", "methods"
+                f"roles names {role!r}, with a blank at an end.", f"Write {role.strip()!r}.", "roles"
             )
     access = table.parsed("access", _parse_access)
     if access is None and not (roles or groups):
@@ -126,6 +139,27 @@ def _read_group(table: SettingsTable, text: str) -> Group:
         )
 
 
+def _check_method(table: SettingsTable, method: str) -> None:
+    """A method that cannot come fits no request: the rule would say something and mean nothing."""
+    if method != method.upper():
+        table.refuse(f"methods names {method!r}.", "Methods are written in capitals: GET, POST.", "methods")
+    if method in NO_PATH_S_METHODS:
+        table.refuse(
+            f"methods names {method}, which is refused everywhere.", "Leave it out of the rule.", "methods"
+        )
+    if method not in _METHODS:
+        close = difflib.get_close_matches(method, _METHODS, 1, 0.5)
+        fix = f"Did you mean {close[0]}?" if close else "Leave methods out: the rule then fits all of them."
+        table.refuse(f"methods names {method!r}, which no client sends.", fix, "methods")
+
+
+def _only(table: SettingsTable, known: Sequence[str], *, others: Sequence[str], where: str) -> None:
+    for key in table.values:
+        if key not in known and key in others:
+            table.refuse(f"{key} means nothing here.", f"It belongs into {where}.", key)
+    table.only(known)
+
+
 def _parse_access(text: str) -> Access:
     try:
         return Access(text)
@@ -134,7 +168,9 @@ def _parse_access(text: str) -> Access:
 
 
 def _read_route(table: SettingsTable) -> Route:
-    table.only(_OF_ROUTES)
+    _only(table, _OF_ROUTES, others=_OF_RULES, where="[[rules]]")
+    if "@" in str(table.values.get("upstream")):
+        table.refuse("upstream names a user or a password.", _UPSTREAM_FORM, "upstream")
     upstream = table.parsed("upstream", parse_upstream)
     if upstream is None:
         table.refuse("The route has no upstream.", 'Add upstream = "http://127.0.0.1:5000".')
@@ -192,7 +228,7 @@ def parse_upstream(text: str) -> str:
     Raises:
         ValueError: anything with a path, a query or a user in it, or of another scheme.
     """
-    form = "an upstream is http://host:port, https://host:port or unix:/path/of/socket"
+    form = _UPSTREAM_FORM[:1].lower() + _UPSTREAM_FORM[1:-1]
     if text.startswith("unix:/") and len(text) > len("unix:/") and text.isprintable():
         return text
     try:
@@ -201,7 +237,10 @@ def parse_upstream(text: str) -> str:
     except ValueError:
         raise ValueError(form) from None
     extra = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if parts.scheme not in ("http", "https") or not parts.hostname or extra or not port_is_good:
+    if parts.scheme not in ("http", "https") or extra or not port_is_good:
+        raise ValueError(form)
+    # urlsplit drops tabs and line ends without a word, and takes anything else for part of a host.
+    if not (_UPSTREAM_HOST.fullmatch(parts.netloc) and text.isprintable()):
         raise ValueError(form)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 

@@ -236,7 +236,7 @@ def _from_file(
         if name not in declared:
             raise ConfigurationError(
                 f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",
-                hint=_did_you_mean(name.lower().removeprefix(NATIVE_PREFIX.lower()), list(declared)),
+                hint=_did_you_mean(name.lower().removeprefix(NATIVE_PREFIX.lower()), [*declared, *TABLES]),
             )
         if isinstance(value, str) and "\0" in value:
             raise ConfigurationError(
