@@ -11,6 +11,7 @@ from bench.gateway.checks import checks
 from bench.gateway.disturbed import disturbed
 from bench.gateway.proxying import proxying
 from bench.gateway.sessions import sessions
+from bench.gateway.upstream_clients import upstream_clients
 
 GATEWAY: dict[str, Callable[..., Report]] = {
     "gateway-checks": checks,
@@ -19,4 +20,5 @@ GATEWAY: dict[str, Callable[..., Report]] = {
     "gateway-proxy": proxying,
     "gateway-sessions": sessions,
     "gateway-bearer": bearer,
+    "gateway-clients": upstream_clients,
 }
