@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from entrada.accounts.principal import UserPrincipal
 from entrada.adapters.asgi_sockets import (
@@ -34,12 +34,14 @@ from entrada.adapters.asgi_sockets import (
     run_until_session_ends,
 )
 from entrada.errors import EntradaError, RequestRefused
-from entrada.flows.session_check import CheckedSession
-from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
 from entrada.web.peers import peer_of
+
+if TYPE_CHECKING:
+    from entrada.flows.session_check import CheckedSession
+    from entrada.web.auth_routes import AuthRoutes
 
 WALKS_AT_ONCE = 40
 VISITOR = "entrada.visitor"

@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -28,10 +28,12 @@ from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters import asgi
 from entrada.adapters.asgi import close_code_of, refusal_of, visitor_of, web_request
 from entrada.entra.callers import CallerKind
-from entrada.flows.session_check import CheckedSession
-from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import PEOPLE, SIGNED_IN, HasAuth, Requirement, role_requirement, scope_requirement
 from entrada.web.messages import WebRequest, WebResponse
+
+if TYPE_CHECKING:
+    from entrada.flows.session_check import CheckedSession
+    from entrada.web.auth_routes import AuthRoutes
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 

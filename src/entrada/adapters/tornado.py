@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import unquote
 
 from tornado.ioloop import IOLoop
@@ -34,8 +34,6 @@ from entrada.adapters.asgi import in_thread, refusal_of
 from entrada.adapters.asgi_sockets import SESSION_ENDED
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
-from entrada.flows.session_check import CheckedSession
-from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import (
     PEOPLE,
     SIGNED_IN,
@@ -48,6 +46,10 @@ from entrada.web.guards import (
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
 from entrada.web.peers import UNKNOWN_PEER, peer_of
+
+if TYPE_CHECKING:
+    from entrada.flows.session_check import CheckedSession
+    from entrada.web.auth_routes import AuthRoutes
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 

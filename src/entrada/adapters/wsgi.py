@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from entrada.accounts.principal import Principal
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
-from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import (
     PEOPLE,
     SIGNED_IN,
@@ -39,6 +38,8 @@ from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from entrada.web.auth_routes import AuthRoutes
 
 
 VISITOR = "entrada.visitor"

@@ -16,17 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.entra.callers import CallerKind
 from entrada.errors import BearerError, EntradaError, InsufficientScope, RoleRequired
-from entrada.flows.bearer import CheckedToken
-from entrada.flows.session_check import CheckedSession
-from entrada.web.auth_routes import AuthRoutes
 from entrada.web.bearer_challenges import bearer_challenge
 from entrada.web.messages import WebRequest, WebResponse
-from entrada.web.token_callers import TokenCallers
+
+if TYPE_CHECKING:  # an adapter is imported with its framework, and builds nothing yet
+    from entrada.flows.bearer import CheckedToken
+    from entrada.flows.session_check import CheckedSession
+    from entrada.web.auth_routes import AuthRoutes
+    from entrada.web.token_callers import TokenCallers
 
 PEOPLE = frozenset({CallerKind.PERSON})
 
