@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
@@ -218,6 +222,35 @@ def agent_callers(**changes: Any) -> BearerCallers:
 def rule(text: str) -> Rule:
     text = "[[rules]]\n" + text
     return read_rule_book(SettingsFile(name="entrada.toml", entries=tomllib.loads(text), text=text)).rules[0]
+
+
+@pytest.mark.parametrize("change", ["disabled", "without a role", "deleted"])
+def test_d12_a_socket_that_a_token_opened_closes_when_its_person_may_no_more(
+    change: str, site: Site, persons_token: str, http: httpx.Client, upstream: Upstream
+) -> None:
+    """Within a second, as a session's does; the token alone would keep it open until it expires."""
+    party = site.auth.relying_party
+    (user,) = party.accounts.search("ada@contoso.test")
+    party.accounts.grant_role(user.id, role="Trainee", granted_by="test", now=party.clock.now())
+    changes: dict[str, Callable[[], object]] = {
+        "disabled": lambda: party.set_disabled(user.id, disabled=True),
+        "without a role": lambda: party.accounts.revoke_role(user.id, role="Trainee"),
+        "deleted": lambda: party.accounts.delete(user.id),
+    }
+    parts = urlsplit(site.address)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as link:
+        host = urlsplit(site.public_url).netloc
+        head = f"GET /admin/socket HTTP/1.1\r\nHost: {host}\r\nUpgrade: echo\r\nConnection: Upgrade\r\n"
+        link.sendall(f"{head}Authorization: Bearer {persons_token}\r\n\r\n".encode())
+        assert link.recv(65_536).startswith(b"HTTP/1.1 101")
+        link.sendall(b"hello")
+        assert link.recv(65_536) == b"hello"
+        changes[change]()
+        started = time.monotonic()
+        with suppress(ConnectionResetError):
+            assert link.recv(65_536) == b""
+        assert time.monotonic() - started < 1
+    party.set_disabled(user.id, disabled=False)
 
 
 def test_agents_are_told_apart() -> None:

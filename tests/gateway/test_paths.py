@@ -101,8 +101,21 @@ def test_a_plain_path_is_decoded_once(target: bytes, segments: tuple[str, ...]) 
         (b"/admin.", b"/admin"),
         (b"/%EF%BD%81dmin", b"/admin"),
         (b"/ad%C2%ADmin", b"/admin"),
+        (b"/adm%C4%B1n", b"/admin"),
+        (b"/adm%C4%B0n", b"/admin"),
+        (b"/admI%CC%87n", b"/admin"),
+        (b"/%C5%BFecret", b"/secret"),
     ],
-    ids=["D5 case", "D5 trailing dot", "D5 NFKC", "D5 invisible"],
+    ids=[
+        "D5 case",
+        "D5 trailing dot",
+        "D5 NFKC",
+        "D5 invisible",
+        "D5 dotless i",
+        "D5 dotted I",
+        "D5 dotted I in two",
+        "D5 long s",
+    ],
 )
 def test_d5_names_that_some_readers_take_for_the_same_fold_alike(one: bytes, other: bytes) -> None:
     """Case, compatibility forms and dots at the end differ in `segments` and not in `folded`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import queue
 import socket
 import threading
 import time
@@ -303,9 +304,10 @@ def test_d3_a_listed_proxy_s_own_line_counts_beside_the_client_s(behind_proxy: i
     assert fields["x-forwarded-proto"] == "https"
 
 
-def test_d10_a_body_coded_for_the_hop_is_refused(gateway: int, upstream: Upstream) -> None:
-    """Passed on as chunked alone it would be another body."""
-    head = b"POST /public/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+@pytest.mark.parametrize("between", [b", ", b"\r\nTransfer-Encoding: "], ids=["one line", "two lines"])
+def test_d10_a_body_coded_for_the_hop_is_refused(between: bytes, gateway: int, upstream: Upstream) -> None:
+    """Passed on as chunked alone it would be another body; a list may stand in one line or in several."""
+    head = b"POST /public/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip%schunked\r\n\r\n" % between
     assert raw(gateway, head + b"2\r\nhi\r\n0\r\n\r\n")[:12] == b"HTTP/1.1 403"
     assert upstream.requests == []
 
@@ -573,6 +575,73 @@ def test_fault_26_a_route_says_how_long_an_answer_may_take() -> None:
     ):
         assert ask(port, "GET", "/").status == 504
     assert "no response in time" in seen[-1].reason
+
+
+def test_fault_26_a_body_that_is_still_being_sent_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that takes longer than an upstream may be silent is answered like any other."""
+    monkeypatch.setattr("entrada.gateway.reverse_proxy.HEAD_SECONDS", 0.2)
+    arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def takes_all(connection: socket.socket) -> None:
+        rest = head_read(connection).partition(b"\r\n\r\n")[2]
+        while len(rest) < 4:
+            part = connection.recv(16)
+            arrived.put(part)
+            rest += part
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with (
+        Slow(takes_all) as slow,
+        proxied(f"http://127.0.0.1:{slow.port}") as port,
+        link(port) as client,
+    ):
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: h\r\nCookie: entrada_session=good\r\nContent-Length: 4\r\n\r\n"
+        )
+        client.settimeout(0.15)
+        for byte in (b"a", b"b", b"c", b"d"):
+            with pytest.raises(TimeoutError):  # nothing is answered before it was sent
+                client.recv(1)
+            client.sendall(byte)
+            assert arrived.get(timeout=10) == byte
+        client.settimeout(10)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("ended", ["the session", "the client"])
+def test_d12_a_response_that_is_waited_for_is_given_up(
+    ended: str, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it comes after the session ended or the client went, and it is not asked for again."""
+    monkeypatch.setattr("entrada.gateway.reverse_proxy.MOMENT_SECONDS", 0.1)
+    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def answers_one(connection: socket.socket) -> None:
+        head_read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        head_read(connection)
+        asked.put("asked")
+        asked.put("left" if connection.recv(1) == b"" else "more")
+
+    request = b"GET /held HTTP/1.1\r\nHost: h\r\nCookie: entrada_session=good\r\n\r\n"
+    with (
+        Slow(answers_one) as slow,
+        proxied(f"http://127.0.0.1:{slow.port}", watched=watched) as port,
+        link(port) as client,
+    ):
+        client.sendall(request)
+        read_until(client, b"\r\n\r\n")
+        client.sendall(request)
+        assert asked.get(timeout=10) == "asked"
+        wait_until(lambda: watched.on_end)
+        if ended == "the session":
+            watched.end_all()
+            assert at_end(client)
+        else:
+            client.close()
+        assert asked.get(timeout=10) == "left"
+        wait_until(lambda: not watched.on_end)
+        assert slow.connections == 1
 
 
 def test_fault_26_a_response_that_is_cut_off_does_not_look_whole() -> None:

@@ -21,7 +21,7 @@ from entrada.accounts.identity import UserId
 from entrada.accounts.principal import UserPrincipal
 from entrada.errors import StoreUnavailable
 from entrada.flows.session_check import CheckedSession, Listener, SessionCheck
-from entrada.sessions.revocation import RevocationKind, Revocations
+from entrada.sessions.revocation import LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import SessionId
 
 LOOK_EVERY_SECONDS = 0.4
@@ -29,6 +29,8 @@ LOOK_EVERY_SECONDS = 0.4
 
 PATIENCE_SECONDS = 60.0
 """How long the store may be silent before every watched session is told that it ended."""
+
+_NOTHING_KNOWN = Revocations(position=LogPosition(0, 0), is_complete=False)
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class SessionWatch:
     check: SessionCheck
     _watched: set[Watched] = field(default_factory=set, repr=False)
     _listeners: list[Listener] = field(default_factory=list, repr=False)
+    _new: deque[Listener] = field(default_factory=deque, repr=False)
     _learnt: deque[Revocations] = field(default_factory=deque, repr=False)
     _changed: Condition = field(default_factory=Condition, repr=False)
     _thread: Thread | None = field(default=None, repr=False)
@@ -92,10 +95,15 @@ class SessionWatch:
 
         return end
 
-    def log(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with everything that is learnt from the log; what is returned ends that."""
+    def log(self, listener: Listener, *, at_once: bool = False) -> Callable[[], None]:
+        """Call `listener` with everything that is learnt from the log; what is returned ends that.
+
+        `at_once`: the first time soon, whatever the log says, for who has remembered something until now.
+        """
         with self._changed:
             self._listeners.append(listener)
+            if at_once:
+                self._new.append(listener)
             self._keep_looking()
 
         def end() -> None:
@@ -140,6 +148,9 @@ class SessionWatch:
         sessions: set[str] = set()
         users: set[str] = set()
         everything = False
+        while self._new:
+            if (listener := self._new.popleft()) in self._listeners:
+                _call(listener, _NOTHING_KNOWN)
         while self._learnt:
             revocations = self._learnt.popleft()
             for listener in list(self._listeners):

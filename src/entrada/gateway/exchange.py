@@ -31,10 +31,12 @@ class Exchange:
         self._receive, self._send = receive, send
         self._tasks: list[asyncio.Task[None]] = []
         fields: list[Field] = scope["headers"]
-        by_name = dict(fields)
-        self.is_chunked = b"transfer-encoding" in by_name
-        self.is_coded = self.is_chunked and by_name[b"transfer-encoding"].lower() != b"chunked"
-        self.has_body = self.is_chunked or by_name.get(b"content-length", b"0") != b"0"
+        codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+        self.is_chunked = bool(codings)
+        self.is_coded = codings not in ([], [b"chunked"])
+        self.has_body = self.is_chunked or dict(fields).get(b"content-length", b"0") != b"0"
+        self.is_cut = False
+        """Whether it shall not go on: nothing of it is sent again."""
         self.upgrade = self._read_upgrade(fields)
         self._is_sent = not self.has_body
 
@@ -50,6 +52,7 @@ class Exchange:
 
     def send_body(self, upstream: UpstreamConnection) -> None:
         """Begins to send the body, beside whatever the upstream answers meanwhile."""
+        upstream.is_sending = True
         self._begin(self._send_body(upstream))
 
     async def _send_body(self, upstream: UpstreamConnection) -> None:
@@ -69,8 +72,8 @@ class Exchange:
                     await upstream.write(data)
         except UpstreamUnavailable:
             return  # whoever waits for the response learns of it
-        self._is_sent = True
-        await self._close_when_client_goes(upstream)
+        self._is_sent, upstream.is_sending = True, False
+        await self._close_when_client_goes()
 
     async def respond(
         self,
@@ -88,8 +91,7 @@ class Exchange:
                 if not (is_watched or upstream.is_complete):
                     is_watched = True
                     on_long()
-                    if not self._tasks:
-                        self._begin(self._close_when_client_goes(upstream))
+                    self.heed_client()
                 data = await upstream.chunk()
                 more = bool(data) and not (upstream.is_complete and not upstream.has_chunks)
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
@@ -105,6 +107,7 @@ class Exchange:
 
     def cut(self) -> None:
         """Ends both sides at once: a response that is cut off must not look whole."""
+        self.is_cut = True
         connection = self.scope.get(CONNECTION)
         if connection is not None:
             connection.give_up()
@@ -115,11 +118,17 @@ class Exchange:
         for task in self._tasks:
             task.cancel()
 
-    async def _close_when_client_goes(self, upstream: UpstreamConnection) -> None:
+    def heed_client(self) -> None:
+        """From now on the upstream is left when the client goes; while a body is sent, that is so anyway."""
+        if self.upstream is not None and not self._tasks:
+            self._begin(self._close_when_client_goes())
+
+    async def _close_when_client_goes(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not upstream.is_complete:
-            upstream.close()
+        if self.upstream is not None and not self.upstream.is_complete:
+            self.is_cut = True
+            self.upstream.close()
 
     def _begin(self, work: Awaitable[None]) -> None:
         self._tasks.append(asyncio.ensure_future(work))

@@ -98,7 +98,9 @@ def folded_segment(segment: str) -> str:
     if segment.isascii():
         return segment.lower().rstrip(". ")
     shown = "".join(char for char in segment if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold()).rstrip(". ")
+    # Some compare capitals, where \u0131 (dotless) is I, and some small letters, where \u0130 (dotted) is i.
+    same = unicodedata.normalize("NFKC", shown).replace("\u0130", "i").upper().casefold()
+    return unicodedata.normalize("NFKC", same).rstrip(". ")
 
 
 def _split(target: bytes) -> tuple[bytes, str | None]:

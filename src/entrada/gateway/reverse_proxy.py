@@ -3,9 +3,9 @@
     one Host → path read in one way → rule → caller → route → request as ours → response as the upstream's
 
 Both bodies are streamed, as fast as the slower side takes them; upgrades are passed as bytes after 101.
-What stays longer than a moment (an event stream, a large body, a socket) ends within a second when its
-session ends, or when the access token that opened it expires. What the upstream does not answer is 502 or
-504.
+What stays longer than a moment (an event stream, a large body, a socket, a response that is waited for) ends
+within a second when its session ends; what an access token opened, when that expires or its person may no
+more. What the upstream does not answer is 502 or 504.
 
 Not passed on: hop-by-hop fields, identity in any spelling but ours, our session cookie and `Authorization`
 (unless the route says so), `Expect` (we answer 100 ourselves when the upstream is there), trailers.
@@ -50,6 +50,9 @@ from entrada.web.messages import WebRequest, WebResponse
 
 CHECKS_AT_ONCE = 40
 HEAD_SECONDS = 60.0
+MOMENT_SECONDS = 1.0
+"""What takes longer ends with its session, whether a response has begun or not."""
+
 DEFAULT_STYLES = ("x-forwarded",)
 """The identity fields of a request whose route says no others."""
 
@@ -67,6 +70,8 @@ _BODILESS = frozenset({204, 304})
 FindSession = Callable[[WebRequest], CheckedSession | None]
 Watch = Callable[[CheckedSession, Callable[[], None]], Callable[[], None]]
 """Calls the second argument, in any thread, when the session ends; what is returned ends the watch."""
+WatchAccount = Callable[[Caller, Callable[[], None]], Callable[[], None]]
+"""The same of who came with an access token, when what the account may do ends."""
 
 
 @dataclass(kw_only=True)
@@ -82,6 +87,7 @@ class ReverseProxy:
     is_ours: Callable[[str], bool]
     scheme_of: Callable[[WebRequest], str]
     watch: Watch | None = None
+    watch_account: WatchAccount | None = None
     assertion: Callable[[Caller, str], Awaitable[str]] | None = None
     """The signed assertion about a caller for an audience; routes with an audience need it."""
     bearer: BearerCallers | None = None
@@ -189,32 +195,27 @@ class ReverseProxy:
             assertion = await self.assertion(caller, route.audience)
         head = self._request_head(exchange, visit, target, route, session, caller, assertion)
         pool = self._pool_of(route)
-        upstream, answer = await self._ask(pool, exchange, head, route.answer_seconds or HEAD_SECONDS)
-        ends: list[Callable[[], None]] = []
-
-        def watch() -> None:
-            loop = asyncio.get_running_loop()
-            if session is not None and self.watch is not None:
-                ends.append(self.watch(session, lambda: _call_soon(loop, exchange.cut)))
-            left = None if self.bearer is None or caller is None else self.bearer.seconds_left(caller)
-            if left is not None:
-                ends.append(loop.call_later(left, exchange.cut).cancel)
-
+        watch = _Watch(self, exchange, session, caller)
+        try:
+            upstream, answer = await self._ask(pool, exchange, head, route.answer_seconds or HEAD_SECONDS)
+        except BaseException:
+            watch.end()
+            exchange.end()
+            raise
         try:
             if answer.status == 101:
                 if not upgrade:
                     raise UpstreamUnavailable(reason="101 that nobody asked for")
-                watch()
+                watch.begin()
                 await exchange.tunnel(upstream, self._others_fields(answer))
             else:
-                await exchange.respond(upstream, answer, self._kept_fields(answer), on_long=watch)
+                await exchange.respond(upstream, answer, self._kept_fields(answer), on_long=watch.begin)
                 if exchange.is_sent:
                     pool.give_back(upstream)
                 else:
                     upstream.close()  # answered before it had read the request
         finally:
-            for end in ends:
-                end()
+            watch.end()
             exchange.end()
             if not upstream.is_reusable:
                 upstream.close()
@@ -245,14 +246,12 @@ class ReverseProxy:
                     exchange.send_body(upstream)
                 return upstream, await upstream.head(seconds)
             except UpstreamUnavailable as error:
-                may_repeat = was_used and method in _IDEMPOTENT and not exchange.has_body
+                may_repeat = was_used and method in _IDEMPOTENT and not (exchange.has_body or exchange.is_cut)
                 if not may_repeat or upstream.answered or error.timed_out:
-                    exchange.end()
                     upstream.close()
                     raise
                 upstream, was_used = await pool.connection(fresh=True)
             except asyncio.CancelledError:
-                exchange.end()
                 upstream.close()
                 raise
 
@@ -332,6 +331,40 @@ class ReverseProxy:
             if name.lower() != b"set-cookie"
             or not self.is_ours(value.lstrip(b" \t=").partition(b"=")[0].strip().decode("latin-1"))
         ]
+
+
+class _Watch:
+    """What lets an exchange go on, looked after from the moment that it turns out to be a long one."""
+
+    def __init__(
+        self, proxy: ReverseProxy, exchange: Exchange, session: CheckedSession | None, caller: Caller | None
+    ) -> None:
+        self._proxy, self._exchange, self._session, self._caller = proxy, exchange, session, caller
+        self._loop = asyncio.get_running_loop()
+        self._has_begun = False
+        self._ends: list[Callable[[], None]] = [self._loop.call_later(MOMENT_SECONDS, self.begin).cancel]
+
+    def begin(self) -> None:
+        if self._has_begun:
+            return
+        self._has_begun = True
+        proxy, caller = self._proxy, self._caller
+        self._exchange.heed_client()
+        if self._session is not None and proxy.watch is not None:
+            self._ends.append(proxy.watch(self._session, self._cut_soon))
+        left = None if proxy.bearer is None or caller is None else proxy.bearer.seconds_left(caller)
+        if left is None or caller is None:
+            return
+        self._ends.append(self._loop.call_later(left, self._exchange.cut).cancel)
+        if proxy.watch_account is not None:
+            self._ends.append(proxy.watch_account(caller, self._cut_soon))
+
+    def end(self) -> None:
+        for end in self._ends:
+            end()
+
+    def _cut_soon(self) -> None:
+        _call_soon(self._loop, self._exchange.cut)
 
 
 def _identity(styles: tuple[str, ...], session: CheckedSession | None, caller: Caller | None) -> bytes:

@@ -69,6 +69,9 @@ class UpstreamConnection(asyncio.Protocol):
         """What came behind the head of a 101."""
         self._in_head = True
         self.answered = False
+        self.is_sending = False
+        """Whether the body of the request is still being sent."""
+        self._moved_at = self._loop.time()
 
     # --- asking ---
 
@@ -87,17 +90,19 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._can_write.is_set():
             await self._can_write.wait()
             self.check()
+        self._moved_at = self._loop.time()
 
     async def head(self, seconds: float) -> ResponseHead:
-        """
+        """What is answered. The time counts from the end of the request: while it is sent, it is no silence.
+
         Raises:
             UpstreamUnavailable: no head in time, or none that is HTTP.
         """
-        timer = self._loop.call_later(seconds, self._time_out)
+        self._timer = self._loop.call_later(seconds, self._time_out, seconds)
         try:
             return await self._head
         finally:
-            timer.cancel()
+            self._timer.cancel()
 
     async def chunk(self) -> bytes:
         """The next piece of the body, whatever has come; empty at its end.
@@ -194,8 +199,12 @@ class UpstreamConnection(asyncio.Protocol):
         if self.on_writable is not None:
             self.on_writable()
 
-    def _time_out(self) -> None:
-        if not self._head.done():
+    def _time_out(self, seconds: float) -> None:
+        waits_for_client = self.is_sending and self._can_write.is_set()
+        left = seconds if waits_for_client else self._moved_at + seconds - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._time_out, seconds)
+        elif not self._head.done():
             self._head.set_exception(UpstreamUnavailable(reason="no response in time", timed_out=True))
             self.close()
 
