@@ -672,6 +672,14 @@ def test_deleting_forgets_all_of_a_user(stores: Stores) -> None:
     assert found.roles == frozenset()
 
 
+def test_deleting_somebody_without_a_session_is_in_the_log_too(stores: Stores) -> None:
+    """Whoever remembers an access token of theirs learns of it."""
+    people(stores.accounts)
+    since = stores.sessions.revocations(None).position
+    stores.accounts.delete(user_id(1))
+    assert [entry.subject for entry in stores.sessions.revocations(since).entries] == [user_id(1)]
+
+
 def test_sessions_are_listed_page_by_page(stores: Stores) -> None:
     """Of everybody or of one user, in the order of their ids."""
     made = sorted((session(user_id(1 + number % 2)) for number in range(5)), key=lambda each: each.id)

@@ -311,8 +311,8 @@ class MemoryAccountStore(AccountStore):
             for linked in user.identities if user is not None else ():
                 self._owners.pop(linked.identity, None)
             if user is not None and self._sessions is not None:
-                self._sessions.end_of_user(user_id)
-                self._sessions.note_rights_changed(user_id)
+                if not self._sessions.end_of_user(user_id):  # access tokens are remembered without a session
+                    self._sessions.note_rights_changed(user_id)
             return user
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:

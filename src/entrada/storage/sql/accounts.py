@@ -262,8 +262,8 @@ class SqlAccountStore(AccountStore):
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is not None:
-                end_of_user(connection, user_id)
-                add_revocation(connection, RevocationKind.RIGHTS, user_id)
+                if not end_of_user(connection, user_id):  # access tokens are remembered without a session
+                    add_revocation(connection, RevocationKind.RIGHTS, user_id)
                 for statement in DELETE:
                     connection.execute(statement, {"user_id": user_id})
         return user
