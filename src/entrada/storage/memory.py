@@ -310,9 +310,9 @@ class MemoryAccountStore(AccountStore):
             user = self._users.pop(user_id, None)
             for linked in user.identities if user is not None else ():
                 self._owners.pop(linked.identity, None)
-            if user is not None and self._sessions is not None:
-                if not self._sessions.end_of_user(user_id):  # access tokens are remembered without a session
-                    self._sessions.note_rights_changed(user_id)
+            sessions = self._sessions if user is not None else None
+            if sessions is not None and not sessions.end_of_user(user_id):
+                sessions.note_rights_changed(user_id)  # access tokens are remembered without a session
             return user
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
