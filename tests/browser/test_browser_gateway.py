@@ -185,3 +185,18 @@ def test_going_back_from_that_page_shows_what_was_typed(
     tab.go_back()
     assert heading(tab) == "A new note"
     assert tab.get_by_label("Text").input_value() == TEXT
+
+
+@pytest.mark.heavy
+def test_a_large_form_after_the_session_ended_gets_the_page_too(
+    gateway: Gateway, visitors: Callable[..., Visitor], big_file: Path
+) -> None:
+    """200 MB that nobody takes do not end in a broken connection: the person reads what happened."""
+    tab = visitors().tab()
+    on_a_form(tab, gateway, TEXT, big_file)
+    end_by_command(gateway, tab)
+    before = gateway.resident_kb()
+    tab.get_by_role("button", name="Save").click()
+    tab.get_by_role("heading", name="Your form was not sent").wait_for()
+    assert gateway.resident_kb() - before < MOST_GROWTH_KB
+    assert gateway.app.notes == []
