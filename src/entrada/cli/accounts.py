@@ -29,13 +29,24 @@ PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
-    """Settings and stores as `entrada serve` has them."""
+class Located:
+    """Settings, and the database that they name, as `entrada serve` has them; it is not opened yet."""
 
     settings: Settings
     file: Path | None
     names: Names
     """What whoever set them calls the settings."""
+
+    @property
+    def url(self) -> str:
+        """Of the database."""
+        return self.settings.database_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened(Located):
+    """With the stores, brought up to date."""
+
     stores: Stores
     now: datetime
 
@@ -52,12 +63,11 @@ def add_person(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Opened]:
-    """The database of the servers here.
+def located(args: argparse.Namespace) -> Iterator[Located]:
+    """Where the database of the servers here is; errors inside name settings as whoever set them does.
 
     Raises:
         ConfigurationError: there is none, or it lies in a server's memory.
-        StoreUnavailable: it does not answer.
     """
     file = args.settings or default_file()
     settings, found = load_settings(os.environ, file=file)
@@ -76,10 +86,26 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
                 hint="Run this where `entrada serve` runs, with the same $[database_url].",
                 setting="database_url",
             )
-        stores = open_stores(url)
+        yield Located(settings=settings, file=file, names=found.names)
+
+
+@contextmanager
+def opened(args: argparse.Namespace) -> Iterator[Opened]:
+    """The database of the servers here.
+
+    Raises:
+        ConfigurationError: there is none, or it lies in a server's memory.
+        StoreUnavailable: it does not answer.
+    """
+    with located(args) as here:
+        stores = open_stores(here.url)
         try:
             yield Opened(
-                settings=settings, file=file, names=found.names, stores=stores, now=SystemClock().now()
+                settings=here.settings,
+                file=here.file,
+                names=here.names,
+                stores=stores,
+                now=SystemClock().now(),
             )
         finally:
             stores.close()

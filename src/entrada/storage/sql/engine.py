@@ -31,10 +31,7 @@ def connect(database_url: str, *, wait: timedelta = WAIT) -> Database:
         ConfigurationError: the URL names no database that Entrada knows, or its driver is not installed.
         StoreUnavailable: the SQLite file cannot be made.
     """
-    try:
-        url = make_url(database_url)
-    except (ArgumentError, ValueError):
-        raise refused("is not a database URL", EXAMPLES) from None
+    url = parsed(database_url)
     match url.drivername.partition("+")[0]:
         case "sqlite":
             return SqliteDatabase(sqlite_path(url), wait=wait)
@@ -42,6 +39,26 @@ def connect(database_url: str, *, wait: timedelta = WAIT) -> Database:
             return postgresql_database(url.set(drivername="postgresql+psycopg"), wait=wait)
         case _:
             raise refused("names a kind of database that Entrada does not know", EXAMPLES)
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """The file of an SQLite database, whether or not it is there; None: the database is another.
+
+    Raises:
+        ConfigurationError: it is no database URL, or one that an SQLite database does not have.
+    """
+    url = parsed(database_url)
+    return sqlite_path(url) if url.get_backend_name() == "sqlite" else None
+
+
+def parsed(database_url: str) -> URL:
+    """Raises:
+    ConfigurationError: it is no database URL.
+    """
+    try:
+        return make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise refused("is not a database URL", EXAMPLES) from None
 
 
 def sqlite_path(url: URL) -> Path:
