@@ -57,8 +57,15 @@ def test_new_rules_decide_on_both_paths(server: Serving, http: httpx.Client) -> 
          ("entrada.toml, line 4", "Move it above")),
         ('[[routes]]\nupstream = "ftp://x"\n', ("entrada.toml, line 2", "http://host:port")),
         ('[[rules]]\npath = "/x"\ngroups = ["6b1f1a1e-0000-4000-8000-00000000abcd"]\n', ("Start again",)),
+        (RULES.replace("[[rules]]", "[[rule]]"), ("'rule'", "Did you mean rules?")),
+        (RULES.replace("trusted_proxies", "trusted_proxie"), ("Did you mean trusted_proxies?",)),
+        ("", ("no [[rules]] any more", "start again")),
+        ('trusted_proxies = ["127.0.0.1"]\n', ("no [[rules]] any more",)),
     ],
-    ids=["a key", "no toml", "an order", "an upstream", "a new group"],
+    ids=[
+        "a key", "no toml", "an order", "an upstream", "a new group", "another table", "no setting", "empty",
+        "no rules",
+    ],
 )  # fmt: skip
 def test_a_mistake_keeps_the_old_rules_and_is_said(
     server: Serving, http: httpx.Client, toml: str, parts: tuple[str, ...]

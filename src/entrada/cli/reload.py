@@ -4,7 +4,9 @@
     for change in reading.changes(hangups):      a `Change` for each SIGHUP, whatever the file says
 
 A file with a mistake changes nothing: the old rules and routes stay, and the log says why, with file, line
-and fix. Everything else in the file counts from the next start, which the log says where it was changed.
+and fix. So does a file without any rule where there were some: it is half written, or was emptied by mistake,
+and would let in whoever is signed in. Everything else in the file counts from the next start, which the log
+says where it was changed.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from queue import SimpleQueue
 
 from entrada.cli.gateway_parts import rules_of
 from entrada.compatibility import tomllib
-from entrada.errors import EntradaError
+from entrada.errors import ConfigurationError, EntradaError
 from entrada.gateway.rules import RuleBook
+from entrada.settings import Settings
+from entrada.settings.sources import check_names
 from entrada.settings.tables import SettingsFile, read_tables_of
 
 RELOADED_TABLES = ("rules", "routes")
@@ -64,7 +68,9 @@ class Reading:
             return Change(book=None)
         try:
             tables = read_tables_of(Path(before.name))
+            check_names(Path(before.name), tables.entries, Settings.model_fields)
             book = rules_of(tables, self.upstream)
+            _check_that_rules_are_left(before, tables)
             self.check(book)
         except EntradaError as error:
             log.error("SIGHUP: the rules and routes stay as they were. %s %s", error.sentence, error.hint)
@@ -84,3 +90,11 @@ class Reading:
         """The rules in a text that was read and checked before."""
         entries = tomllib.loads(text)
         return rules_of(replace(self.tables, entries=entries, text=text), self.upstream)
+
+
+def _check_that_rules_are_left(before: SettingsFile, now: SettingsFile) -> None:
+    if before.tables("rules") and not now.tables("rules"):
+        raise ConfigurationError(
+            f"{now.name} has no [[rules]] any more, and whoever is signed in would be let in everywhere.",
+            hint="Write the file whole before SIGHUP; if no rules are meant, start again.",
+        )

@@ -41,6 +41,9 @@ _FORWARDED = frozenset(
 )
 _FORWARDED_FAMILY = b"x-forwarded-"
 
+# Some frameworks take these for the path, and few proxies take a client's away: they go on from no hop.
+_OTHER_PATHS = frozenset({b"x-original-url", b"x-rewrite-url"})
+
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -98,7 +101,12 @@ def strip(fields: Iterable[Field], *, trusted_hop: bool) -> list[Field]:
 
 @lru_cache(maxsize=2048)
 def _never_goes_on(name: bytes) -> bool:
-    return name.lower() in _HOP_BY_HOP or is_identity(name) or is_disguised(name)
+    return (
+        name.lower() in _HOP_BY_HOP
+        or folded_name(name) in _OTHER_PATHS
+        or is_identity(name)
+        or is_disguised(name)
+    )
 
 
 def connection_options(fields: Iterable[Field]) -> frozenset[bytes]:

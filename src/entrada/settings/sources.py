@@ -234,10 +234,7 @@ def _from_file(
             yield base, _secret_in(value, name, setting=base)
             continue
         if name not in declared:
-            raise ConfigurationError(
-                f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",
-                hint=_did_you_mean(name.lower().removeprefix(NATIVE_PREFIX.lower()), [*declared, *TABLES]),
-            )
+            raise _no_setting(file, name, declared)
         if isinstance(value, str) and "\0" in value:
             raise ConfigurationError(
                 f"The entry {name!r} of the settings file {str(file)!r} holds a NUL character.",
@@ -246,6 +243,25 @@ def _from_file(
             )
         if value != "":
             yield name, value
+
+
+def check_names(file: Path, entries: Mapping[str, Any], declared: Mapping[str, FieldInfo]) -> None:
+    """
+    Raises:
+        ConfigurationError: an entry is neither a setting nor one of `TABLES`.
+    """
+    for name in entries:
+        base = name.removesuffix("_file")
+        is_known = name in TABLES or name in declared or (base in declared and is_secret(declared[base]))
+        if not is_known:
+            raise _no_setting(file, name, declared)
+
+
+def _no_setting(file: Path | None, name: str, declared: Mapping[str, FieldInfo]) -> ConfigurationError:
+    return ConfigurationError(
+        f"The settings file {str(file)!r} has an entry {name!r} that is no setting.",
+        hint=_did_you_mean(name.lower().removeprefix(NATIVE_PREFIX.lower()), [*declared, *TABLES]),
+    )
 
 
 def _warn_of_unknown(environ: Mapping[str, str], declared: Mapping[str, FieldInfo]) -> None:
