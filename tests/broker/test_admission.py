@@ -63,6 +63,22 @@ def test_one_address_cannot_keep_the_others_from_asking(behind_broker: BehindBro
     assert ask(behind_broker, "https://b.test", CONTOSO_ID, peer="192.0.2.2") == 202
 
 
+def test_who_has_a_whole_network_of_ipv6_is_one_address(behind_broker: BehindBroker) -> None:
+    """A /64 is one neighbour, as in every budget: it cannot fill the list by itself."""
+    asked = [
+        ask(behind_broker, f"https://a{number}.test", CONTOSO_ID, peer=f"2001:db8::{number:x}")
+        for number in range(12)
+    ]
+    assert asked == [202] * 10 + [403] * 2
+    assert ask(behind_broker, "https://b.test", CONTOSO_ID, peer="2001:db8:0:1::1") == 202
+
+
+def test_a_name_too_long_for_any_host_is_not_written_down(behind_broker: BehindBroker) -> None:
+    """A stranger's question is kept with ten addresses made of it, so it must not be of any length."""
+    assert ask(behind_broker, "https://" + ".".join(["a" * 60] * 500), CONTOSO_ID) == 403
+    assert not behind_broker.broker.broker.provider.store.installations()
+
+
 def test_asking_replaces_nothing(behind_broker: BehindBroker) -> None:
     """An installation that is in stays as it is, whatever a stranger asks for under its name."""
     provider = behind_broker.broker.broker.provider

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.world import APP, CONTOSO
 from entrada.broker.installations import (
     ClientId,
     Installation,
+    Proof,
     installation_at,
     is_listable,
     read_origin_pattern,
@@ -153,6 +157,7 @@ def test_a_public_url_is_read_one_way(written: str, read: str) -> None:
         "https://u@h.test",
         "https://h.test?x",
         "https://h.test:99999",
+        "https://" + ".".join(["a" * 60] * 5),
     ],
 )
 def test_what_is_no_public_url_is_refused(written: str) -> None:
@@ -231,6 +236,47 @@ def test_what_a_client_of_others_may_need_is_listed(tmp_path: Path) -> None:
     )
     assert (asked.roles_claim, asked.may_leave_out_pkce) == ("user_roles", True)
     assert asked.roles_mapping == {"Admin": ("Owner",), "Editor": ("Writer", "Reader")}
+
+
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def jwk_of(key: Any, **changes: Any) -> dict[str, Any]:
+    kind = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPublicKey) else jwt.algorithms.ECAlgorithm
+    return {**kind.to_jwk(key, as_dict=True), "kid": "k1", **changes}
+
+
+def jwks_line(*keys: dict[str, Any]) -> str:
+    return f"jwks = '{json.dumps({'keys': keys})}'"
+
+
+def test_a_client_may_prove_itself_by_a_key_of_its_own(tmp_path: Path) -> None:
+    """`private_key_jwt`, which discovery offers: the operator lists the public half."""
+    key = jwk_of(EC_KEY.public_key())
+    made = listed(tmp_path, jwks_line(key))
+    assert (made.proof, made.jwks) == (Proof.KEY, (key,))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "jwks = 'x'",
+        "jwks = '{}'",
+        jwks_line(),
+        jwks_line({"kty": "oct", "k": "c2VjcmV0", "kid": "k1"}),
+        jwks_line({"kty": "RSA", "kid": "k1"}),
+        jwks_line(jwk_of(EC_KEY.public_key(), kid=None)),
+        jwks_line(jwk_of(EC_KEY.public_key()), jwk_of(EC_KEY.public_key())),
+        jwks_line(jwk_of(EC_KEY.public_key(), d="AA")),
+        jwks_line(jwk_of(ec.generate_private_key(ec.SECP384R1()).public_key())),
+        jwks_line(jwk_of(rsa.generate_private_key(65_537, 1_024).public_key())),
+        jwks_line(jwk_of(EC_KEY.public_key())) + f'\nsecret_sha256 = ["{HASH}"]',
+    ],
+)
+def test_a_key_that_proves_nothing_stops_the_start(line: str, tmp_path: Path) -> None:
+    """No secret or private key in the list, none too weak, and none that two could be meant by."""
+    with pytest.raises(ConfigurationError, match="line 4"):
+        listed(tmp_path, line)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,16 @@ def test_userinfo_is_the_person_of_the_id_token() -> None:
     assert answer.json["email"] == "ada@contoso.test"
 
 
+def test_userinfo_of_an_installation_that_is_another_tenant_s_now() -> None:
+    """A grant counts for the tenant that the installation is for, at every endpoint."""
+    world = World()
+    token = world.redeem(world.code()).json["access_token"]
+    moved = replace(APP, tenant_id=OTHER.tenant_id)
+    provider = replace(world.provider, listed=[moved])
+    headers = {"authorization": f"Bearer {token}"}
+    assert userinfo(provider, WebRequest(method="GET", path="/", headers=headers)).status == 401
+
+
 def test_userinfo_ends_with_the_grant() -> None:
     """A person who was signed out everywhere is nobody, though the token has not expired."""
     world = World()

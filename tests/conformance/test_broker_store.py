@@ -14,7 +14,7 @@ from broker.world import ADA, APP, CHALLENGE, OTHER, START, person
 from conformance.stores import ALL, MAKERS, Server
 from entrada.accounts.identity import EntraIdentity
 from entrada.broker.grants import AuthorizationCode, Grant, new_grant_id, new_token
-from entrada.broker.installations import Proof, Standing
+from entrada.broker.installations import ClientId, Proof, Standing
 from entrada.broker.memory_store import MemoryBrokerStore
 from entrada.broker.signing_keys import make_signing_key
 from entrada.broker.sql_store import SEALED_KEYS, SqlBrokerStore
@@ -113,6 +113,25 @@ def test_an_installation_is_kept_whole(store: BrokerStore, reopen: Reopen) -> No
     store.save_installation(OTHER)
     assert reopen().find_installation(APP.client_id) == kept
     assert reopen().installations() == [kept, OTHER]
+
+
+def test_an_installation_that_is_there_is_not_added_again(store: BrokerStore) -> None:
+    """Who asks under a known name changes nothing, whatever was read a moment before."""
+    assert store.add_installation(APP)
+    assert not store.add_installation(replace(APP, standing=Standing.WAITING))
+    assert store.installations() == [APP]
+
+
+def test_several_save_one_installation_at_once(reopen: Reopen) -> None:
+    """Brokers that share a database: none of them fails, and one of the writings stands."""
+    stores = [reopen() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(10):
+            made = replace(APP, client_id=ClientId(f"{APP.client_id}/{number}"))
+            list(pool.map(lambda one, made=made: one.save_installation(made), stores))
+            added = list(pool.map(lambda one, made=made: one.add_installation(made), stores))
+            assert not any(added)
+            assert stores[0].find_installation(made.client_id) == made
 
 
 def test_an_installation_is_replaced(store: BrokerStore) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from entrada.broker.grants import hash_of
 from entrada.broker.installations import Installation, Proof, Standing
 from entrada.broker.provider import Provider
+from entrada.errors import InstallationRefused
 
 MOST_SHOWN = 1_000
 
@@ -26,11 +27,20 @@ class Untold:
 
 
 def add(provider: Provider, installation: Installation, *, with_secret: bool) -> str | None:
-    """Lets it in; its secret, if it is to have one."""
+    """Lets it in; its secret, if it is to have one.
+
+    Raises:
+        InstallationRefused: there is one of that client id, which stays as it is.
+    """
     secret = secrets.token_urlsafe(32) if with_secret else None
     if secret is not None:
         installation = replace(installation, proof=Proof.SECRET, secret_hashes=(hash_of(secret),))
-    approve(provider, installation)
+    is_listed = any(one.client_id == installation.client_id for one in provider.listed)
+    if is_listed or not provider.store.add_installation(replace(installation, standing=Standing.APPROVED)):
+        raise InstallationRefused(
+            "There is an installation of that address already.",
+            hint="If it is of your tenant it stands in the list; if it asks to be let in, answer there.",
+        )
     return secret
 
 

@@ -24,6 +24,7 @@ from entrada.events import Event, record
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.pages.values import Action, Fact
+from entrada.web.peers import peer_of
 from entrada.web.refusals import page_response
 from entrada.web.same_origin import require_same_origin
 
@@ -98,11 +99,11 @@ def ask(auth: Auth, provider: Provider, request: WebRequest, public_url: str) ->
         raise InstallationRefused("That is no public URL.") from None
     known = provider.installations()
     waiting = [one for one in known if not one.is_let_in]
-    from_there = sum(one.asked_from == made.asked_from for one in waiting)
+    from_there = sum(peer_of(one.asked_from) == peer_of(made.asked_from) for one in waiting)
     if len(waiting) >= MOST_WAITING or from_there >= MOST_WAITING_FROM_ONE_PEER:
         raise InstallationRefused("Too many wait to be let in already.")
-    if all(one.client_id != made.client_id for one in known):  # also those whose tenant is shut out now
-        provider.store.save_installation(made)
+    # Nothing is replaced, also not what was let in since `known` was read, or whose tenant is shut out now.
+    if all(one.client_id != made.client_id for one in known) and provider.store.add_installation(made):
         record(Event.INSTALLATION_CHANGED, reason="asked", client_id=made.client_id, tenant_id=tenant)
     page = auth.pages.note(
         "Asked",

@@ -150,11 +150,6 @@ def _add(
         raise InstallationRefused(
             f"That is no public URL: {error}.", hint="Write it as https://app.example.com."
         ) from None
-    if any(one.client_id == made.client_id for one in provider.installations()):
-        raise InstallationRefused(
-            "There is an installation of that address already.",
-            hint="If it is of your tenant it stands in the list; if it asks to be let in, answer there.",
-        )
     if not provider.allows(made.tenant_id):
         raise InstallationRefused("People of your tenant may not sign in here.")
     secret = administration.add(provider, made, with_secret=form.get("secret") == "1")

@@ -42,6 +42,8 @@ _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PATTERN = re.compile(rf"https://\*(?P<suffix>(?:-{_HOST_LABEL})?(?:\.{_HOST_LABEL}){{2,}})(?::\d{{1,5}})?")
 _LABEL = re.compile(_HOST_LABEL)
 _BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]{1,64}){1,8}", re.ASCII)
+_LONGEST_HOST = 253
+"""RFC 1035, section 2.3.4: a longer one is nobody's, and would only fill the database."""
 _ADDRESS_CHARACTERS = re.compile(r"[\x21-\x7e]{1,2000}", re.ASCII)
 
 
@@ -175,7 +177,8 @@ def read_public_url(text: str) -> str:
     path = parts.path.removesuffix("/")
     if path and not _BASE_PATH.fullmatch(path):
         raise ValueError("a base path is made of letters, digits and . _ ~ - between single slashes")
-    is_host = host in LOOPBACK_HOSTS or all(map(_LABEL.fullmatch, host.split(".")))
+    is_name = len(host) <= _LONGEST_HOST and all(map(_LABEL.fullmatch, host.split(".")))
+    is_host = host in LOOPBACK_HOSTS or is_name
     if parts.scheme not in ("https", "http") or not is_host:
         raise ValueError("write it as https://host")
     if parts.scheme == "http" and host not in LOOPBACK_HOSTS:

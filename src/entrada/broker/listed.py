@@ -20,6 +20,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from entrada.broker.discovery import CLAIMS
 from entrada.broker.installations import (
@@ -34,6 +38,7 @@ from entrada.broker.installations import (
 )
 from entrada.entra.authority import TenantId, parse_guid
 from entrada.settings.tables import SettingsTable, read_tables_of
+from entrada.strict_json import read_json_object
 
 _KEYS = (
     "url",
@@ -44,6 +49,7 @@ _KEYS = (
     "post_logout_redirect_uris",
     "backchannel_logout_uri",
     "secret_sha256",
+    "jwks",
     "claims",
     "groups",
     "roles_claim",
@@ -56,6 +62,8 @@ _OTHER_CLAIMS = frozenset({"azp", "at_hash", "c_hash", "client_id", "events", "j
 _ROLES_CLAIM = re.compile(r"[a-z][a-z_]{0,63}", re.ASCII)
 _SHA256_HEX_CHARACTERS = 64
 _LONGEST_CLIENT_ID = 2_000
+_SMALLEST_RSA_KEY = 2_048
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 def read_listed(file: Path | None) -> Sequence[Installation]:
@@ -105,20 +113,24 @@ def _read(table: SettingsTable) -> Installation:
                 )
     if url is None and pattern is None and not redirect_uris:
         table.refuse("The installation has no address.", "Add url, redirect_uris or origin_pattern.")
-    secrets = table.texts("secret_sha256")
+    secrets, keys = table.texts("secret_sha256"), table.parsed("jwks", _public_keys) or ()
+    if secrets and keys:
+        table.refuse("The installation has secrets and keys.", "Keep the one it proves itself by.", "jwks")
+    proof = Proof.SECRET if secrets else Proof.KEY if keys else Proof.PKCE
     return replace(
         made,
         redirect_uris=tuple(sorted(redirect_uris)) or made.redirect_uris,
         origin_pattern=pattern,
         post_logout_redirect_uris=tuple(sorted(back)) or made.post_logout_redirect_uris,
         backchannel_logout_uri=backchannel or made.backchannel_logout_uri,
-        proof=Proof.SECRET if secrets else Proof.PKCE,
+        proof=proof,
         secret_hashes=tuple(_secret_hash(table, secret) for secret in sorted(secrets)),
+        jwks=keys,
         claims=_claims(table),
         groups=_groups(table),
         roles_claim=table.parsed("roles_claim", _roles_claim),
         roles_mapping=_roles_mapping(table),
-        insecure_without_pkce=_without_pkce(table, is_confidential=bool(secrets)),
+        insecure_without_pkce=_without_pkce(table, is_confidential=proof is not Proof.PKCE),
     )
 
 
@@ -153,7 +165,7 @@ def _without_pkce(table: SettingsTable, *, is_confidential: bool) -> bool:
     if wanted and not is_confidential:
         table.refuse(
             "insecure_without_pkce, and no secret: nothing would prove who redeems a code.",
-            "Add secret_sha256, or leave PKCE on.",
+            "Add secret_sha256 or jwks, or leave PKCE on.",
             "insecure_without_pkce",
         )
     return wanted
@@ -178,6 +190,32 @@ def _secret_hash(table: SettingsTable, text: str) -> bytes:
             "secret_sha256",
         )
     return digest
+
+
+def _public_keys(text: str) -> tuple[dict[str, Any], ...]:
+    """The keys of a JWK Set, each of them usable for an assertion and named, none of them private."""
+    keys = read_json_object(text.encode()).get("keys")
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
+        raise ValueError('write a JWK Set as it is published: {"keys": [...]}')
+    if any(_PRIVATE_MEMBERS & key.keys() for key in keys):
+        raise ValueError("a private key stays with the client: write its public half")
+    names = [key.get("kid") for key in keys]
+    if len(set(map(str, names))) != len(keys) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("each key needs a kid of its own")
+    for key in keys:
+        _check_key(key)
+    return tuple(keys)
+
+
+def _check_key(key: dict[str, Any]) -> None:
+    try:
+        made = jwt.PyJWK(key, algorithm={"RSA": "RS256", "EC": "ES256"}.get(str(key.get("kty")), "none")).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        made = None
+    is_rsa = isinstance(made, rsa.RSAPublicKey) and made.key_size >= _SMALLEST_RSA_KEY
+    is_ec = isinstance(made, ec.EllipticCurvePublicKey) and made.curve.name == ec.SECP256R1.name
+    if not (is_rsa or is_ec):
+        raise ValueError("a key can be RSA of 2048 bits or more, or EC on P-256")
 
 
 def _claims(table: SettingsTable) -> frozenset[str]:

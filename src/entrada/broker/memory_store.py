@@ -34,6 +34,12 @@ class MemoryBrokerStore(BrokerStore):
         with self._lock:
             return self._installations.get(client_id)
 
+    def add_installation(self, installation: Installation) -> bool:
+        with self._lock:
+            is_new = installation.client_id not in self._installations
+            self._installations.setdefault(installation.client_id, installation)
+            return is_new
+
     def save_installation(self, installation: Installation) -> None:
         with self._lock:
             self._installations[installation.client_id] = installation

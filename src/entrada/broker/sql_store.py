@@ -60,18 +60,27 @@ class SqlBrokerStore(BrokerStore):
             ).one_or_none()
         return None if row is None else read_installation(row.document)
 
+    def add_installation(self, installation: Installation) -> bool:
+        try:
+            with self._database.writing() as connection:
+                connection.execute(insert(installations), _installation_row(installation))
+        except IntegrityError:
+            return False
+        return True
+
     def save_installation(self, installation: Installation) -> None:
+        row = _installation_row(installation)
+        replaced = (
+            update(installations)
+            .where(installations.c.client_id == installation.client_id)
+            .values(document=row["document"])
+        )
         with self._database.writing() as connection:
-            connection.execute(
-                delete(installations).where(installations.c.client_id == installation.client_id)
-            )
-            connection.execute(
-                insert(installations),
-                {
-                    "client_id": installation.client_id,
-                    "document": installation_document(installation),
-                },
-            )
+            if connection.execute(replaced).rowcount == 1:
+                return
+        if not self.add_installation(installation):  # another was faster
+            with self._database.writing() as connection:
+                connection.execute(replaced)
 
     def remove_installation(self, client_id: str, *, now: datetime) -> bool:
         with self._database.writing() as connection:
@@ -323,6 +332,10 @@ def _end(
     if rows:
         connection.execute(insert(deliveries), rows)
     return gone
+
+
+def _installation_row(installation: Installation) -> dict[str, Any]:
+    return {"client_id": installation.client_id, "document": installation_document(installation)}
 
 
 def _is(identity: EntraIdentity) -> Any:

@@ -48,6 +48,9 @@ class BrokerStore(Protocol):
 
     def find_installation(self, client_id: str) -> Installation | None: ...
 
+    def add_installation(self, installation: Installation) -> bool:
+        """Add it; False, and nothing changed, if there is one of that client id, or was a moment ago."""
+
     def save_installation(self, installation: Installation) -> None:
         """Add it, or replace the one of that client id."""
 

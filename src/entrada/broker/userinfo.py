@@ -26,6 +26,8 @@ def userinfo(provider: Provider, request: WebRequest) -> WebResponse:
     installation = None if grant is None else provider.installation(grant.client_id)
     if grant is None or installation is None or not installation.is_let_in:
         return _unauthorized("invalid_token")
+    if grant.person.identity.tenant_id != installation.tenant_id:
+        return _unauthorized("invalid_token")  # the operator has given it to another tenant since
     return json_response(200, person_claims(grant, installation))
 
 

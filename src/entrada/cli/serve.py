@@ -24,6 +24,7 @@ from pathlib import Path
 import uvicorn
 
 from entrada.broker.listed import read_listed
+from entrada.build.announced import announce_redirect_uris
 from entrada.cli.activation import address_of, inherited_listeners, shown
 from entrada.cli.gateway_parts import check_rules, hops_of, rules_of, with_groups_of
 from entrada.cli.logs import log_at
@@ -132,9 +133,9 @@ def serve(
 
         def announce(auth: AuthRoutes) -> None:
             log.info("Entrada serves %s on %s", settings.public_url, ", ".join(map(shown, listeners)))
-            for url in auth.site.urls:
-                address = url + auth.site.callback_paths[0]
-                log.info("Redirect URI to register in Entra, platform Web: %s", address)
+            authority = auth.relying_party.sign_in.application.authority
+            addresses = [url + auth.site.callback_paths[0] for url in auth.site.urls]
+            announce_redirect_uris(log, authority, addresses)
 
         if workers > 1:
             return serve_by_workers(plan, book, reading, hangups, count=workers, announce=announce)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from entrada.build import build_parts
+from entrada.build.announced import announce_redirect_uris
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError, EntradaError
 from entrada.integrations.dstack import hooks as dstack_hooks
@@ -58,8 +59,8 @@ class Prepared:
         self.hooks.register_provider(self.hooks.OAuthProviderInfo(name="entra", enabled=True))
         parts = self.routes.parts
         app.state.entrada_rechecks = start_rechecks(recheck_of(parts, self.routes.ending.store))
-        for url in parts.site.urls:
-            log.info("Redirect URI to register in Entra, platform Web: %s", url + CALLBACK_PATH)
+        authority = parts.identification.application.authority
+        announce_redirect_uris(log, authority, [url + CALLBACK_PATH for url in parts.site.urls])
 
 
 ON_DSTACKS_PAGE = {

@@ -20,6 +20,7 @@ from typing import Any
 
 from entrada.accounts.roles import RoleMapping
 from entrada.build import ProductParts, build_parts
+from entrada.build.announced import announce_redirect_uris
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.integrations.mage import changes, children, hooks
@@ -209,8 +210,8 @@ def _serve(mage: Mage, routes: MageRoutes, jobs: BackgroundJobs, store: MageStor
 
     def rules(update_routes: bool) -> Sequence[Any]:
         jobs.start()  # only now: Mage has started its other processes
-        for url in site.urls:
-            log.info("Redirect URI to register in Entra, platform Web: %s", url + site.callback_paths[0])
+        authority = routes.walk.parts.identification.application.authority
+        announce_redirect_uris(log, authority, [url + site.callback_paths[0] for url in site.urls])
         return rules_for(
             routes,
             page_handler=mage.MainPageHandler,
