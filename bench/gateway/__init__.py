@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.figures import Report
 from bench.gateway.bearer import bearer
+from bench.gateway.bearer_over_http import bearer_over_http
 from bench.gateway.behind_nginx import behind_nginx
 from bench.gateway.checks import checks
 from bench.gateway.disturbed import disturbed
@@ -20,5 +21,6 @@ GATEWAY: dict[str, Callable[..., Report]] = {
     "gateway-proxy": proxying,
     "gateway-sessions": sessions,
     "gateway-bearer": bearer,
+    "gateway-bearer-http": bearer_over_http,
     "gateway-clients": upstream_clients,
 }

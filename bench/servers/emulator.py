@@ -32,6 +32,7 @@ def count_connections() -> None:
 if __name__ == "__main__":
     count_connections()
     with start(state_dir=Path(sys.argv[1])) as emulator:
+        emulator.allow_password_grant()
         for number in range(int(sys.argv[2])):
             emulator.add_person(
                 f"person{number}@contoso.test", display_name=f"Person {number}", roles=["Editor"]
