@@ -218,6 +218,33 @@ def test_a_refresh_token_that_was_replaced_long_ago_ends_everything() -> None:
     assert world.refresh(second["refresh_token"]).error == "invalid_grant"
 
 
+def test_a_thief_who_refreshes_twice_at_once_is_noticed_too() -> None:
+    """Also a token that was replaced several times is known again, and ends what it stood on."""
+    world = World()
+    stolen = world.redeem(world.code()).json["refresh_token"]
+    newest = stolen
+    for _ in range(3):
+        newest = world.refresh(newest).json["refresh_token"]
+    assert world.refresh(stolen).error == "invalid_grant"
+    assert world.refresh(newest).error == "invalid_grant"
+
+
+def test_a_made_up_refresh_token_ends_nothing() -> None:
+    """Who knows a sign-in's `sid`, or has another one's token, cannot end it by that."""
+    world = World()
+    token, other = (world.redeem(world.code()).json["refresh_token"] for _ in range(2))
+    grant_id, secret, mark = token.split(".")
+    made_up = (
+        f"{grant_id}.{'A' * 43}",
+        f"{grant_id}.{'A' * 43}.{other.split('.')[2]}",
+        f"{grant_id}.{secret}",
+        f"{grant_id}.{secret}.{mark[:-1]}",
+    )
+    for one in made_up:
+        assert world.refresh(one).error == "invalid_grant"
+    assert world.refresh(token).status == 200
+
+
 def test_another_installations_refresh_token_opens_nothing() -> None:
     """One installation's compromise is worth that installation alone."""
     world = World()

@@ -28,7 +28,7 @@ GRANT_IDLE_LIFE = timedelta(days=30)
 REUSE_GRACE = timedelta(seconds=60)
 """How long the refresh token before the newest is still taken: its answer may have been lost on the way."""
 
-_TOKEN = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
+_TOKEN = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})(?:\.([A-Za-z0-9_-]{1,100}))?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +91,19 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, kw_only=True)
 class OpaqueToken:
-    """A grant's id to find it by, and a secret to prove it: a code, an access or a refresh token."""
+    """A grant's id to find it by, and a secret to prove it: a code, an access or a refresh token.
+
+    `mark` is the broker's seal in a refresh token: by it an old one, whose hash is long forgotten, is known
+    from one that somebody made up.
+    """
 
     grant_id: GrantId
     secret: str = field(repr=False)
+    mark: str | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:
-        return f"{self.grant_id}.{self.secret}"
+        return ".".join([self.grant_id, self.secret, *([] if self.mark is None else [self.mark])])
 
     @property
     def hash(self) -> bytes:
@@ -109,14 +114,14 @@ def new_grant_id() -> GrantId:
     return GrantId(secrets.token_urlsafe(16))
 
 
-def new_token(grant_id: GrantId) -> OpaqueToken:
-    return OpaqueToken(grant_id=grant_id, secret=secrets.token_urlsafe(32))
+def new_token(grant_id: GrantId, *, mark: str | None = None) -> OpaqueToken:
+    return OpaqueToken(grant_id=grant_id, secret=secrets.token_urlsafe(32), mark=mark)
 
 
 def read_token(text: str) -> OpaqueToken | None:
     """The token, or None for anything of another length or alphabet."""
     match = _TOKEN.fullmatch(text)
-    return OpaqueToken(grant_id=GrantId(match[1]), secret=match[2]) if match else None
+    return OpaqueToken(grant_id=GrantId(match[1]), secret=match[2], mark=match[3]) if match else None
 
 
 def hash_of(text: str) -> bytes:

@@ -26,6 +26,7 @@ from entrada.flows.recheck import next_check
 from entrada.sealing import Sealer
 
 PREFIX = "/auth/broker"
+_REFRESH_MARK = b"refresh token"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,13 @@ class Provider:
         """The sign-in that a hint given to this installation names, while it lives."""
         plain = self.hint_sealer.unseal(hint, context=client_id)
         return None if plain is None else self.store.find_grant(GrantId(plain.decode()))
+
+    def refresh_mark_for(self, grant: Grant) -> str:
+        """What every refresh token of this grant's carries, and nobody else can make."""
+        return self.hint_sealer.seal(_REFRESH_MARK, context=grant.id)
+
+    def made_refresh_token(self, mark: str | None, grant: Grant) -> bool:
+        return mark is not None and self.hint_sealer.unseal(mark, context=grant.id) == _REFRESH_MARK
 
     def rotate_keys(self) -> SigningKey:
         """A new key, published now, signs soon; the others are believed for as long as what they signed."""

@@ -126,13 +126,17 @@ def _refresh_token(
 
 
 def _check_refresh_token(provider: Provider, grant: Grant, shown: OpaqueToken) -> None:
-    """The newest, or for a moment the one before it; an older one was stolen, or the newest was."""
+    """The newest, or for a moment the one before it; any older one was stolen, or the newest was.
+
+    However many a thief has had made since: the mark tells an old one from one that is made up.
+    """
     if grant.refresh_hash is not None and hmac.compare_digest(grant.refresh_hash, shown.hash):
         return
     previous, refreshed_at = grant.previous_refresh_hash, grant.refreshed_at
-    if previous is not None and refreshed_at is not None and hmac.compare_digest(previous, shown.hash):
-        if provider.now() < refreshed_at + REUSE_GRACE:
-            return
+    is_previous = previous is not None and hmac.compare_digest(previous, shown.hash)
+    if is_previous and refreshed_at is not None and provider.now() < refreshed_at + REUSE_GRACE:
+        return
+    if is_previous or provider.made_refresh_token(shown.mark, grant):
         provider.store.end_grants(now=provider.now(), grant_id=grant.id)
         raise invalid_grant("the refresh token was replaced; what it stood on has ended")
     raise invalid_grant("the refresh token is unknown")
@@ -170,7 +174,7 @@ def _response(
         ),
     }
     if "offline_access" in grant.scopes:
-        fresh = new_token(grant.id)
+        fresh = new_token(grant.id, mark=provider.refresh_mark_for(grant))
         if not provider.store.rotate_refresh_token(
             grant.id, expected=replaces, new=fresh.hash, now=now, expires_at=now + GRANT_IDLE_LIFE
         ):
