@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,10 +24,11 @@ from entrada.compatibility import tomllib
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
 from entrada.entra.callers import CallerKind
-from entrada.errors import ConfigurationError
+from entrada.errors import BearerTokenRefused, ConfigurationError
 from entrada.gateway.app import create_gateway
 from entrada.gateway.bearer_callers import BearerCallers, bearer_callers
 from entrada.gateway.caller import Caller
+from entrada.gateway.forward_auth_endpoint import CHECKS_AT_ONCE
 from entrada.gateway.hops import parse_trusted_hops
 from entrada.gateway.rules import Decision, Rule
 from entrada.gateway.tables import read_rule_book
@@ -251,6 +254,32 @@ def test_d12_a_socket_that_a_token_opened_closes_when_its_person_may_no_more(
             assert link.recv(65_536) == b""
         assert time.monotonic() - started < 1
     party.set_disabled(user.id, disabled=False)
+
+
+def test_tokens_that_wait_for_entra_keep_no_session_waiting(
+    ask: Asking, site: Site, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can send tokens with keys that nobody knows, and Entra may take its time."""
+    visitor = Visitor(site, http)
+    visitor.sign_in_as("ada@contoso.test")
+    has_come, may_go = threading.Semaphore(0), threading.Event()
+    in_vain: list[str] = []
+
+    def wait_for_keys(_: BearerCallers, raw: str) -> Caller:
+        has_come.release()
+        if not may_go.wait(10):
+            in_vain.append(raw)
+        raise BearerTokenRefused("kid", "nobody knows it")
+
+    monkeypatch.setattr(BearerCallers, "caller", wait_for_keys)
+    with ThreadPoolExecutor(CHECKS_AT_ONCE + 5) as threads:
+        calls = [threads.submit(ask, "/reports", "Bearer a.b.c") for _ in range(CHECKS_AT_ONCE + 5)]
+        assert all(has_come.acquire(timeout=10) for _ in range(CHECKS_AT_ONCE))
+        cookie = visitor.jar.header("localhost", secure=False, from_another_site=False)
+        assert ask("/reports", cookie=cookie).status_code == 200
+        may_go.set()
+        assert {call.result().status_code for call in calls} == {401}
+    assert in_vain == []
 
 
 def test_agents_are_told_apart() -> None:

@@ -71,7 +71,7 @@ class ForwardAuthEndpoint:
     """None: nothing is signed."""
     bearer: BearerCallers | None = None
     """None: no access token is looked at."""
-    _limiter: CapacityLimiter | None = None
+    _limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -196,18 +196,19 @@ class ForwardAuthEndpoint:
     async def _caller(self, asked: WebRequest, received: Received) -> Caller | None:
         token = None if self.bearer is None else self.bearer.token_of(received.fields, asked.query)
         if token is not None and self.bearer is not None:
-            return await to_thread.run_sync(self.bearer.caller, token, limiter=self._threads())
+            return await to_thread.run_sync(self.bearer.caller, token, limiter=self._threads()[1])
         if "cookie" not in asked.headers:
             return None
         session = self.peek(asked)
         if session is None:
-            session = await to_thread.run_sync(self.find, asked, limiter=self._threads())
+            session = await to_thread.run_sync(self.find, asked, limiter=self._threads()[0])
         return None if session is None else caller_of(session.principal)
 
-    def _threads(self) -> CapacityLimiter:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
-        return self._limiter
+    def _threads(self) -> tuple[CapacityLimiter, CapacityLimiter]:
+        """For sessions and for tokens: those may wait for Entra's keys, and keep no session waiting."""
+        if self._limiters is None:
+            self._limiters = CapacityLimiter(CHECKS_AT_ONCE), CapacityLimiter(CHECKS_AT_ONCE)
+        return self._limiters
 
 
 def _is_for_person(contract: Contract, asked: WebRequest) -> bool:

@@ -96,7 +96,8 @@ class ReverseProxy:
     """Authorities that are believed besides the system's, where a route names none."""
     _pools: dict[tuple[str, UpstreamTls], Pool] = field(default_factory=dict, repr=False)
     _found: dict[tuple[str, str, bytes], tuple[Rule, Route | None]] = field(default_factory=dict, repr=False)
-    _limiter: CapacityLimiter | None = None
+    _limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
+    """For sessions and for tokens: those may wait for Entra's keys, and keep no session waiting."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         fields: list[Field] = scope["headers"]
@@ -164,16 +165,17 @@ class ReverseProxy:
         return found
 
     async def _who(self, scope: Scope, visit: WebRequest) -> tuple[CheckedSession | None, Caller | None]:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(CHECKS_AT_ONCE)
+        if self._limiters is None:
+            self._limiters = CapacityLimiter(CHECKS_AT_ONCE), CapacityLimiter(CHECKS_AT_ONCE)
+        for_sessions, for_tokens = self._limiters
         token = None if self.bearer is None else self.bearer.token_of(scope["headers"], visit.query)
         if token is not None and self.bearer is not None:
-            return None, await to_thread.run_sync(self.bearer.caller, token, limiter=self._limiter)
+            return None, await to_thread.run_sync(self.bearer.caller, token, limiter=for_tokens)
         if "cookie" not in visit.headers:
             return None, None
         session = self.peek(visit)
         if session is None:
-            session = await to_thread.run_sync(self.find, visit, limiter=self._limiter)
+            session = await to_thread.run_sync(self.find, visit, limiter=for_sessions)
         return session, None if session is None else prepared(session.live).caller
 
     async def _pass_on(
