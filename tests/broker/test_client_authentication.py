@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -14,9 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.world import APP, ISSUER, START, Answer, World
-from entrada.broker.client_authentication import ASSERTION_TYPE
+from entrada.broker.client_authentication import ASSERTION_TYPE, authenticate, read_credentials
 from entrada.broker.grants import hash_of
-from entrada.broker.installations import Proof
+from entrada.broker.installations import ClientId, Proof
 
 SECRET = "s3cr&t+%=: ~ü"
 WITH_SECRET = replace(APP, proof=Proof.SECRET, secret_hashes=(hash_of("next"), hash_of(SECRET)))
@@ -156,3 +156,20 @@ def test_comparing_secrets_takes_no_shortcut() -> None:
         assert world.redeem(world.code(), client_secret=str(number)).status == 401
     assert time.monotonic() - begun < 5
     assert world.clock.now() - START == timedelta(0)
+
+
+def test_an_assertion_is_remembered_by_client_and_id_at_one_length() -> None:
+    """A long id fits every database's index, and one client's id spends no other's."""
+    spent: list[str] = []
+
+    def spend(identifier: str, _expires_at: datetime) -> bool:
+        spent.append(identifier)
+        return True
+
+    for client_id, identifier in (("a", "b c"), ("a b", "c"), ("a", "\U0001d11e" * 256)):
+        made = replace(WITH_KEY, client_id=ClientId(client_id))
+        text = assertion(iss=client_id, sub=client_id, jti=identifier)
+        shown = read_credentials(None, {"client_assertion": text, "client_assertion_type": ASSERTION_TYPE})
+        authenticate(shown, made, audiences=[f"{ISSUER}/auth/broker/token"], spend=spend, now=START)
+    assert len(set(spent)) == 3
+    assert {len(one) for one in spent} == {64}
