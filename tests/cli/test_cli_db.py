@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -20,7 +21,7 @@ from entrada.accounts.identity import Profile
 from entrada.build import Stores, open_stores
 from entrada.clock import SystemClock
 from entrada.settings import Settings, aliases_of, native_name
-from entrada.storage.sql import connect
+from entrada.storage.sql import connect, sqlite_restore
 from storage.prepared import prepared_copy
 
 KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH"
@@ -79,6 +80,17 @@ def with_nora(path: Path) -> None:
     stores.close()
 
 
+def damage(database: Path) -> None:
+    """Its page of sessions says nothing any more."""
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entrada_session'").fetchone()
+        (size,) = raw.execute("PRAGMA page_size").fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
 def checks(told: str) -> dict[str, bool]:
     return {each["check"]: each["ok"] for each in json.loads(told)["checks"]}
 
@@ -120,13 +132,7 @@ def test_a_newer_database_is_refused(entrada: Entrada, database: Path) -> None:
 def test_a_damaged_database_is_found(entrada: Entrada, database: Path) -> None:
     """A page that says nothing any more: `check` names it, and `backup` leaves no copy of it."""
     with_nora(database)
-    with closing(sqlite3.connect(database)) as raw:
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (page,) = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entrada_session'").fetchone()
-        (size,) = raw.execute("PRAGMA page_size").fetchone()
-    with database.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
+    damage(database)
     status, shown, _ = entrada("check", "--json")
     assert (status, checks(shown)["integrity"]) == (1, False)
     assert entrada("backup", "copy.db")[0] == 1
@@ -234,3 +240,130 @@ def test_a_postgresql_that_does_not_answer_is_found(entrada: Entrada) -> None:
     status, shown, said = entrada("check", "--json", **settings)
     assert (status, checks(shown)) == (1, {"reachable": False})
     assert "hidden" not in shown + said
+
+
+def sessions_of(path: Path) -> int:
+    stores = opened(path)
+    try:
+        return len(stores.sessions.list_sessions(user_id=user_id(1)))
+    finally:
+        stores.close()
+
+
+def test_a_restore_brings_accounts_back_and_no_session(entrada: Entrada, database: Path) -> None:
+    """What was there is kept beside; whoever had signed out stays so; a server ends nothing a second time."""
+    with_nora(database)
+    assert entrada("backup", "copy.db")[0] == 0
+    stores = opened(database)
+    stores.sessions.end_of_user(user_id(1))
+    stores.accounts.delete(user_id(1))
+    before = stores.sessions.revocations(None).position
+    stores.close()
+    status, shown, said = entrada("restore", "copy.db", "--yes", "--json")
+    assert (status, said) == (0, "")
+    told = json.loads(shown)
+    assert told["sessions_ended"] == 1
+    with closing(sqlite3.connect(database.with_name(told["kept"]))) as raw:
+        assert raw.execute("SELECT count(*) FROM entrada_user").fetchone() == (0,)
+    assert stat.S_IMODE(database.with_name(told["kept"]).stat().st_mode) == 0o600
+    assert sessions_of(database) == 0
+    stores = opened(database)
+    assert stores.accounts.get(user_id(1)) is not None
+    assert stores.sessions.revocations(None).went_back is False
+    assert stores.sessions.revocations(before).position.sequence > before.sequence
+    stores.close()
+    assert sorted(each.name for each in database.parent.iterdir()) == sorted(
+        ["entrada.db", "entrada-db.sequence", "copy.db", told["kept"]]
+    )
+    assert entrada("check")[0] == 0
+
+
+def test_a_restore_without_yes_changes_nothing(entrada: Entrada, database: Path) -> None:
+    with_nora(database)
+    assert entrada("backup", "copy.db")[0] == 0
+    before = database.read_bytes()
+    status, shown, said = entrada("restore", "copy.db")
+    assert (status, shown) == (1, "")
+    assert "--yes" in said
+    assert database.read_bytes() == before
+    assert sorted(each.name for each in database.parent.glob("*.db*")) == ["copy.db", "entrada.db"]
+
+
+def test_a_restore_while_a_server_holds_the_database_is_refused(entrada: Entrada, database: Path) -> None:
+    """Its sessions live on, with --yes as well."""
+    with_nora(database)
+    assert entrada("backup", "copy.db")[0] == 0
+    server = opened(database)
+    position = server.sessions.revocations(None).position
+    status, _, said = entrada("restore", "copy.db", "--yes")
+    assert status == 1
+    assert "has entrada.db open" in said
+    assert server.sessions.revocations(position).went_back is False
+    assert len(server.sessions.list_sessions(user_id=user_id(1))) == 1
+    server.close()
+    assert sorted(each.name for each in database.parent.glob("*.db")) == ["copy.db", "entrada.db"]
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "another", "newer", "damaged", "missing", "folder"])
+def test_what_is_no_backup_is_refused(entrada: Entrada, database: Path, kind: str) -> None:
+    """One sentence each, and the database is as it was."""
+    with_nora(database)
+    copy = database.with_name("copy.db")
+    if kind in ("newer", "damaged"):
+        assert entrada("backup", "copy.db")[0] == 0
+    if kind == "damaged":
+        damage(copy)
+    elif kind == "folder":
+        copy.mkdir()
+    elif kind in ("text", "empty"):
+        copy.write_text("no database, only words. " * 100 if kind == "text" else "")
+    elif kind != "missing":
+        with closing(sqlite3.connect(copy)) as raw, raw:
+            raw.execute(
+                "CREATE TABLE other (id)"
+                if kind == "another"
+                else "UPDATE entrada_schema_version SET version_num = '9999'"
+            )
+    before = database.read_bytes()
+    status, shown, said = entrada("restore", "copy.db", "--yes")
+    assert (status, shown) == (1, "")
+    assert len(said.splitlines()) == 2
+    assert database.read_bytes() == before
+    assert [each.name for each in database.parent.glob("entrada*.db*")] == ["entrada.db"]
+
+
+def test_a_restore_where_no_database_is_any_more(entrada: Entrada, database: Path) -> None:
+    """As after a lost disk: made for its owner alone, and without a session."""
+    with_nora(database)
+    assert entrada("backup", "copy.db")[0] == 0
+    database.unlink()
+    status, shown, said = entrada("restore", "copy.db", "--yes", "--json")
+    assert (status, said) == (0, "")
+    assert json.loads(shown)["kept"] is None
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    assert sessions_of(database) == 0
+
+
+def test_a_restore_that_is_cut_off_leaves_the_old_database(database: Path) -> None:
+    """Killed while the pages are being replaced: whoever opens it next finds what was there."""
+    with_nora(database)
+    prepared_copy(database.with_name("copy.db"))
+    journal = database.with_name("entrada.db-journal")
+
+    def killed_on_the_way(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+        def kill(_status: int, _remaining: int, _total: int) -> None:
+            if journal.exists() and journal.stat().st_size:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        source.backup(target, pages=1, progress=kill)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            sqlite_restore.copy_pages = killed_on_the_way  # type: ignore[attr-defined]
+            with sqlite_restore.checked_copy(database.with_name("copy.db"), beside=database) as draft:
+                sqlite_restore.restore(draft, database, kept=database.with_name("kept.db"))
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert sessions_of(database) == 1

@@ -27,7 +27,7 @@ COMMANDS = {
     "sessions": "who is signed in, and ending it",
     "explain": "why somebody has a role, or has not, or cannot come in",
     "mapping": "what another roles mapping would change",
-    "db": "the database: check, back up, upgrade",
+    "db": "the database: check, back up, restore, upgrade",
     "import": "another product's configuration as ours: oauth2-proxy's",
     "settings": "every setting: value, where it came from, what it means",
     "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",

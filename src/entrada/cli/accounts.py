@@ -63,11 +63,11 @@ def add_person(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def located(args: argparse.Namespace) -> Iterator[Located]:
+def located(args: argparse.Namespace, *, may_be_missing: bool = False) -> Iterator[Located]:
     """Where the database of the servers here is; errors inside name settings as whoever set them does.
 
     Raises:
-        ConfigurationError: there is none, or it lies in a server's memory.
+        ConfigurationError: there is none (unless it may be missing), or it lies in a server's memory.
     """
     file = args.settings or default_file()
     settings, found = load_settings(os.environ, file=file)
@@ -80,7 +80,7 @@ def located(args: argparse.Namespace) -> Iterator[Located]:
                 setting="database_url",
             )
         database = Path(url.removeprefix("sqlite:///").partition("?")[0])
-        if url.startswith("sqlite:///") and not database.exists():
+        if url.startswith("sqlite:///") and not database.exists() and not may_be_missing:
             raise ConfigurationError(
                 f"There is no database at {database}.",
                 hint="Run this where `entrada serve` runs, with the same $[database_url].",

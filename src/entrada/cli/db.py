@@ -1,7 +1,8 @@
-"""`entrada db`: the database of the servers here: whether it is sound, and a copy of it.
+"""`entrada db`: the database of the servers here: whether it is sound, a copy of it, and the copy put back.
 
     entrada db check             reachable, its version, sound, writable, and the keys open what is sealed
     entrada db backup FILE       a whole copy of an SQLite database, while servers run
+    entrada db restore FILE      puts such a copy in its place, while no server runs; every session ends
     entrada db upgrade           brings its tables up to date, as the start of a server does
 
 A backup holds personal data, and roles, and is made for its owner alone; the key file is not in it.
@@ -16,17 +17,19 @@ from pathlib import Path
 
 from entrada.cli.accounts import Located, add_common, located, show
 from entrada.cli.db_check import findings
+from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
 from entrada.storage.sql import Database, connect
 from entrada.storage.sql.engine import sqlite_file
 from entrada.storage.sql.migrations import HEAD, version_of
 from entrada.storage.sql.sqlite_copy import copy_to_new_file
+from entrada.storage.sql.sqlite_restore import checked_copy, restore
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "db",
-        help="the database: check, back up, upgrade",
+        help="the database: check, back up, restore, upgrade",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,6 +43,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_common(backup)
     backup.set_defaults(func=_backup)
+    restoring = actions.add_parser("restore", help="put a backup in the place of an SQLite database")
+    restoring.add_argument("file", metavar="FILE", type=Path, help="what `entrada db backup` made")
+    restoring.add_argument(
+        "--yes", action="store_true", help="without it, FILE is checked and nothing changed"
+    )
+    add_common(restoring)
+    restoring.set_defaults(func=_restore)
     upgrade = actions.add_parser("upgrade", help="bring its tables up to date")
     add_common(upgrade)
     upgrade.set_defaults(func=_upgrade)
@@ -94,6 +104,42 @@ def _backup(args: argparse.Namespace) -> int:
     if keys is not None:
         lines.append(f"Keep {keys} as well, in another place: it opens what is sealed in the backup.")
     show(args, {"file": str(file), "bytes": size, "key_file": keys}, lines)
+    return 0
+
+
+def _restore(args: argparse.Namespace) -> int:
+    file: Path = args.file
+    with located(args, may_be_missing=True) as here:
+        database = sqlite_file(here.url)
+        if database is None:
+            raise ConfigurationError(
+                "Only an SQLite database is restored by this command. Nothing was changed.",
+                hint="Restore PostgreSQL with its own tool, pg_restore, and then run `entrada sessions end "
+                "--all` before a server starts: nobody who had signed out is back then.",
+            )
+        was_there = database.exists()
+        kept = database.with_name(f"{database.stem}-before-restore-{SystemClock().now():%Y%m%dT%H%M%S}Z.db")
+        try:
+            with checked_copy(file, beside=database) as draft:
+                if not args.yes:
+                    raise ConfigurationError(
+                        f"{file} is sound, and would take the place of {database}. Nothing was changed.",
+                        hint="Stop every server, and say --yes. Everybody signs in again after it.",
+                    )
+                ended = restore(draft, database, kept=kept)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{file} cannot be restored ({error.strerror}). The database is as it was.",
+                hint="See that FILE can be read, and that beside the database there is room for two copies.",
+            ) from None
+    document = {"database": str(database), "kept": str(kept) if was_there else None, "sessions_ended": ended}
+    lines = [f"{database} is what {file} holds. Every session is ended ({ended} of the backup)."]
+    if was_there:
+        lines.append(f"What was there before is kept: {kept}")
+    lines.append(
+        "Roles given by hand, and who is disabled, are as the backup has them: `entrada users list`."
+    )
+    show(args, document, lines)
     return 0
 
 

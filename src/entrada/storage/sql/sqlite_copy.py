@@ -36,13 +36,13 @@ def copy_to_new_file(database: Path, copy: Path) -> None:
     if copy.exists() or copy.is_symlink():
         raise FileExistsError(copy)
     draft = copy.with_name(f"{copy.name}.{secrets.token_hex(8)}")
-    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    new_private_file(draft)
     try:
         with failures_named(), closing(open_connection(database.absolute(), wait=WAIT)) as source:
             _copy(source, draft)
-        _to_the_disk(draft)
+        to_the_disk(draft)
         os.link(draft, copy)  # never over a file that somebody put there meanwhile
-        _to_the_disk(copy.parent)
+        to_the_disk(copy.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -59,19 +59,39 @@ def faults_in(connection: sqlite3.Connection) -> list[str]:
 
 def _copy(source: sqlite3.Connection, draft: Path) -> None:
     with closing(sqlite3.connect(draft, isolation_level=None)) as target:
-        try:
-            source.backup(target)
-        except sqlite3.OperationalError as failure:
-            if sqlite_error_name(failure) == "SQLITE_FULL":  # the copy's disk: the source is only read
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
-            raise
+        copy_pages(source, target)
         # One file, with nothing beside it that could be forgotten.
         target.execute("PRAGMA journal_mode=DELETE")
         if faults_in(target):
             raise sqlite3.DatabaseError("database disk image is malformed")
 
 
-def _to_the_disk(path: Path) -> None:
+def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """All of one moment, in one transaction.
+
+    Raises:
+        OSError: the disk of the copy is full.
+        sqlite3.Error: anything else.
+    """
+    try:
+        source.backup(target)
+    except sqlite3.OperationalError as failure:
+        if sqlite_error_name(failure) == "SQLITE_FULL":  # the copy's disk: the source is only read
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
+
+
+def new_private_file(path: Path) -> None:
+    """Empty, and its owner's alone.
+
+    Raises:
+        OSError: it is there, or cannot be made.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def to_the_disk(path: Path) -> None:
+    """What was written to this file, or folder, survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
