@@ -66,6 +66,24 @@ def test_settings_needs_no_web_server() -> None:
     assert ran.stderr == "set()\n"
 
 
+@pytest.mark.parametrize("words", [["emulator"], ["emulator", "env", "entrada"], ["serve"]], ids=" ".join)
+def test_a_missing_extra_is_a_sentence(words: list[str]) -> None:
+    """A command that its extra was not installed for says which one, also when it notices only as it runs."""
+    program = (
+        "import sys; sys.modules['httptools'] = None; "
+        "from entrada.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    extra = words[0] if words[0] == "emulator" else "server"
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        f"entrada: `entrada {words[0]}` needs httptools, which is not installed.\n"
+        f'  Install it with: pip install "./entrada[{extra}]"\n',
+    )
+
+
 def run(tmp_path: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`entrada …` as a process of its own, with only these settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}

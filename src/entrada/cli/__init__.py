@@ -33,7 +33,7 @@ COMMANDS = {
     "dstack": "sign-in for dstack: whether it fits the installed version; whom to let in again",
     "mage": "Mage, with this sign-in behind its Microsoft button",
 }
-EXTRAS = {"mage": "mage", "dstack": "dstack"}
+EXTRAS = {"mage": "mage", "dstack": "dstack", "emulator": "emulator"}
 """Of the commands that need another than `server`."""
 _MODULES = {"import": "import_"}
 """Of the commands whose name no module can have."""
@@ -44,12 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _write_what_the_terminal_can()
     log_to_stderr()
+    name = next((word for word in words if word in COMMANDS), None)
     try:
         with output_that_arrives():
-            args = _parser(only=next((word for word in words if word in COMMANDS), None)).parse_args(words)
+            args = _parser(only=name).parse_args(words)
             status: int = args.func(args)
     except EntradaError as error:
         print(f"entrada: {error.sentence}\n  {error.hint}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as missing:
+        # Some commands import what they need only when they run, the emulator its listener.
+        if name is None or (missing.name or "").partition(".")[0] == "entrada":
+            raise
+        print(_needs(name, missing), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -82,14 +89,17 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module with add_par
     try:
         return importlib.import_module(module_name(name))
     except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("entrada"):
+        if (missing.name or "").partition(".")[0] == "entrada":
             raise
-        print(
-            f"entrada: `entrada {name}` needs {missing.name}, which is not installed.\n"
-            f'  Install it with: pip install "./entrada[{EXTRAS.get(name, "server")}]"',
-            file=sys.stderr,
-        )
+        print(_needs(name, missing), file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _needs(name: str, missing: ModuleNotFoundError) -> str:
+    return (
+        f"entrada: `entrada {name}` needs {missing.name}, which is not installed.\n"
+        f'  Install it with: pip install "./entrada[{EXTRAS.get(name, "server")}]"'
+    )
 
 
 def _write_what_the_terminal_can() -> None:
