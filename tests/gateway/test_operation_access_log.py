@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
@@ -15,10 +16,11 @@ import httpx
 import pytest
 
 from entrada.emulator import RunningEmulator
-from house.tools import could_not_run
+from house.tools import could_not_run, free_port
 from walks.site import wait_until
 
 from .operation import Serving, cookie_of, serving
+from .proxies import nginx
 from .upstream import Upstream
 
 FIELDS = {
@@ -137,6 +139,23 @@ def test_the_client_is_the_one_behind_the_listed_proxy(server: Serving, http: ht
     """A listed hop says whose request it was."""
     http.get(f"{server.address}/healthz", headers={"X-Forwarded-For": "198.51.100.9, 192.0.2.7"})
     until_logged(server, path="/healthz", client="192.0.2.7")
+
+
+def test_behind_the_documented_nginx_no_visitor_chooses_the_client(
+    server: Serving, upstream: Upstream, tmp_path: Path
+) -> None:
+    """A visitor's own X-Forwarded-For gets into the line of no question, of let in or refused alike."""
+    port = free_port()
+    with ExitStack() as stack:
+        entrada, application = urlsplit(server.address).netloc, f"127.0.0.1:{upstream.port}"
+        nginx(stack, tmp_path, port, entrada, application)
+        for field in ({}, {"X-Forwarded-For": "198.51.100.9"}):
+            url = f"http://127.0.0.1:{port}/behind-nginx"
+            assert httpx.get(url, headers=field, trust_env=False).status_code in (400, 401, 403)
+    # Each visit is two questions: may it pass, and what does the person see.
+    wait_until(lambda: len([line for line in lines_of(server) if line["path"] == "/behind-nginx"]) == 4)
+    asked = [line for line in lines_of(server) if line["path"] == "/behind-nginx"]
+    assert {line["client"] for line in asked} == {"127.0.0.1"}
 
 
 def test_sighup_opens_the_file_anew(server: Serving, http: httpx.Client) -> None:
