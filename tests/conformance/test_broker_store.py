@@ -401,3 +401,16 @@ def test_a_grant_that_nobody_fetched_is_forgotten(store: BrokerStore) -> None:
     assert store.find_grant(grant.id) is not None
     assert store.prune(now=START + timedelta(hours=1)) == 2
     assert store.find_grant(grant.id) is None
+
+
+def test_a_made_up_code_or_session_waits_for_nobody(tmp_path: Path) -> None:
+    """A stranger's guess is read and no more: it takes no lock, and so keeps nobody from writing."""
+    url = f"sqlite:///{tmp_path / 'entrada.db'}"
+    here, elsewhere = connect(url), connect(url)
+    here.migrate()
+    store = SqlBrokerStore(here, sealer=SEALER)
+    with elsewhere.writing():
+        assert store.spend_code(b"made up", now=START) is None
+        assert not store.end_grants(now=START, entra_session_id="made up")
+    for database in (here, elsewhere):
+        database.close()

@@ -141,6 +141,10 @@ class SqlBrokerStore(BrokerStore):
             connection.execute(insert(codes), {**vars(code), "code_challenge": code.code_challenge or ""})
 
     def spend_code(self, code_hash: bytes, *, now: datetime) -> tuple[AuthorizationCode, bool] | None:
+        with self._database.reading() as connection:
+            # A stranger's made-up code costs a read, not a lock.
+            if connection.execute(select(codes.c.hash).where(codes.c.hash == code_hash)).first() is None:
+                return None
         with self._database.writing() as connection:
             first_use = connection.execute(
                 update(codes)
