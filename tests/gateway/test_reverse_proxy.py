@@ -644,6 +644,24 @@ def test_d12_a_response_that_is_waited_for_is_given_up(
         assert slow.connections == 1
 
 
+@pytest.mark.parametrize("head", [b"", b"Transfer-Encoding: chunked\r\n"], ids=["until the end", "in chunks"])
+def test_d14_a_client_of_http_1_0_gets_no_chunks(head: bytes) -> None:
+    """A body without a length ends with the connection there."""
+    body = b"5\r\nhello\r\n6\r\n again\r\n0\r\n\r\n" if head else b"hello again"
+
+    def answers(connection: socket.socket) -> None:
+        head_read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        connection.sendall(body)
+
+    with Slow(answers) as slow, proxied(f"http://127.0.0.1:{slow.port}") as port:
+        for method, wanted in ((b"GET", b"hello again"), (b"HEAD", b"")):
+            request = method + b" /public/x HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"
+            answer, _, rest = raw(port, request).partition(b"\r\n\r\n")
+            assert b"transfer-encoding" not in answer.lower()
+            assert rest == wanted
+
+
 def test_fault_26_a_response_that_is_cut_off_does_not_look_whole() -> None:
     """The client sees the connection end before the length that was promised."""
 

@@ -5,7 +5,7 @@
     tunnel       bytes both ways, after 101
     cut, end     both sides at once; what still runs beside
 
-Source: RFC 9112, sections 6 and 7.
+Source: RFC 9112, sections 6 (6.1 for HTTP/1.0) and 7.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from entrada.errors import UpstreamUnavailable
 from entrada.gateway.fields import Field, connection_options
@@ -84,6 +85,9 @@ class Exchange:
         on_long: Callable[[], None],
     ) -> None:
         """Passes the response on. What does not come at once may stay long: it is watched from then on."""
+        cycle = self._cycle_of_http_1_0(fields)
+        if cycle is not None:
+            cycle.chunked_encoding = False
         await self._send({"type": "http.response.start", "status": answer.status, "headers": fields})
         is_watched = False
         try:
@@ -94,11 +98,21 @@ class Exchange:
                     self.heed_client()
                 data = await upstream.chunk()
                 more = bool(data) and not (upstream.is_complete and not upstream.has_chunks)
+                if cycle is not None:
+                    cycle.expected_content_length = len(data)
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
                 if not more:
                     return
         except UpstreamUnavailable:
             self.cut()
+
+    def _cycle_of_http_1_0(self, fields: list[Field]) -> RequestResponseCycle | None:
+        """The server's, where a body without a length must end with the connection: 1.0 knows no chunks."""
+        has_length = any(name.lower() == b"content-length" for name, _ in fields)
+        connection: TunnelHttpProtocol | None = self.scope.get(CONNECTION)
+        if connection is None or has_length or self.scope["http_version"] != "1.0":
+            return None
+        return connection.cycle
 
     async def tunnel(self, upstream: UpstreamConnection, fields: list[Field]) -> None:
         connection: TunnelHttpProtocol = self.scope[CONNECTION]
