@@ -242,6 +242,50 @@ def test_a_remembered_token_ends_by_the_log_and_costs_no_reading(world: World) -
     assert not world.bearer._of_user
 
 
+def test_a_remembered_token_is_known_without_waiting_while_everything_is_fresh(world: World) -> None:
+    """Not before it was checked, nor once log, keys, token or person are no longer certain."""
+    sessions = MemorySessionStore()
+    world.accounts._sessions = sessions
+    log = SessionCheck(accounts=world.accounts, sessions=sessions, policy=SessionPolicy(), clock=world)
+    fresh: list[KeySet | None] = [world.keys]
+    world.bearer = replace(world.bearer, sessions=log, fresh_keys=lambda: fresh[0])
+    raw = access_token()
+    assert world.bearer.in_memory(raw) is None
+    log.look()
+    checked = world.bearer.check(raw)
+    assert world.bearer.in_memory(raw) == checked
+    fetches = world.fetches
+
+    for keys in (None, key_set(jwk("another"))):
+        fresh[0] = keys
+        assert world.bearer.in_memory(raw) is None
+    fresh[0] = world.keys
+    world.pass_by(REVOCATION_CHECK_SECONDS)
+    assert world.bearer.in_memory(raw) is None, "the log has not been looked at since"
+    assert world.bearer.check(raw) == checked
+    assert world.bearer.in_memory(raw) == checked
+    assert world.fetches == fetches + 1, "in_memory asks nobody"
+
+    world.accounts.set_disabled(USER, disabled=True, now=NOW)
+    world.pass_by(REVOCATION_CHECK_SECONDS)
+    log.look()
+    assert world.bearer.in_memory(raw) is None
+    world.accounts.set_disabled(USER, disabled=False, now=NOW)
+    world.bearer.check(raw)
+    world.pass_by(3700)
+    log.look()
+    assert world.bearer.in_memory(raw) is None, "it has expired"
+
+
+def test_without_a_reader_of_the_log_no_persons_token_is_known_without_waiting(world: World) -> None:
+    """An application's is: there is no account that could have ended."""
+    world.bearer = replace(world.bearer, fresh_keys=lambda: world.keys)
+    world.bearer.check(access_token())
+    assert world.bearer.in_memory(access_token()) is None
+    application = world.bearer.check(access_token(**APPLICATION))
+    assert world.bearer.in_memory(access_token(**APPLICATION)) == application
+
+
 def test_where_the_log_cannot_be_read_no_remembered_token_is_believed(world: World) -> None:
     """As sessions: it cannot be known whether its person's access ended. An application has no account."""
 

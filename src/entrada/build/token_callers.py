@@ -32,6 +32,7 @@ def build_token_callers(relying_party: RelyingParty, settings: Settings) -> Toke
         keys_for=application.keys_for,
         accounts=relying_party.accounts,
         clock=relying_party.clock,
+        fresh_keys=application.fresh_keys,
         sessions=relying_party.session_check,
     )
     return TokenCallers(check=check, scopes=frozenset(settings.bearer_scopes), mapping=settings.roles)

@@ -126,6 +126,11 @@ class EntraApplication:
         soon = self._clock() + timedelta(minutes=1)
         return discovered is not None and soon - discovered.at < METADATA_LIFE
 
+    def fresh_keys(self) -> KeySet | None:
+        """The signing keys, if they and the metadata are known and nothing is due. Never waits."""
+        discovered = self._discovered
+        return discovered.key_ring.fresh_keys() if discovered is not None and self.is_ready else None
+
     @property
     def keys_fetched_at(self) -> datetime | None:
         """When Entra's signing keys were last read; None: not yet. Asks nobody."""

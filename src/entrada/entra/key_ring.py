@@ -108,6 +108,11 @@ class KeyRing:
         self._unknown_kid_asked_at: datetime | None = None
         _rings.add(self)
 
+    def fresh_keys(self) -> KeySet | None:
+        """The keys that are held, if no refresh is due. Never waits."""
+        held, now = self._held, self._clock()
+        return held.keys if held is not None and held.fetched_at <= now < held.refresh_at else None
+
     def keys_for(self, kid: str | None) -> KeySet:
         """The keys to verify a token that names `kid`; whether it is among them, verification decides.
 

@@ -24,7 +24,7 @@ from entrada.entra.access_token import V1, V2, AccessTokenExpectations
 from entrada.entra.callers import USUAL_CALLERS, CallerKind
 from entrada.entra.jws import RawAccessToken
 from entrada.errors import BearerError, ConfigurationError, EntradaError, InsufficientScope
-from entrada.flows.bearer import BearerCheck, read_bearer
+from entrada.flows.bearer import BearerCheck, CheckedToken, read_bearer
 from entrada.flows.groups import AllGroups
 from entrada.flows.identification import Identification
 from entrada.flows.relying_party import RelyingParty
@@ -60,7 +60,18 @@ class BearerCallers:
             BearerTokenRefused, InsufficientScope: the token failed a check, or is not for this.
             AdmissionRefused, EntraUnavailable, StoreUnavailable: as `BearerCheck.check`.
         """
-        checked = self.check.check(raw)
+        return self._caller_of(self.check.check(raw))
+
+    def in_memory(self, raw: RawAccessToken) -> Caller | None:
+        """As `caller` for a remembered token, if nothing has to be waited for; None decides nothing.
+
+        Raises:
+            InsufficientScope: the token is not for this.
+        """
+        checked = self.check.in_memory(raw)
+        return None if checked is None else self._caller_of(checked)
+
+    def _caller_of(self, checked: CheckedToken) -> Caller:
         kind, principal = checked.token.caller, checked.principal
         if not isinstance(principal, AppPrincipal):
             if self.scopes.isdisjoint(checked.token.scopes):
@@ -130,6 +141,7 @@ def bearer_callers(
         clock=relying_party.clock,
         sessions=relying_party.session_check,
         groups=_token_groups(identification),
+        fresh_keys=application.fresh_keys,
     )
     return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping, callers=callers)
 

@@ -196,7 +196,8 @@ class ForwardAuthEndpoint:
     async def _caller(self, asked: WebRequest, received: Received) -> Caller | None:
         token = None if self.bearer is None else self.bearer.token_of(received.fields, asked.query)
         if token is not None and self.bearer is not None:
-            return await to_thread.run_sync(self.bearer.caller, token, limiter=self._threads()[1])
+            known = self.bearer.in_memory(token)
+            return known or await to_thread.run_sync(self.bearer.caller, token, limiter=self._threads()[1])
         if "cookie" not in asked.headers:
             return None
         session = self.peek(asked)

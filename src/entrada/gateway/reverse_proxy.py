@@ -170,7 +170,8 @@ class ReverseProxy:
         for_sessions, for_tokens = self._limiters
         token = None if self.bearer is None else self.bearer.token_of(scope["headers"], visit.query)
         if token is not None and self.bearer is not None:
-            return None, await to_thread.run_sync(self.bearer.caller, token, limiter=for_tokens)
+            known = self.bearer.in_memory(token)
+            return None, known or await to_thread.run_sync(self.bearer.caller, token, limiter=for_tokens)
         if "cookie" not in visit.headers:
             return None, None
         session = self.peek(visit)
