@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from clients.postgres import running_postgres
 from conformance.samples import NOW, identity, session, user_id
 from entrada.accounts.identity import Profile
 from entrada.build import Stores, open_stores
@@ -184,6 +185,7 @@ def test_a_backup_holds_what_a_running_server_wrote_last(entrada: Entrada, datab
     """Also what is in the -wal alone; one file, for its owner alone, sound."""
     server = opened(database)
     with_nora(database)
+    database.with_suffix(".keys").write_text(KEY)
     status, shown, said = entrada("backup", "copy.db")
     assert (status, said) == (0, "")
     assert "entrada.keys" in shown
@@ -367,3 +369,19 @@ def test_a_restore_that_is_cut_off_leaves_the_old_database(database: Path) -> No
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert sessions_of(database) == 1
+
+
+@pytest.mark.heavy
+def test_a_postgresql_is_checked_and_upgraded(entrada: Entrada) -> None:
+    """Before its tables are there, and after; SQLite's integrity is not asked of it."""
+    with running_postgres("entrada") as where:
+        settings = {
+            "ENTRADA_DATABASE_URL": f"postgresql://postgres@{where}/entrada",
+            "ENTRADA_SECRET_KEYS": KEY,
+        }
+        status, shown, _ = entrada("check", "--json", **settings)
+        assert (status, checks(shown)) == (1, {"reachable": True, "schema": False})
+        assert json.loads(entrada("upgrade", "--json", **settings)[1])["changed"] is True
+        status, shown, said = entrada("check", "--json", **settings)
+        assert (status, said) == (0, "")
+        assert checks(shown) == {"reachable": True, "schema": True, "writable": True, "keys": True}

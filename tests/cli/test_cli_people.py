@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from conformance.samples import NOW, from_entra, identity, session, user_id
 from entrada.accounts.groups import Membership
@@ -17,6 +18,7 @@ from entrada.build import Stores, open_stores
 from entrada.cli import main
 from entrada.clock import SystemClock
 from entrada.settings import Settings, aliases_of, native_name
+from entrada.storage.sql import broker_tables
 from storage.prepared import prepared_copy
 
 NORA, NORMAN, GUEST = user_id(1), user_id(2), user_id(3)
@@ -252,8 +254,64 @@ def test_a_mapping_with_an_error(entrada: Entrada, mapping: str) -> None:
     assert said.startswith("entrada: ")
 
 
+def keys_in(document: object) -> set[str]:
+    if isinstance(document, dict):
+        return set(document).union(*(keys_in(each) for each in document.values()))
+    return set().union(*(keys_in(each) for each in document)) if isinstance(document, list) else set()
+
+
+def test_all_that_is_stored_of_somebody_is_exported_without_a_secret(
+    entrada: Entrada, stores: Stores
+) -> None:
+    """Nobody else's; account, sessions and the broker's grants; no hash, and nothing sealed."""
+    database = stores.database
+    assert database is not None
+    person = {"name": "Nora North"}
+    with database.writing() as connection:
+        connection.execute(
+            insert(broker_tables.grants),
+            {
+                "id": "grant",
+                "client_id": "the-shop",
+                "tenant_id": identity(1).tenant_id,
+                "object_id": identity(1).object_id,
+                "person": json.dumps(person),
+                "scopes": "openid profile",
+                "begun_at": NOW,
+                "expires_at": NOW,
+                "sealed_sign_in": "SEALED-AT-THE-BROKER",
+                "refresh_hash": b"HASHED",
+                "logout_hint": "HINTED",
+            },
+        )
+    stores.sealed_sign_ins.remember(
+        identity(1), user_id=NORA, sealed_sign_in="SEALED-HERE", now=NOW, next_check_at=NOW
+    )
+    status, shown, said = entrada("users", "export", "nora")
+    assert (status, said) == (0, "")
+    told = json.loads(shown)
+    assert (told["id"], told["email"]) == (NORA, "n1@contoso.test")
+    assert [grant["role"] for grant in told["roles"]] == ["Editor"]
+    assert len(told["sessions"]) == 1
+    assert [each["person"] for each in told["identities"][0]["at_the_broker"]] == [person]
+    assert told["identities"][0]["asked_again_at"] is not None
+    assert not any(word in shown for word in ("SEALED", "HASHED", "HINTED", "Norman"))
+    assert not any("hash" in key or "sealed" in key or "secret" in key for key in keys_in(told))
+
+
+def test_everybody_is_exported_as_a_list(entrada: Entrada, stores: Stores) -> None:
+    told = json.loads(entrada("users", "export", "--all")[1])
+    assert [one["id"] for one in told] == [NORA, NORMAN, GUEST]
+    assert entrada("users", "export")[0] == 2
+    assert entrada("users", "export", "nora", "--all")[0] == 2
+    for user in (NORA, NORMAN, GUEST):
+        stores.accounts.delete(user)
+    assert json.loads(entrada("users", "export", "--all")[1]) == []
+
+
 COMMANDS = [
     ("users", "show", "PERSON"),
+    ("users", "export", "PERSON"),
     ("users", "disable", "PERSON"),
     ("users", "enable", "PERSON"),
     ("users", "grant", "PERSON", "Reader"),

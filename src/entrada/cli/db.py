@@ -98,7 +98,8 @@ def _backup(args: argparse.Namespace) -> int:
                 f"{file} cannot be written ({error.strerror}). There is no backup.",
                 hint="Name a file in a folder that this account may write, on a disk with room for it.",
             ) from None
-        keys = None if here.settings.secret_keys is not None else str(database.with_suffix(".keys"))
+        beside = database.with_suffix(".keys")
+        keys = str(beside) if here.settings.secret_keys is None and beside.exists() else None
     size = file.stat().st_size
     lines = [f"{file} holds the database as it is now ({size} bytes), and was found sound."]
     if keys is not None:

@@ -52,14 +52,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _list(args: argparse.Namespace) -> int:
     with opened(args) as here:
         user_id = None if args.person is None else find_person(here.stores, args.person).id
-        live = [session for session in _all(here, user_id) if _is_live(session, here)]
+        live = [session for session in sessions_of(here, user_id) if _is_live(session, here)]
         names: dict[UserId, str] = {}
         for session in live:
             if session.user_id not in names:
                 user = here.stores.accounts.get(session.user_id)
                 names[session.user_id] = "-" if user is None else user.profile.name
     if args.json:
-        print(json.dumps([_document(each, names[each.user_id]) for each in live], indent=2))
+        print(json.dumps([document_of_session(each, names[each.user_id]) for each in live], indent=2))
         return 0
     for each in live:
         print(
@@ -71,7 +71,8 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _all(here: Opened, user_id: UserId | None) -> Iterator[Session]:
+def sessions_of(here: Opened, user_id: UserId | None) -> Iterator[Session]:
+    """Of one person, or of everybody; those too that ran out and are not cleared away yet."""
     after: SessionId | None = None
     while page := here.stores.sessions.list_sessions(user_id=user_id, limit=PAGE, after=after):
         yield from page
@@ -82,7 +83,8 @@ def _is_live(session: Session, here: Opened) -> bool:
     return here.now < session.idle_expires_at and here.now < session.absolute_expires_at
 
 
-def _document(session: Session, name: str) -> dict[str, Any]:
+def document_of_session(session: Session, name: str) -> dict[str, Any]:
+    """A session as JSON has it."""
     return {
         "id": session.id,
         "user_id": session.user_id,

@@ -6,6 +6,7 @@ Works on the database of the servers here, which may be running: they follow wit
     entrada users show nora@contoso.com
     entrada users disable nora@contoso.com     signed out everywhere, and kept out
     entrada users grant nora@contoso.com Admin
+    entrada users export nora@contoso.com      all that is stored of them, as JSON
 
 A disabled person is kept out whatever Entra says; a deleted one is forgotten, and may come as somebody new.
 """
@@ -32,6 +33,7 @@ from entrada.cli.accounts import (
     plain,
     show,
 )
+from entrada.cli.users_export import add_export
 from entrada.errors import ConfigurationError
 
 
@@ -64,6 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             action.add_argument("--yes", action="store_true", help="without it, nothing is deleted")
         add_common(action)
         action.set_defaults(func=run)
+    add_export(actions)
 
 
 def _list(args: argparse.Namespace) -> int:
