@@ -251,7 +251,6 @@ def test_a_remembered_token_is_known_without_waiting_while_everything_is_fresh(w
     world.bearer = replace(world.bearer, sessions=log, fresh_keys=lambda: fresh[0])
     raw = access_token()
     assert world.bearer.in_memory(raw) is None
-    log.look()
     checked = world.bearer.check(raw)
     assert world.bearer.in_memory(raw) == checked
     fetches = world.fetches
@@ -286,6 +285,19 @@ def test_without_a_reader_of_the_log_no_persons_token_is_known_without_waiting(w
     assert world.bearer.in_memory(access_token(**APPLICATION)) == application
 
 
+def test_d24_what_ended_before_the_first_look_at_the_log_is_seen(world: World) -> None:
+    """In a process that nobody but this caller has come to yet: the log is read before the account is."""
+    sessions = MemorySessionStore()
+    world.accounts._sessions = sessions
+    log = SessionCheck(accounts=world.accounts, sessions=sessions, policy=SessionPolicy(), clock=world)
+    world.bearer = replace(world.bearer, sessions=log)
+    world.bearer.check(access_token())
+    world.accounts.set_disabled(USER, disabled=True, now=NOW)
+    world.pass_by(REVOCATION_CHECK_SECONDS)
+    with pytest.raises(AccountDisabled):
+        world.bearer.check(access_token())
+
+
 def test_where_the_log_cannot_be_read_no_remembered_token_is_believed(world: World) -> None:
     """As sessions: it cannot be known whether its person's access ended. An application has no account."""
 
@@ -295,9 +307,9 @@ def test_where_the_log_cannot_be_read_no_remembered_token_is_believed(world: Wor
 
     log = SessionCheck(accounts=world.accounts, sessions=Gone(), policy=SessionPolicy(), clock=world)
     world.bearer = replace(world.bearer, sessions=log)
-    world.bearer.check(access_token())
-    with pytest.raises(StoreUnavailable):
-        world.bearer.check(access_token())
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            world.bearer.check(access_token())
     for _ in range(2):
         assert world.bearer.check(access_token(**APPLICATION)).principal.user_id is None
 

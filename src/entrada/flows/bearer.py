@@ -188,9 +188,8 @@ class BearerCheck:
         now, monotonic = self.clock.now(), self.clock.monotonic()
         expected = self.expected()
         known = self._remembered.get(digest)
-        if known is not None and known.principal.user_id is not None and self.sessions is not None:
-            if monotonic >= self.sessions.live.trusted_until:
-                self.sessions.look()
+        if known is not None and known.principal.user_id is not None:
+            self._look_if_due(monotonic)
             known = self._remembered.get(digest)
         if known is not None and self._stands(known, expected.skew, now):
             self._bring_up_to_date(known, digest, now, monotonic)
@@ -203,6 +202,8 @@ class BearerCheck:
         token = verify_access_token(raw, keys=keys, expected=expected, now=now)
         key = keys.find(token.key_id)
         assert key is not None  # it has just verified
+        if token.caller.has_account:  # a first look later would not tell what ended before it
+            self._look_if_due(monotonic)
         changes = self._changes
         membership, groups_until = self._groups_of(token, now)
         principal = self._principal(token, membership)
@@ -215,6 +216,10 @@ class BearerCheck:
         )
         self._remember(digest, entry, changes=changes)
         return CheckedToken(principal=principal, token=token)
+
+    def _look_if_due(self, monotonic: float) -> None:
+        if self.sessions is not None and monotonic >= self.sessions.live.trusted_until:
+            self.sessions.look()
 
     def _bring_up_to_date(self, known: _Remembered, digest: bytes, now: datetime, monotonic: float) -> None:
         """The account, where nobody reads the log; and groups that Graph named a while ago."""

@@ -9,7 +9,7 @@ from entrada.cli.import_oauth2_proxy.draft import Draft, read_as
 from entrada.cli.import_oauth2_proxy.options import Said
 from entrada.cli.import_oauth2_proxy.remarks import Verdict
 from entrada.cli.import_oauth2_proxy.typed import refuse
-from entrada.entra.authority import PERSONAL_ACCOUNTS, TenantId
+from entrada.entra.authority import PERSONAL_ACCOUNTS, TenantId, parse_guid
 from entrada.entra.clouds import PUBLIC, cloud_of_login_host
 from entrada.errors import ConfigurationError
 from entrada.gateway.hops import parse_trusted_hops
@@ -105,6 +105,14 @@ def _several_tenants(draft: Draft, named: Said, allowed: Said | None) -> None:
         draft.remark(Verdict.DIFFERENT if without else Verdict.SAME, allowed, f"allowed_tenants.{without}")
 
 
+def _client_id(text: object) -> object:
+    """At Entra it is a GUID; only a broker lists other names."""
+    read = read_client_id(text)
+    if parse_guid(str(read)) is None:
+        raise ValueError("this is not a GUID; copy the Application (client) ID")
+    return read
+
+
 def client(draft: Draft) -> None:
     said = draft.take("client_id")
     if said is None:
@@ -112,7 +120,7 @@ def client(draft: Draft) -> None:
             "No client_id is set.",
             hint="It is the Application (client) ID; give the file that holds it as well.",
         )
-    draft.settings["client_id"] = str(read_as(said, read_client_id))
+    draft.settings["client_id"] = str(read_as(said, _client_id))
     draft.remark(Verdict.SAME, said, "client_id")
     secret, file = draft.take("client_secret"), draft.take("client_secret_file")
     federated = draft.take("entra_id_federated_token_auth")
