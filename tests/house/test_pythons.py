@@ -19,15 +19,24 @@ from entrada.compatibility import tomllib
 from house import tools
 
 OTHERS = ("3.10", "3.12", "3.13")
-FAST = ("accounts", "adapters", "entra", "flows", "gateway", "sessions", "settings", "storage", "web")
+FAST = ("accounts", "adapters", "entra", "flows", "sessions", "settings", "storage", "web")
+GATEWAY = ("rules", "paths", "hops", "identity", "clients", "assertion", "bearer_callers", "forward_auth")
+"""Of its tests those without processes and real proxies."""
 TOOLS = (
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
     "httpx>=0.27",
     "pysocks>=1.7",
     "fastapi>=0.115",
+    "flask>=3.0",
+    "quart>=0.19",
+    "tornado>=6.4.2",
+    "websockets>=13",
+    "PyYAML>=6.0.2",
     "psycopg[binary]>=3.2",
 )
+IN_PROCESSES = ("adapters/test_conformance.py", "adapters/test_django.py")
+"""Not fast: they start servers in processes. `test_framework_versions` has adapters on other Pythons."""
 SECONDS = 400
 
 
@@ -54,11 +63,12 @@ def _run(python: str) -> CompletedProcess[str]:
         pytest.skip(f"no Python {python} on this machine")
     name = f"python-{python}"
     commands = installed("pytest>=8", name=name, with_project="server", beside=TOOLS, python=python)
-    tests = [f"tests/{folder}" for folder in FAST]
+    tests = [*(f"tests/{folder}" for folder in FAST), *(f"tests/gateway/test_{name}.py" for name in GATEWAY)]
     answer = subprocess.run(
         [
             *(commands / "python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout=60"),
             *("-m", "not heavy and not browser", "-k", "not postgresql", *tests),
+            *(f"--ignore-glob=tests/{name}" for name in IN_PROCESSES),
         ],
         cwd=tools.ROOT,
         capture_output=True,
@@ -96,6 +106,8 @@ def test_K71_what_newer_pythons_brought_is_used_in_one_place(project_root: Path)
         str(file.relative_to(project_root))
         for folder in ("src", "tests", "bench", "scripts")
         for file in (project_root / folder).rglob("*.py")
-        if file.name not in ("compatibility.py", "test_pythons.py") and newer.search(file.read_text("utf-8"))
+        if file.name not in ("compatibility.py", "test_pythons.py")
+        and ".cache" not in file.parts
+        and newer.search(file.read_text("utf-8"))
     ]
     assert found == []
