@@ -160,4 +160,4 @@ def test_a_django_project_as_printed(entra: RunningEmulator, browser: Browser, t
         assert "no issues" in (tmp_path / "log").read_text("utf-8")
         assert re.search("Welcome,\\s+Ada", tab.inner_text("body"), re.IGNORECASE)
         tab.get_by_role("link", name="Entra identities").first.click()
-        assert "ada@contoso.test" in tab.inner_text("body")
+        tab.get_by_text("ada@contoso.test").first.wait_for()
