@@ -241,7 +241,7 @@ def _request(server: Serving, http: httpx.Client) -> tuple[int, bytes]:
 
 @pytest.mark.heavy
 def test_fault_28_memory_and_descriptors_stay_as_they_are(server: Serving, http: httpx.Client) -> None:
-    """Sixty thousand checks over nine hundred connections: no descriptor more, and memory that stays."""
+    """Sixty thousand checks over nine hundred connections leave no descriptors behind, and memory stays."""
     port, request = _request(server, http)
 
     def used() -> tuple[int, int]:
@@ -250,18 +250,13 @@ def test_fault_28_memory_and_descriptors_stay_as_they_are(server: Serving, http:
         kilobytes = next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
         return len(os.listdir(f"/proc/{pid}/fd")), int(kilobytes)
 
-    descriptors, _ = used()
-
-    def at_rest() -> bool:
-        """The server learns of the ends of connections a moment after the client."""
-        return used()[0] <= descriptors + 5
-
     asyncio.run(_asked_by_many(port, request, 30, 100))
-    wait_until(at_rest)
-    _, memory = used()
+    descriptors, memory = used()
     for _ in range(30):
         asyncio.run(_asked_by_many(port, request, 30, 66))
-    wait_until(at_rest)
+    # The server learns of closed connections a moment later, and more of the database's idle ones may stay
+    # open, three descriptors each; a leak would be one for each of nine hundred connections.
+    wait_until(lambda: used()[0] <= descriptors + 40)
     assert used()[1] < memory + 8_192
 
 
