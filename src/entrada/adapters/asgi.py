@@ -37,6 +37,7 @@ from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.mounts import mounts_of
 from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 WALKS_AT_ONCE = 40
 VISITOR = "entrada.visitor"
-_MOST_PREFIXES = 100
 _TRY_AGAIN_LATER = 1013
 
 ResultT = TypeVar("ResultT")
@@ -57,12 +57,8 @@ class EntradaMiddleware:
     def __init__(
         self, app: Application, entrada: HasAuth | None = None, *, auth: AuthRoutes | None = None
     ) -> None:
-        auth = auth or (None if entrada is None else entrada.auth)
-        if auth is None:
-            raise TypeError("EntradaMiddleware(app, entrada) needs an Entrada")
         self._app = app
-        self._outermost = auth
-        self._auth = {auth.site.base_path: auth}
+        self._mounts = mounts_of(entrada, auth)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -72,7 +68,7 @@ class EntradaMiddleware:
         if refusal is not None:
             await _refuse(refusal, scope, send)
             return
-        request, auth = web_request(scope), self._auth_under(scope.get("root_path", ""))
+        request, auth = web_request(scope), self._mounts.under(scope.get("root_path", ""))
         if scope["type"] == "websocket":
             await self._serve_socket(auth, request, scope, receive, send)
         elif auth.owns(request.path):
@@ -124,18 +120,6 @@ class EntradaMiddleware:
             return watching.session(opened, on_end=end, on_change=changed)
 
         await run_until_session_ends(self._app, scope, receive, send, watch=watch)
-
-    def _auth_under(self, root_path: str) -> AuthRoutes:
-        """The sign-in pages as they stand under the prefix that the server, not the visitor, has set."""
-        prefix = root_path.rstrip("/")
-        if not prefix:
-            return self._outermost
-        auth = self._auth.get(prefix)
-        if auth is None:
-            auth = self._outermost.under(prefix)
-            if len(self._auth) < _MOST_PREFIXES:
-                self._auth[prefix] = auth
-        return auth
 
     async def _session(self, auth: AuthRoutes, request: WebRequest) -> CheckedSession | None:
         if "cookie" not in request.headers:

@@ -34,6 +34,7 @@ from entrada.web.guards import (
 )
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.mounts import mounts_of
 from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 
 VISITOR = "entrada.visitor"
-_MOST_PREFIXES = 100
 
 
 class EntradaMiddleware:
@@ -52,18 +52,14 @@ class EntradaMiddleware:
     def __init__(
         self, app: WSGIApplication, entrada: HasAuth | None = None, *, auth: AuthRoutes | None = None
     ) -> None:
-        auth = auth or (None if entrada is None else entrada.auth)
-        if auth is None:
-            raise TypeError("EntradaMiddleware(app, entrada) needs an Entrada")
         self._app = app
-        self._outermost = auth
-        self._auth = {auth.site.base_path: auth}
+        self._mounts = mounts_of(entrada, auth)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         refusal = head_refusal_of(environ)
         if refusal is not None:
             return respond(refusal, environ, start_response)
-        request, auth = web_request(environ), self._auth_under(environ.get("SCRIPT_NAME", ""))
+        request, auth = web_request(environ), self._mounts.under(_text(environ.get("SCRIPT_NAME", "")))
         if auth.owns(request.path):
             return respond(_walk(auth, request, environ), environ, start_response)
         try:
@@ -72,18 +68,6 @@ class EntradaMiddleware:
             return respond(auth.failure(error, request), environ, start_response)
         environ[VISITOR] = Visitor(auth=auth, request=request, session=session)
         return self._app(environ, start_response)
-
-    def _auth_under(self, script_name: str) -> AuthRoutes:
-        """The sign-in pages as they stand under the prefix that the server, not the visitor, has set."""
-        prefix = _text(script_name).rstrip("/")
-        if not prefix:
-            return self._outermost
-        auth = self._auth.get(prefix)
-        if auth is None:
-            auth = self._outermost.under(prefix)
-            if len(self._auth) < _MOST_PREFIXES:
-                self._auth[prefix] = auth
-        return auth
 
 
 def visitor_of(environ: WSGIEnvironment) -> Visitor:

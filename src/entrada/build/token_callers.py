@@ -5,6 +5,7 @@ from __future__ import annotations
 from entrada.entra.access_token import V1, V2, AccessTokenExpectations
 from entrada.flows.bearer import BearerCheck
 from entrada.flows.relying_party import RelyingParty
+from entrada.flows.token_groups import TokenGroups
 from entrada.settings import Settings
 from entrada.web.token_callers import TokenCallers
 
@@ -14,10 +15,16 @@ def build_token_callers(relying_party: RelyingParty, settings: Settings) -> Toke
 
     A token must be for this registration: its client id, or `api://` and that.
     """
+    if relying_party.sign_in.application.authority.is_broker:
+        return None
+    check = build_bearer_check(relying_party)
+    return TokenCallers(check=check, scopes=frozenset(settings.bearer_scopes), mapping=settings.roles)
+
+
+def build_bearer_check(relying_party: RelyingParty, *, groups: TokenGroups | None = None) -> BearerCheck:
+    """The check of tokens for this registration, of both versions; `groups` finds those of a token."""
     identification = relying_party.sign_in.identification
     application = identification.application
-    if application.authority.is_broker:
-        return None
 
     def expected() -> AccessTokenExpectations:
         return AccessTokenExpectations(
@@ -27,12 +34,12 @@ def build_token_callers(relying_party: RelyingParty, settings: Settings) -> Toke
             versions=frozenset({V1, V2}),
         )
 
-    check = BearerCheck(
+    return BearerCheck(
         expected=expected,
         keys_for=application.keys_for,
         accounts=relying_party.accounts,
         clock=relying_party.clock,
-        fresh_keys=application.fresh_keys,
         sessions=relying_party.session_check,
+        groups=groups,
+        fresh_keys=application.fresh_keys,
     )
-    return TokenCallers(check=check, scopes=frozenset(settings.bearer_scopes), mapping=settings.roles)

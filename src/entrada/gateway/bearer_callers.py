@@ -20,7 +20,7 @@ from functools import lru_cache
 from entrada.accounts.groups import WantedGroups
 from entrada.accounts.principal import AppPrincipal
 from entrada.accounts.roles import RoleMapping
-from entrada.entra.access_token import V1, V2, AccessTokenExpectations
+from entrada.build.token_callers import build_bearer_check
 from entrada.entra.callers import USUAL_CALLERS, CallerKind
 from entrada.entra.jws import RawAccessToken
 from entrada.errors import BearerError, ConfigurationError, EntradaError, InsufficientScope
@@ -118,31 +118,14 @@ def bearer_callers(
     if not scopes:
         return None
     identification = relying_party.sign_in.identification
-    application = identification.application
-    if application.authority.is_broker:
+    if identification.application.authority.is_broker:
         raise ConfigurationError(
             "$[bearer_scopes] is set, and a broker issues no access tokens for an API.",
             hint="Leave $[bearer_scopes] out, or sign in with a registration of your own.",
             setting="bearer_scopes",
         )
 
-    def expected() -> AccessTokenExpectations:
-        return AccessTokenExpectations(
-            issuer_template=application.metadata().issuer_template,
-            audiences=frozenset({application.client_id, f"api://{application.client_id}"}),
-            allowed_tenants=identification.allowed_tenants(),
-            versions=frozenset({V1, V2}),
-        )
-
-    check = BearerCheck(
-        expected=expected,
-        keys_for=application.keys_for,
-        accounts=relying_party.accounts,
-        clock=relying_party.clock,
-        sessions=relying_party.session_check,
-        groups=_token_groups(identification),
-        fresh_keys=application.fresh_keys,
-    )
+    check = build_bearer_check(relying_party, groups=_token_groups(identification))
     return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping, callers=callers)
 
 

@@ -24,6 +24,7 @@ from entrada.errors import EntradaError, RequestRefused
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import Visitor
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.mounts import Mounts
 
 
 class EntradaMiddleware:
@@ -31,7 +32,7 @@ class EntradaMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._outermost: AuthRoutes = apps.get_app_config("entrada").entrada.auth
+        self._mounts = Mounts(apps.get_app_config("entrada").entrada.auth)
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -70,7 +71,7 @@ class EntradaMiddleware:
         return auth.owns(asked.path) or ("cookie" in asked.headers and auth.session_in_memory(asked) is None)
 
     def _auth_of(self, request: HttpRequest) -> AuthRoutes:
-        return self._outermost.under(request.META.get("SCRIPT_NAME", "").rstrip("/"))
+        return self._mounts.under(request.META.get("SCRIPT_NAME", ""))
 
 
 def take_as_user(request: HttpRequest, principal: UserPrincipal) -> None:
