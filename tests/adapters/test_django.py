@@ -125,6 +125,8 @@ def test_a_user_switched_off_here_is_nobody(
     assert ada.post(f"/admin/auth/user/{number}/change/", fields).status_code == 302
     assert off.open("/user").status_code == 302
     assert off.fetch("/api").status_code == 401
+    for guarded in ("/members/a", "/files"):  # one synchronous, one not
+        assert off.fetch(guarded).status_code == 403, guarded
 
 
 @pytest.mark.parametrize(

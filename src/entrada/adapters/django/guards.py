@@ -7,12 +7,13 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters.asgi import in_thread
 from entrada.adapters.django.middleware import take_as_user, to_django
 from entrada.entra.callers import CallerKind
+from entrada.errors import AccountDisabled
 from entrada.web.guards import PEOPLE, SIGNED_IN, Requirement, Visitor, role_requirement, scope_requirement
 from entrada.web.messages import WebResponse
 
@@ -62,6 +63,8 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
         if refused is not None:
             return to_django(refused)
         _take_caller(request)
+        if _is_person(request) and not request.user.is_authenticated:
+            return _switched_off(request)
         return view(request, *args, **kwargs)
 
     @wraps(view)
@@ -75,6 +78,8 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
         if refused is not None:
             return to_django(refused)
         _take_caller(request)
+        if _is_person(request) and not (await request.auser()).is_authenticated:
+            return _switched_off(request)
         return await view(request, *args, **kwargs)
 
     return cast("ViewT", guarded_async if iscoroutinefunction(view) else guarded)
@@ -85,3 +90,13 @@ def _take_caller(request: HttpRequest) -> None:
     token = visitor_of(request).token
     if token is not None and isinstance(token.principal, UserPrincipal):
         take_as_user(request, token.principal)
+
+
+def _is_person(request: HttpRequest) -> bool:
+    return isinstance(visitor_of(request).principal, UserPrincipal)
+
+
+def _switched_off(request: HttpRequest) -> HttpResponse:
+    """Signed in at Entra, and a user here that is not active."""
+    visitor = visitor_of(request)
+    return to_django(visitor.auth.failure(AccountDisabled(), visitor.request, session=visitor.session))
