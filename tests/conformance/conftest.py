@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients.postgres import running_postgres
+from conformance.leases import LEASES, Leases
 from conformance.products import ALL_PEOPLE, PEOPLE, People
 from conformance.stores import ALL, MAKERS, Server, Stores
 from entrada.accounts.store import AccountStore
@@ -37,6 +38,12 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -
 @pytest.fixture(params=ALL_PEOPLE)
 def people(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -> Iterator[People]:
     with PEOPLE[request.param](tmp_path, postgresql) as made:
+        yield made
+
+
+@pytest.fixture(params=ALL)
+def leases(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Server) -> Iterator[Leases]:
+    with LEASES[request.param](tmp_path, postgresql) as made:
         yield made
 
 

@@ -13,8 +13,9 @@ MARKS_OF_A_STORE = (
     {"find_by_identity", "create", "link", "record_sign_in"},
     {"open", "find", "touch", "end_of_user"},
     {"claim_due", "renew", "end_access"},
+    {"take", "release", "is_current"},
 )
-"""Whoever has all of one line has the methods of AdmissionStore, SessionStore or RecheckStore."""
+"""Whoever has all of one line has the methods of AdmissionStore, SessionStore, RecheckStore or LeaseStore."""
 
 
 def stores_in(folder: Path, package: str) -> Iterator[str]:
@@ -29,6 +30,7 @@ def stores_in(folder: Path, package: str) -> Iterator[str]:
                     "SessionStore",
                     "RecheckStore",
                     "SealedSignIns",
+                    "LeaseStore",
                 }:
                     module = ".".join([package, *file.relative_to(folder).with_suffix("").parts])
                     yield f"{module}.{node.name}"

@@ -38,6 +38,7 @@ from entrada.errors import ConfigurationError, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_leases import MemoryLeases
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 from entrada.web.auth_routes import AuthRoutes
 from flows.world import FakeEntra, application
@@ -81,7 +82,13 @@ def memory_stores() -> Stores:
     sessions = MemorySessionStore()
     accounts = MemoryAccountStore(sessions=sessions)
     kept = MemorySealedSignIns(accounts, sessions)
-    return Stores(accounts=accounts, sessions=sessions, sealed_sign_ins=kept, close=lambda: None)
+    return Stores(
+        accounts=accounts,
+        sessions=sessions,
+        sealed_sign_ins=kept,
+        leases=MemoryLeases(),
+        close=lambda: None,
+    )
 
 
 def party(**environ: str) -> RelyingParty:

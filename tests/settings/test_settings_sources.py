@@ -184,6 +184,20 @@ def test_a_misspelt_variable_is_warned_of(caplog: pytest.LogCaptureFixture) -> N
     assert "hush" not in caplog.text
 
 
+def test_the_redis_url_of_old_is_ignored_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Set in the environment or in the file, a warning says what to do instead, without its password."""
+    file = tmp_path / "entrada.toml"
+    file.write_text('redis_url = "redis://:hush-hush@host/0"\n')
+    with caplog.at_level(logging.WARNING, logger="entrada.settings"):
+        load_settings({"ENTRADA_REDIS_URL": "redis://:hush-hush@host/0"}, file=file)
+    for called in ("ENTRADA_REDIS_URL", "redis_url in entrada.toml"):
+        assert f"{called} is no setting any more and is ignored. Leave it out" in caplog.text
+    assert "one PostgreSQL, in ENTRADA_DATABASE_URL" in caplog.text
+    assert "hush" not in caplog.text
+
+
 def test_the_default_file_is_the_one_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,9 @@ from entrada.build.stores import SEALED_SIGN_IN, Stores, open_stores, secret_key
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.background_recheck import BackgroundRecheck
+from entrada.flows.leased_job import LeasedJob
 from entrada.flows.recheck import Recheck
-from entrada.flows.relying_party import RelyingParty
+from entrada.flows.relying_party import PRUNE_EVERY, RelyingParty
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
@@ -84,6 +85,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         sessions=stores.sessions,
         clock=clock,
         recheck=recheck,
+        pruning=LeasedJob(name="prune", leases=stores.leases, clock=clock, life=2 * PRUNE_EVERY),
         close=close,
     )
 

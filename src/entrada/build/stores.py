@@ -15,6 +15,7 @@ from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
 from entrada.errors import ConfigurationError
 from entrada.flows.key_file import kept_key
+from entrada.leases import LeaseStore
 from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.sessions.store import SessionStore
 from entrada.settings import Settings
@@ -28,11 +29,12 @@ SEALED_SIGN_IN = "kept sign-in"
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where accounts, sessions and sealed sign-ins are stored, and how to let go of it."""
+    """Where accounts, sessions, sealed sign-ins and leases are stored, and how to let go of it."""
 
     accounts: AccountStore
     sessions: SessionStore
     sealed_sign_ins: SealedSignIns
+    leases: LeaseStore
     close: Callable[[], None]
     database: Database | None = None
     """What both are stored in, for further tables beside theirs; None: this process's memory."""
@@ -47,6 +49,7 @@ def open_stores(database_url: str) -> Stores:
     """
     if database_url == "memory:":
         from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+        from entrada.storage.memory_leases import MemoryLeases
         from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 
         memory_sessions = MemorySessionStore()
@@ -55,10 +58,17 @@ def open_stores(database_url: str) -> Stores:
             accounts=memory_accounts,
             sessions=memory_sessions,
             sealed_sign_ins=MemorySealedSignIns(memory_accounts, memory_sessions),
+            leases=MemoryLeases(),
             close=lambda: None,
         )
     try:
-        from entrada.storage.sql import SqlAccountStore, SqlSealedSignIns, SqlSessionStore, connect
+        from entrada.storage.sql import (
+            SqlAccountStore,
+            SqlLeases,
+            SqlSealedSignIns,
+            SqlSessionStore,
+            connect,
+        )
     except ModuleNotFoundError as missing:
         raise ConfigurationError(
             f"Keeping accounts in a database needs {missing.name}, which is not installed.",
@@ -71,6 +81,7 @@ def open_stores(database_url: str) -> Stores:
         accounts=SqlAccountStore(database),
         sessions=SqlSessionStore(database),
         sealed_sign_ins=SqlSealedSignIns(database),
+        leases=SqlLeases(database),
         close=database.close,
         database=database,
     )

@@ -21,6 +21,7 @@ from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.identification import Identified
+from entrada.flows.leased_job import LeasedJob
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import CheckedSession, SessionCheck
 from entrada.flows.session_watch import SessionWatch
@@ -44,6 +45,8 @@ class RelyingParty:
     clock: Clock
     recheck: BackgroundRecheck | None = None
     """Asks Entra again about whoever is signed in; None: nobody asks."""
+    pruning: LeasedJob | None = None
+    """Which of several servers prunes; None: this is the only one."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None
@@ -58,6 +61,8 @@ class RelyingParty:
             if self.recheck is not None:
                 self.recheck.close()
             self.session_watch.close()
+            if self.pruning is not None:
+                self.pruning.release()
             close()
 
         self.close = close_all
@@ -137,7 +142,7 @@ class RelyingParty:
             self._written_at = now
 
     def prune_now_and_then(self) -> None:
-        """After every response to a sign-in: a refused one has written a row, too.
+        """After every response to a sign-in: a refused one has written a row, too. By one of several servers.
 
         Rows past their limits are already powerless; forgetting them only saves room.
         """
@@ -146,7 +151,7 @@ class RelyingParty:
             if self._pruned_at is not None and now - self._pruned_at < PRUNE_EVERY:
                 return
             first, self._pruned_at = self._pruned_at is None, now
-        if first:
+        if first or (self.pruning is not None and self.pruning.hold() is None):
             return
         try:
             self.sessions.prune(now=now)

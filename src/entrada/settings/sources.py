@@ -24,6 +24,11 @@ from entrada.settings.words import Names
 DEFAULT_FILE = "entrada.toml"
 TABLES = ("routes", "rules", "installations")
 """What else `entrada.toml` may hold: what stands behind the gateway or the broker. Read there, not here."""
+RETIRED = {
+    "redis_url": "Leave it out: several servers need nothing but one PostgreSQL, in $[database_url]. "
+    "A Redis that was run for Entrada alone can go."
+}
+"""Names that were settings once, and what to do about one that is still set."""
 _UTF16 = "UTF-16"
 _LOWEST_RANK_PREFIX = "AZURE_"
 _NOT_LOWEST = frozenset({"AZURE_HOST"})  # Mage's own name for the login host
@@ -92,6 +97,7 @@ def find_values(
                 used[name] = origins[name]
                 break
     _warn_of_unknown(environ, declared)
+    _warn_of_retired(environ, entries, file)
     return FoundValues(
         values=values,
         origins=origins,
@@ -221,7 +227,7 @@ def _from_file(
     file: Path | None, entries: Mapping[str, Any], declared: Mapping[str, FieldInfo]
 ) -> Iterator[tuple[str, Any]]:
     for name, value in entries.items():
-        if name in TABLES:
+        if name in TABLES or name in RETIRED:
             continue
         base = name.removesuffix("_file")
         if base != name and base in declared and is_secret(declared[base]) and isinstance(value, str):
@@ -252,7 +258,7 @@ def check_names(file: Path, entries: Mapping[str, Any], declared: Mapping[str, F
     """
     for name in entries:
         base = name.removesuffix("_file")
-        is_known = name in TABLES or name in declared or (base in declared and is_secret(declared[base]))
+        is_known = name in (*TABLES, *RETIRED, *declared) or (base in declared and is_secret(declared[base]))
         if not is_known:
             raise _no_setting(file, name, declared)
 
@@ -274,6 +280,18 @@ def _warn_of_unknown(environ: Mapping[str, str], declared: Mapping[str, FieldInf
             and difflib.get_close_matches(name, known, 1, 0.85)
         ):
             log.warning("%s is no setting and is ignored. %s", name, _did_you_mean(name, sorted(known)))
+
+
+def _warn_of_retired(environ: Mapping[str, str], entries: Mapping[str, Any], file: Path | None) -> None:
+    """Ignored, so that a start does not fail for what never did anything."""
+    names = Names()
+    for name, hint in RETIRED.items():
+        for called in (native_name(name), f"{native_name(name)}_FILE"):
+            if environ.get(called, "").strip():
+                log.warning("%s is no setting any more and is ignored. %s", called, names.put_into(hint))
+        if name in entries:
+            called = f"{name} in {file.name}" if file else name
+            log.warning("%s is no setting any more and is ignored. %s", called, names.put_into(hint))
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

@@ -12,12 +12,14 @@ from entrada.storage.sql import broker_tables  # the migrations make these table
 from entrada.storage.sql.accounts import SqlAccountStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.engine import connect
+from entrada.storage.sql.leases import SqlLeases
 from entrada.storage.sql.sealed_sign_ins import SqlSealedSignIns
 from entrada.storage.sql.sessions import SqlSessionStore
 
 __all__ = [
     "Database",
     "SqlAccountStore",
+    "SqlLeases",
     "SqlSealedSignIns",
     "SqlSessionStore",
     "broker_tables",

@@ -17,7 +17,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from weakref import WeakSet
 
@@ -80,6 +80,10 @@ class Database(ABC):
     @abstractmethod
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         """From here to the end of the transaction nobody else changes this user."""
+
+    @abstractmethod
+    def now(self, connection: Connection, /) -> datetime:
+        """The time by the clock that all servers at this database share."""
 
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See SessionStore."""

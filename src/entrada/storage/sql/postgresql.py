@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, bindparam, create_engine, event, func, select
@@ -26,6 +26,7 @@ from entrada.storage.sql.failures import failures_named
 from entrada.storage.sql.tables import users
 
 HOLD_USER = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
+NOW = select(func.clock_timestamp())
 HOLD_SCHEMA = select(func.pg_advisory_xact_lock(bindparam("key")))
 SCHEMA_KEY = 0x656E7472616461
 """`entrada` in ASCII: the advisory lock of whoever prepares the database."""
@@ -80,6 +81,11 @@ class PostgresqlDatabase(Database):
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         """See `Database`."""
         connection.execute(HOLD_USER, {"user_id": user_id})
+
+    def now(self, connection: Connection, /) -> datetime:
+        """See `Database`; the server's own."""
+        now: datetime = connection.execute(NOW).scalar_one()
+        return now
 
     @contextmanager
     def _patiently_writing(self) -> Iterator[Connection]:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from threading import Condition, Lock, get_ident
@@ -30,7 +30,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from entrada.accounts.identity import UserId
-from entrada.compatibility import sqlite_error_name
+from entrada.compatibility import UTC, sqlite_error_name
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
 from entrada.storage.sql.failures import BUSY, MARK_NOT_READ, NOT_OPENED, failures_named, unavailable
@@ -89,6 +89,10 @@ class SqliteDatabase(Database):
 
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         """BEGIN IMMEDIATE holds everything already."""
+
+    def now(self, _: Connection, /) -> datetime:
+        """See `Database`; this machine's, which all who have the file open run on."""
+        return datetime.now(UTC)
 
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See `Database`."""

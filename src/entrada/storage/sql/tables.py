@@ -10,6 +10,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_kept_sign_in    the newest sign-in of an identity, sealed, and when to ask Entra again
     entrada_spent_sign_in   sign-ins that were answered already
     entrada_assertion_key   a key that signs assertions, sealed
+    entrada_lease           which of several servers does a job that one of them is to do
     entrada_revocation      one row: the number of the last entry of the log of what ended
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
 
@@ -176,6 +177,17 @@ assertion_keys = Table(
     Column("follows", AnyText, nullable=False, unique=True),
     Column("sealed", Text, nullable=False),
     Column("made_at", UtcTime, nullable=False),
+)
+
+leases = Table(
+    "entrada_lease",
+    metadata,
+    Column("name", AnyText, primary_key=True),
+    Column("holder", AnyText, nullable=False),
+    # Grows with every change of the holder; see entrada.leases.
+    Column("fence", BigInteger, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+    Column("life_us", BigInteger, nullable=False),
 )
 
 revocation = Table(
