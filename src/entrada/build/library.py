@@ -5,14 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrada.build.auth_routes import build_auth_routes
-from entrada.settings import default_file, load_settings, with_loopback_url
+from entrada.settings import (
+    SettingValues,
+    check_values,
+    default_file,
+    given_values,
+    load_settings,
+    with_loopback_url,
+)
 from entrada.web.auth_routes import AuthRoutes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Entrada:
-    """Sign-in for one application. Made by `from_environment`, given to an adapter, closed at the end.
+    """Sign-in for one application. Made by `from_environment` or `from_values`, given to an adapter.
 
     `auth` is for the adapters.
     """
@@ -42,6 +53,20 @@ class Entrada:
         )
         settings = with_loopback_url(settings, found.names)
         return cls(build_auth_routes(settings, found, application_name=application_name))
+
+    @classmethod
+    def from_values(cls, **values: Unpack[SettingValues]) -> Entrada:
+        """From values by the settings' names, checked like those of the environment, and from nothing else.
+
+        What is left out, None or empty has the setting's default: neither the environment nor a file is
+        read, so that two of these in one process know nothing of each other.
+
+        Raises:
+            ConfigurationError, StoreUnavailable: see `from_environment`; the sentence names the argument.
+        """
+        found = given_values(values)
+        settings = with_loopback_url(check_values(found), found.names)
+        return cls(build_auth_routes(settings, found))
 
     def close(self) -> None:
         """Let go of the database and of connections to Entra."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from entrada.accounts.groups import WantedGroups
 from entrada.entra.access_token import V1, V2, AccessTokenExpectations
 from entrada.flows.bearer import BearerCheck
+from entrada.flows.groups import AllGroups
+from entrada.flows.identification import Identification
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.token_groups import TokenGroups
 from entrada.settings import Settings
@@ -21,8 +26,11 @@ def build_token_callers(relying_party: RelyingParty, settings: Settings) -> Toke
     return TokenCallers(check=check, scopes=frozenset(settings.bearer_scopes), mapping=settings.roles)
 
 
-def build_bearer_check(relying_party: RelyingParty, *, groups: TokenGroups | None = None) -> BearerCheck:
-    """The check of tokens for this registration, of both versions; `groups` finds those of a token."""
+def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
+    """The check of tokens for this registration, of both versions, and of the groups of whom they stand for.
+
+    The gateway and the library ask about the same groups as a sign-in does, and in one way.
+    """
     identification = relying_party.sign_in.identification
     application = identification.application
 
@@ -40,6 +48,16 @@ def build_bearer_check(relying_party: RelyingParty, *, groups: TokenGroups | Non
         accounts=relying_party.accounts,
         clock=relying_party.clock,
         sessions=relying_party.session_check,
-        groups=groups,
+        groups=_token_groups(identification),
         fresh_keys=application.fresh_keys,
+    )
+
+
+def _token_groups(identification: Identification) -> TokenGroups:
+    finder, application = identification.groups, identification.application
+    return TokenGroups(
+        wanted=WantedGroups(groups=finder.besides.groups, everything=isinstance(finder, AllGroups)),
+        transport=finder.transport,
+        graph_url=finder.graph_url,
+        at_tenant=lru_cache(100)(application.at_tenant),
     )

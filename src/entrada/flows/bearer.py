@@ -217,6 +217,14 @@ class BearerCheck:
         self._remember(digest, entry, changes=changes)
         return CheckedToken(principal=principal, token=token)
 
+    def lacks_groups(self, checked: CheckedToken) -> bool:
+        """Whether groups matter of which nobody has said whether this caller is in them."""
+        return (
+            self.groups is not None
+            and self.groups.asks_about(checked.token.tenant_id)
+            and not checked.principal.membership.asked
+        )
+
     def _look_if_due(self, monotonic: float) -> None:
         if self.sessions is not None and monotonic >= self.sessions.live.trusted_until:
             self.sessions.look()

@@ -50,11 +50,15 @@ class TokenGroups:
     _said_at: datetime | None = None
     _lock: Lock = field(default_factory=Lock, repr=False)
 
+    def asks_about(self, tenant_id: TenantId) -> bool:
+        """Whether any group matters of a caller from that tenant."""
+        return bool(self.wanted.ids_of(tenant_id) or self.wanted.names or self.wanted.everything)
+
     def of(self, token: AccessToken, *, now: datetime) -> tuple[Membership, datetime | None]:
         """What is known of the groups asked about, and until when; None: as long as the token lives."""
-        ids = self.wanted.ids_of(token.tenant_id)
-        if not (ids or self.wanted.names or self.wanted.everything):
+        if not self.asks_about(token.tenant_id):
             return UNKNOWN, None
+        ids = self.wanted.ids_of(token.tenant_id)
         claim = token.groups if token.groups is not None else frozenset[str]()
         has_all = not token.has_group_overage and all(parse_guid(group) for group in claim)
         if has_all and not self.wanted.names:

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from entrada.accounts.groups import WantedGroups
 from entrada.accounts.principal import AppPrincipal
 from entrada.accounts.roles import RoleMapping
 from entrada.build.token_callers import build_bearer_check
@@ -25,10 +23,7 @@ from entrada.entra.callers import USUAL_CALLERS, CallerKind
 from entrada.entra.jws import RawAccessToken
 from entrada.errors import BearerError, ConfigurationError, EntradaError, InsufficientScope
 from entrada.flows.bearer import BearerCheck, CheckedToken, read_bearer
-from entrada.flows.groups import AllGroups
-from entrada.flows.identification import Identification
 from entrada.flows.relying_party import RelyingParty
-from entrada.flows.token_groups import TokenGroups
 from entrada.gateway.caller import Caller, caller_of
 from entrada.gateway.fields import Field
 from entrada.web.bearer_challenges import bearer_challenge
@@ -117,27 +112,14 @@ def bearer_callers(
     """
     if not scopes:
         return None
-    identification = relying_party.sign_in.identification
-    if identification.application.authority.is_broker:
+    if relying_party.sign_in.application.authority.is_broker:
         raise ConfigurationError(
             "$[bearer_scopes] is set, and a broker issues no access tokens for an API.",
             hint="Leave $[bearer_scopes] out, or sign in with a registration of your own.",
             setting="bearer_scopes",
         )
-
-    check = build_bearer_check(relying_party, groups=_token_groups(identification))
+    check = build_bearer_check(relying_party)
     return BearerCallers(check=check, scopes=frozenset(scopes), mapping=mapping, callers=callers)
-
-
-def _token_groups(identification: Identification) -> TokenGroups:
-    finder, application = identification.groups, identification.application
-    wanted = WantedGroups(groups=finder.besides.groups, everything=isinstance(finder, AllGroups))
-    return TokenGroups(
-        wanted=wanted,
-        transport=finder.transport,
-        graph_url=finder.graph_url,
-        at_tenant=lru_cache(100)(application.at_tenant),
-    )
 
 
 def challenge_fields(error: EntradaError | None) -> list[tuple[str, str]]:

@@ -15,17 +15,13 @@ from entrada.errors import (
 )
 from entrada.gateway.caller import Caller
 from entrada.gateway.rules import Access, Decision, Rule
-
-_NO_ANSWER = (
-    "Your administrator: groups that a token cannot hold are asked for at Graph, which takes the application "
-    "permission GroupMember.Read.All. The log says what is missing."
-)
+from entrada.web.token_callers import groups_of_token_unknown
 
 
 def refusal(decision: Decision, rule: Rule, caller: Caller | None) -> EntradaError:
     """The error for a decision that lets nobody pass; `SIGN_IN_NEEDED` is none, it has a way on."""
     if decision is Decision.GROUPS_UNKNOWN:
-        return GroupsUnknown(hint=_NO_ANSWER) if is_token(caller) else GroupsUnknown()
+        return groups_of_token_unknown() if is_token(caller) else GroupsUnknown()
     if is_token(caller):
         return InsufficientScope("This token is genuine, but the rules for this address do not let it in.")
     if rule.access is Access.DENY or caller is None:

@@ -2,6 +2,7 @@
 
     declared    every setting: name, type, default, help, aliases
     sources     where values come from: the environment, files, `entrada.toml`; who beats whom
+    explicit    what a program gives by name instead
     values      how a text becomes a value, one reader per kind
     pasted      what copying leaves on a value, refused
     checked     loaded, each checked by itself and together
@@ -11,13 +12,14 @@ Nothing else of Entrada reads a setting from the environment.
 """
 
 from entrada.errors import native_name
-from entrada.settings.checked import load_settings, with_loopback_url
+from entrada.settings.checked import check_values, load_settings, with_loopback_url
 from entrada.settings.declared import (
     DEFAULT_CALLBACK_PATH,
     LOOPBACK_HOSTS,
     MAGE_CALLBACK_PATH,
     Settings,
 )
+from entrada.settings.explicit import SettingValues, given_values
 from entrada.settings.sources import (
     FoundValues,
     aliases_of,
@@ -33,9 +35,12 @@ __all__ = [
     "MAGE_CALLBACK_PATH",
     "FoundValues",
     "Names",
+    "SettingValues",
     "Settings",
     "aliases_of",
+    "check_values",
     "default_file",
+    "given_values",
     "is_secret",
     "load_settings",
     "native_name",

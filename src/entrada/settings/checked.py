@@ -36,6 +36,15 @@ def load_settings(
         ConfigurationError: names the first setting that cannot be used, and the fix.
     """
     found = find_values(environ, file=file, declared=Settings.model_fields, usual=usual)
+    return check_values(found), found
+
+
+def check_values(found: FoundValues) -> Settings:
+    """The settings that were found, each checked by itself and all together.
+
+    Raises:
+        ConfigurationError: as `load_settings`.
+    """
     with found.names.in_errors():
         try:
             _check_swapped(found.values)
@@ -51,7 +60,7 @@ def load_settings(
                 "beside it under Value."
             )
         )
-    return settings, found
+    return settings
 
 
 def with_loopback_url(settings: Settings, names: Names, *, port: int = 8000) -> Settings:

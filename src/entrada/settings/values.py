@@ -44,6 +44,8 @@ def read_items(value: Any) -> list[Any]:
 
 
 def read_duration(value: Any) -> Any:
+    if isinstance(value, timedelta) and value > timedelta(0):
+        return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError("write a number and a unit, such as 30m, 8h or 7d")

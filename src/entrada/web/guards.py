@@ -94,6 +94,8 @@ class Visitor:
     request: WebRequest
     session: CheckedSession | None
     token: CheckedToken | None = field(default=None, repr=False)
+    error: EntradaError | None = None
+    """Why `refusal` refused, where it was not just that nobody is known."""
     refused: WebResponse | None = None
     """The response that a guard means which can only raise; the middleware sends it."""
 
@@ -118,12 +120,15 @@ class Visitor:
                 self.token = _sufficient(callers.identify(raw), required, callers.scopes)
                 return None
         except EntradaError as error:
+            self.error = error
             return self._with_challenge(self.auth.failure(error, self.request), error)
         if self.session is None:
             challenge = self.auth.challenge(self.request)
             return challenge if callers is None else self._with_challenge(challenge, None)
-        lacking = _lacking(self.session.principal, required)
-        return None if lacking is None else self.auth.failure(lacking, self.request, session=self.session)
+        self.error = _lacking(self.session.principal, required)
+        if self.error is None:
+            return None
+        return self.auth.failure(self.error, self.request, session=self.session)
 
     def _token_callers(self, required: Requirement) -> TokenCallers | None:
         callers = self.auth.token_callers

@@ -3,6 +3,9 @@
 A person, an agent for a person and an agent's own account have the roles of their account here. An
 application or agent that asks for itself has those roles that the mapping gives for its app roles.
 
+An endpoint reads `principal.groups` and would take "unknown" for "in none of them". So where groups matter
+($[groups]), a caller whose groups nobody could say is refused, as a sign-in is.
+
 Source: RFC 6750; Microsoft, "Secure applications and APIs by validating claims".
 """
 
@@ -13,6 +16,7 @@ from dataclasses import dataclass, replace
 from entrada.accounts.principal import AppPrincipal
 from entrada.accounts.roles import RoleMapping
 from entrada.entra.jws import RawAccessToken
+from entrada.errors import GroupsUnknown
 from entrada.flows.bearer import BearerCheck, CheckedToken, read_bearer
 from entrada.web.messages import WebRequest
 
@@ -41,10 +45,22 @@ class TokenCallers:
 
         Raises:
             BearerTokenRefused, AdmissionRefused, EntraUnavailable, StoreUnavailable: see `BearerCheck.check`.
+            GroupsUnknown: groups matter here, and neither the token nor Graph says which they are in.
         """
         checked = self.check.check(raw)
+        if self.check.lacks_groups(checked):
+            raise groups_of_token_unknown()
         if not isinstance(checked.principal, AppPrincipal):
             return checked
         known = self.mapping.app_roles
         roles = frozenset(role for value in checked.principal.roles for role in known.get(value, ()))
         return replace(checked, principal=replace(checked.principal, roles=roles))
+
+
+def groups_of_token_unknown() -> GroupsUnknown:
+    """The refusal of a caller with a token whose groups matter and are not known."""
+    return GroupsUnknown(
+        "Whether this caller is in a group that matters here is not known.",
+        hint="Your administrator: groups that a token cannot hold are asked for at Graph, which takes the "
+        "application permission GroupMember.Read.All. The log says what is missing.",
+    )

@@ -29,15 +29,20 @@ class EntradaConfig(AppConfig):
 
     @cached_property
     def entrada(self) -> HasAuth:
-        """From the environment and `entrada.toml`, beside which Django's own BASE_DIR is looked at.
+        """From `settings.ENTRADA["values"]`; else from the environment, and `entrada.toml` in BASE_DIR.
 
         Raises:
             ConfigurationError, StoreUnavailable: see `Entrada.from_environment`.
         """
+        from entrada.adapters.django.options import read_options
+
+        made: HasAuth
+        library, values = import_string("entrada.Entrada"), read_options().values
+        if values is not None:
+            made = library.from_values(**values)
+            return made
         beside = Path(str(getattr(settings, "BASE_DIR", "."))) / "entrada.toml"
-        made: HasAuth = import_string("entrada.Entrada").from_environment(
-            file=beside if beside.is_file() else None
-        )
+        made = library.from_environment(file=beside if beside.is_file() else None)
         return made
 
 

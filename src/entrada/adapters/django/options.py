@@ -3,13 +3,14 @@
 staff_roles         holders may enter the admin site
 superuser_roles     holders may do everything; they are staff, too
 groups              True (the default): each role that a person has is a Django group of the same name
+values              settings of Entrada's own by name, such as {"tenant_id": …}; then no others count
 new_user            dotted path of `f(principal) -> user`, for a user model that needs more than a name
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ class Options:
     staff_roles: frozenset[str] = frozenset()
     superuser_roles: frozenset[str] = frozenset()
     groups: bool = True
+    values: Mapping[str, Any] | None = field(default=None, repr=False)
     new_user: Callable[[UserPrincipal], Any] | None = None
 
 
@@ -35,14 +37,21 @@ def read_options() -> Options:
     said = getattr(settings, "ENTRADA", {})
     if not isinstance(said, Mapping):
         raise _refused("settings.ENTRADA is not a dictionary.", "Write ENTRADA = {...}, or leave it out.")
-    known = {field.name for field in fields(Options)}
+    known = {option.name for option in fields(Options)}
     for name in said:
         if name not in known:
             raise _refused(f"settings.ENTRADA has no option {name!r}.", f"There are {_listed(known)}.")
     groups = said.get("groups", True)
     if not isinstance(groups, bool):
         raise _refused("settings.ENTRADA['groups'] is neither True nor False.", "Write True or False.")
+    values = said.get("values")
+    if values is not None and not isinstance(values, Mapping):
+        raise _refused(
+            "settings.ENTRADA['values'] is not a dictionary.",
+            'Write {"values": {"tenant_id": …, "client_id": …}}, or leave it out and set variables.',
+        )
     return Options(
+        values=values,
         staff_roles=_roles(said, "staff_roles"),
         superuser_roles=_roles(said, "superuser_roles"),
         groups=groups,

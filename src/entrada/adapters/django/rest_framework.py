@@ -21,6 +21,8 @@ from entrada.accounts.principal import AppPrincipal, Principal, UserPrincipal
 from entrada.adapters.django.guards import visitor_of
 from entrada.adapters.django.middleware import take_as_user
 from entrada.entra.callers import CallerKind
+from entrada.errors import EntradaError
+from entrada.web.bearer_challenges import bearer_challenge
 from entrada.web.guards import PEOPLE, Requirement
 from entrada.web.messages import WebResponse
 
@@ -56,7 +58,7 @@ class EntradaAuthentication(BaseAuthentication):
             return None
         refused = visitor.refusal(required)
         if refused is not None:
-            raise _failure(refused)
+            raise _failure(refused, visitor.error)
         principal = visitor.principal
         if principal is None:
             return None
@@ -70,16 +72,16 @@ class EntradaAuthentication(BaseAuthentication):
             raise AuthenticationFailed("This account has been switched off here.")
         return user, principal
 
-    def authenticate_header(self, request: Any) -> str:  # noqa: ARG002
-        """What makes the framework say 401 rather than 403."""
-        return 'Bearer realm="entrada"'
+    def authenticate_header(self, request: Any) -> str:
+        """The challenge of a 401, which is what makes the framework say 401 rather than 403."""
+        return bearer_challenge(visitor_of(request._request).error)
 
 
-def _failure(refused: WebResponse) -> APIException:
+def _failure(refused: WebResponse, error: EntradaError | None) -> APIException:
     """The refusal in the framework's words: its own handlers make the response."""
-    said = next((value for name, value in refused.headers if name == "www-authenticate"), "")
-    if refused.status == 403:
-        return PermissionDenied(said.partition('error_description="')[2].rstrip('"') or None)
-    failure = AuthenticationFailed("The access token is not good here.")
-    failure.auth_header = said or None
+    told = None if error is None else str(error)
+    if refused.status == 401:
+        return AuthenticationFailed(told)
+    failure = PermissionDenied(told) if refused.status == 403 else APIException(told)
+    failure.status_code = refused.status
     return failure
