@@ -142,6 +142,10 @@ class ConfigurationError(EntradaError):
         self.marked_setting = setting
         super().__init__(sentence, hint=hint)
 
+    def __str__(self) -> str:
+        """As the command line says it: what stops a start stands at the end of a traceback."""
+        return f"{self.sentence}\n  {self.hint}"
+
     @property
     def setting(self) -> str | None:
         return None if self.marked_setting is None else self._name_of(self.marked_setting)

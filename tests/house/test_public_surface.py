@@ -90,7 +90,7 @@ def test_k34_a_missing_setting_is_a_sentence_with_its_hint(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EntradaError) as refused:
         Entrada.from_environment({"ACTIVE_DIRECTORY_CLIENT_ID": REAL["ENTRADA_CLIENT_ID"]})
-    assert str(refused.value).startswith("ENTRADA_TENANT_ID is not set. It is the Directory (tenant) ID")
+    assert str(refused.value).startswith("ENTRADA_TENANT_ID is not set.\n  It is the Directory (tenant) ID")
 
 
 def test_a_start_that_fails_leaves_no_database_open(tmp_path: Path) -> None:

@@ -35,7 +35,11 @@ TOOLS = (
     "PyYAML>=6.0.2",
     "psycopg[binary]>=3.2",
 )
-IN_PROCESSES = ("adapters/test_conformance.py", "adapters/test_django.py")
+IN_PROCESSES = (
+    "adapters/test_conformance.py",
+    "adapters/test_django.py",
+    "adapters/test_wrong_settings.py",
+)
 """Not fast: they start servers in processes. `test_framework_versions` has adapters on other Pythons."""
 SECONDS = 400
 

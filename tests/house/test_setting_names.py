@@ -43,7 +43,7 @@ def test_every_marker_is_a_setting() -> None:
 def test_an_error_reads_well_without_anybody_who_knows_the_names() -> None:
     """K34: `str` of an error is sentence and hint, with the native names."""
     error = ConfigurationError("$[client_id] is not set.", hint="Set $[client_id].", setting="client_id")
-    assert str(error) == "ENTRADA_CLIENT_ID is not set. Set ENTRADA_CLIENT_ID."
+    assert str(error) == "ENTRADA_CLIENT_ID is not set.\n  Set ENTRADA_CLIENT_ID."
     assert error.setting == "ENTRADA_CLIENT_ID"
 
 

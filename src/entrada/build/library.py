@@ -1,4 +1,8 @@
-"""Entrada inside somebody's own application: one object, made from settings, given to an adapter."""
+"""Entrada inside somebody's own application: one object, made from settings, given to an adapter.
+
+What is wrong is raised, never exited with: a server that starts workers would start them again and again
+(docs/adr/0048). The traceback that the server prints has none of our insides, and ends in sentence and hint.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrada.build.auth_routes import build_auth_routes
+from entrada.errors import EntradaError
 from entrada.settings import (
     SettingValues,
     check_values,
@@ -48,11 +53,14 @@ class Entrada:
             ConfigurationError: a setting is missing or wrong; the sentence names it, the hint has the fix.
             StoreUnavailable: the database does not answer.
         """
-        settings, found = load_settings(
-            os.environ if environ is None else environ, file=file or default_file()
-        )
-        settings = with_loopback_url(settings, found.names)
-        return cls(build_auth_routes(settings, found, application_name=application_name))
+        try:
+            settings, found = load_settings(
+                os.environ if environ is None else environ, file=file or default_file()
+            )
+            settings = with_loopback_url(settings, found.names)
+            return cls(build_auth_routes(settings, found, application_name=application_name))
+        except EntradaError as error:
+            raise error.with_traceback(None) from None
 
     @classmethod
     def from_values(cls, **values: Unpack[SettingValues]) -> Entrada:
@@ -64,9 +72,12 @@ class Entrada:
         Raises:
             ConfigurationError, StoreUnavailable: see `from_environment`; the sentence names the argument.
         """
-        found = given_values(values)
-        settings = with_loopback_url(check_values(found), found.names)
-        return cls(build_auth_routes(settings, found))
+        try:
+            found = given_values(values)
+            settings = with_loopback_url(check_values(found), found.names)
+            return cls(build_auth_routes(settings, found))
+        except EntradaError as error:
+            raise error.with_traceback(None) from None
 
     def close(self) -> None:
         """Let go of the database and of connections to Entra."""
