@@ -58,6 +58,7 @@ class Place:
     address: str
     prefix: str
     setup: Setup
+    database_url: str
 
 
 @contextmanager
@@ -90,7 +91,13 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
             stdout=written,
             stderr=subprocess.STDOUT,
         )
-    place = Place(public_url=url, address=f"http://127.0.0.1:{port}", prefix=prefix, setup=setup)
+    place = Place(
+        public_url=url,
+        address=f"http://127.0.0.1:{port}",
+        prefix=prefix,
+        setup=setup,
+        database_url=environment["ENTRADA_DATABASE_URL"],
+    )
     try:
         wait_until(lambda: _answers(process, place.address + prefix, log), seconds=60)
         yield place

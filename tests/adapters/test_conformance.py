@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from websockets.sync.client import connect
 
 from adapters.serving import Place, Setup, serving
 from emulator.relying_party import Entra
+from entrada.build.stores import open_stores
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
 from walks.test_under_a_prefix import stripping_proxy
@@ -286,3 +288,33 @@ def test_a_socket_lives_as_long_as_the_session(place: Place, http: httpx.Client,
         with pytest.raises(ConnectionClosed) as closed:
             live.recv(timeout=2)
         assert closed.value.rcvd.code == 4401
+
+
+def test_a_socket_lives_as_long_as_the_token_and_its_persons_account(
+    place: Place, http: httpx.Client, entra: Entra
+) -> None:
+    """With a token on the handshake it echoes; a bad one opens nothing; whose account ends is out at once."""
+    if not place.setup.has_sockets:
+        return
+    signed_in(place, http, EDITOR)
+    token = entra.tokens(EDITOR, scope=f"openid api://{CLIENT_ID}/access_as_user", prompt="login")
+    url = place.public_url.replace("http:", "ws:") + "/live"
+
+    def opened(credentials: str) -> connect:
+        return connect(url, additional_headers={"authorization": f"Bearer {credentials}"}, proxy=None)
+
+    with pytest.raises((InvalidStatus, ConnectionClosed)), opened("no.such.token") as refused:
+        refused.recv(timeout=5)
+    stores = open_stores(place.database_url)
+    (ed,) = [user for user in stores.accounts.list_users() if user.profile.username == EDITOR]
+    try:
+        with opened(token["access_token"]) as live:
+            live.send("hello")
+            assert live.recv(timeout=5) == "hello"
+            stores.accounts.set_disabled(ed.id, disabled=True, now=datetime.now(timezone.utc))
+            with pytest.raises(ConnectionClosed) as closed:
+                live.recv(timeout=2)
+            assert closed.value.rcvd.code == 4401
+    finally:
+        stores.accounts.set_disabled(ed.id, disabled=False, now=datetime.now(timezone.utc))
+        stores.close()

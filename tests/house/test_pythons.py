@@ -29,6 +29,7 @@ TOOLS = (
     "pysocks>=1.7",
     "fastapi>=0.115",
     "flask>=3.0",
+    "flask-login>=0.6.3",
     "quart>=0.19",
     "tornado>=6.4.2",
     "websockets>=13",

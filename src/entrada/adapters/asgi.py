@@ -7,8 +7,8 @@
 
 The middleware responds on the sign-in paths and says on every other request who makes it; the walks that may
 ask Entra or a database run in a bounded pool of threads. Mounted under a prefix (`--root-path`) it serves and
-names its paths there. A WebSocket that another site's page opens is nobody's, and one of a signed-in person
-is closed when their session ends, or their roles change.
+names its paths there. A WebSocket that another site's page opens is nobody's. An open one is closed (4401)
+when what opened it is over: a person's session or access token, or the roles that they had.
 
 Source: ASGI specification, "HTTP & WebSocket ASGI Message Format" 2.5.
 """
@@ -22,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from entrada.accounts.principal import UserPrincipal
 from entrada.adapters.asgi_sockets import (
     NOT_ALLOWED,
     SESSION_ENDED,
@@ -33,6 +32,7 @@ from entrada.adapters.asgi_sockets import (
     Send,
     run_until_session_ends,
 )
+from entrada.adapters.socket_watch import SocketWatch
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
 from entrada.web.limits import head_refusal
@@ -104,22 +104,13 @@ class EntradaMiddleware:
         except EntradaError:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
             return
-        scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
-        if session is None:
+        visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
+        if session is None and "authorization" not in request.headers:
             await self._app(scope, receive, send)
             return
-
-        opened, watching = session, auth.relying_party.session_watch
-
-        def watch(end: Callable[[], None]) -> Callable[[], None]:
-            def changed(now: UserPrincipal) -> None:
-                before = opened.principal
-                if (now.roles, now.groups) != (before.roles, before.groups):
-                    end()  # with other roles or groups it is decided anew who may open it
-
-            return watching.session(opened, on_end=end, on_change=changed)
-
-        await run_until_session_ends(self._app, scope, receive, send, watch=watch)
+        await run_until_session_ends(
+            self._app, scope, receive, send, watch=lambda end: SocketWatch(visitor, end).over
+        )
 
     async def _session(self, auth: AuthRoutes, request: WebRequest) -> CheckedSession | None:
         if "cookie" not in request.headers:

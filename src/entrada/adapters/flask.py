@@ -25,6 +25,7 @@ from werkzeug.local import LocalProxy
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters import wsgi
 from entrada.entra.callers import CallerKind
+from entrada.errors import AdmissionRefused
 from entrada.web.guards import PEOPLE, SIGNED_IN, HasAuth, Requirement, role_requirement, scope_requirement
 from entrada.web.messages import WebResponse
 
@@ -133,7 +134,13 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
 
 def _challenge() -> Response:
     visitor = wsgi.visitor_of(request.environ)
-    return _response(visitor.auth.challenge(visitor.request))
+    if visitor.session is None:
+        return _response(visitor.auth.challenge(visitor.request))
+    refusal = AdmissionRefused(  # signing in once more would lead here again
+        "You are signed in, and this application has no user for you.",
+        hint="Ask whoever runs it to let you in.",
+    )
+    return _response(visitor.auth.failure(refusal, visitor.request, session=visitor.session))
 
 
 def _response(refused: WebResponse) -> Response:

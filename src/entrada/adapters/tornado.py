@@ -12,8 +12,8 @@
         required = SIGNED_IN                     # a whole handler is guarded before anything of it runs
 
 The mixin says who makes each request before the handler's method runs; a handler with a `prepare` of its own
-awaits `super().prepare()` first. A WebSocket that another site's page opens is nobody's, and one of a
-signed-in person is closed when their session ends, or their roles or groups change.
+awaits `super().prepare()` first. A WebSocket that another site's page opens is nobody's. An open one is
+closed (4401) when what opened it is over: a person's session or access token, or the roles that they had.
 
 Source: Tornado, "Structure of a Tornado web application".
 """
@@ -29,9 +29,10 @@ from tornado.ioloop import IOLoop
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from entrada.accounts.principal import Principal, UserPrincipal
+from entrada.accounts.principal import Principal
 from entrada.adapters.asgi import in_thread, refusal_of
 from entrada.adapters.asgi_sockets import SESSION_ENDED
+from entrada.adapters.socket_watch import SocketWatch
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import (
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 _AUTH = "entrada_auth"
+_SWITCHED = 101
 
 
 def install(app: Application, entrada: HasAuth, *, prefix: str = "") -> None:
@@ -95,17 +97,26 @@ class EntradaMixin(RequestHandler):
             return
         self.visitor = Visitor(auth=auth, request=request, session=session)
         self.current_user = self.visitor.principal
-        if self.required is not None and not await _let_in(self, self.required):
-            return
-        if is_socket and session is not None:
-            self._end_watch = _watch(self, session)
+        if is_socket and (session is not None or "authorization" in request.headers):
+            self._watch = _watch(self)
+        if self.required is not None:
+            await _let_in(self, self.required)
 
     def on_connection_close(self) -> None:
         """Tornado calls this when the client is gone, a WebSocket's too."""
-        end_watch = getattr(self, "_end_watch", None)
-        if end_watch is not None:
-            end_watch()
+        self._end_watch()
         super().on_connection_close()
+
+    def on_finish(self) -> None:
+        """Tornado calls this when a response has been sent, such as the refusal of a WebSocket."""
+        if not isinstance(self, WebSocketHandler) or self.get_status() != _SWITCHED:
+            self._end_watch()
+        super().on_finish()
+
+    def _end_watch(self) -> None:
+        watch: SocketWatch | None = getattr(self, "_watch", None)
+        if watch is not None:
+            watch.over()
 
 
 class SignInPages(RequestHandler):
@@ -198,18 +209,10 @@ async def _session(auth: AuthRoutes, request: WebRequest) -> CheckedSession | No
     return lately_checked or await in_thread(lambda: auth.session_of(request))
 
 
-def _watch(handler: Any, session: CheckedSession) -> Callable[[], None]:
-    """Closes the socket when the session is over, or other roles or groups would decide anew."""
-    loop, before = IOLoop.current(), session.principal
-
-    def end() -> None:
-        loop.add_callback(handler.close, SESSION_ENDED, "signed out")
-
-    def changed(now: UserPrincipal) -> None:
-        if (now.roles, now.groups) != (before.roles, before.groups):
-            end()
-
-    return _auth_of(handler).relying_party.session_watch.session(session, on_end=end, on_change=changed)
+def _watch(handler: Any) -> SocketWatch:
+    loop = IOLoop.current()
+    visitor: Visitor = handler.visitor
+    return SocketWatch(visitor, lambda: loop.add_callback(handler.close, SESSION_ENDED, "signed out"))
 
 
 def request_of(handler: RequestHandler) -> WebRequest:

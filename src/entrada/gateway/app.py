@@ -23,9 +23,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrada.accounts.identity import UserId
 from entrada.adapters.starlette import EntradaMiddleware, login_required, to_starlette, web_request_of
-from entrada.errors import AdmissionRefused, EntradaError, StoreUnavailable
+from entrada.errors import AdmissionRefused, EntradaError
+from entrada.flows.open_connections import end_with_account, end_with_session
 from entrada.flows.relying_party import RelyingParty
-from entrada.flows.session_check import CheckedSession
 from entrada.gateway.assertion import Assertions
 from entrada.gateway.assertion_keys import key_document
 from entrada.gateway.bearer_callers import BearerCallers
@@ -37,7 +37,6 @@ from entrada.gateway.habits import WayBackOfTrustedProxies, habits_in_force, wit
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.reverse_proxy import ReverseProxy
 from entrada.gateway.rules import RuleBook
-from entrada.sessions.revocation import Revocations
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.session_cookie import SESSION_COOKIE
@@ -88,7 +87,7 @@ def create_gateway(
             failure=failure,
             is_ours=_is_our_cookie,
             scheme_of=lambda visit: auth.site.url_of(visit).partition(":")[0],
-            watch=lambda session, end: _watch(auth, session, end),
+            watch=lambda session, end: end_with_session(auth.relying_party, session, end),
             watch_account=lambda caller, end: _watch_account(auth, caller, end),
             assertion=None if assertions is None else assertions.about,
             bearer=bearer,
@@ -113,33 +112,10 @@ def create_gateway(
     )
 
 
-def _watch(auth: AuthRoutes, session: CheckedSession, end: Callable[[], None]) -> Callable[[], None]:
-    """Ends what is open also when roles or groups change: it was the old ones that let the person in."""
-    before = session.principal
-    return auth.relying_party.session_watch.session(
-        session,
-        on_end=end,
-        on_change=lambda now: None if (now.roles, now.groups) == (before.roles, before.groups) else end(),
-    )
-
-
 def _watch_account(auth: AuthRoutes, caller: Caller, end: Callable[[], None]) -> Callable[[], None]:
-    """Ends what a token has opened when its account is disabled or deleted, or has other roles."""
-    party = auth.relying_party
     if not caller.user_id:
         return lambda: None  # an application: what it may do stands in its token
-
-    def learn(revocations: Revocations) -> None:
-        if revocations.is_complete and all(entry.subject != caller.user_id for entry in revocations.entries):
-            return
-        try:
-            user = party.accounts.get(UserId(caller.user_id))
-        except StoreUnavailable:
-            user = None  # it changed, and nobody can say into what
-        if user is None or not user.is_enabled or user.roles != caller.roles:
-            end()
-
-    return party.session_watch.log(learn, at_once=True)
+    return end_with_account(auth.relying_party, UserId(caller.user_id), caller.roles, end)
 
 
 def fast_checks(auth: AuthRoutes, *, hops: TrustedHops, book: RuleBook) -> FastChecks:

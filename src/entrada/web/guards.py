@@ -14,7 +14,7 @@ Source: RFC 6750, section 3; Microsoft, "Secure applications and APIs by validat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -98,6 +98,8 @@ class Visitor:
     """Why `refusal` refused, where it was not just that nobody is known."""
     refused: WebResponse | None = None
     """The response that a guard means which can only raise; the middleware sends it."""
+    on_token: Callable[[CheckedToken], None] | None = None
+    """Told of each token that lets its caller in, in whichever thread: what it opened ends with it."""
 
     @property
     def principal(self) -> Principal | None:
@@ -118,6 +120,8 @@ class Visitor:
             raw = None if callers is None else callers.token_of(self.request)
             if callers is not None and raw is not None:
                 self.token = _sufficient(callers.identify(raw), required, callers.scopes)
+                if self.on_token is not None:
+                    self.on_token(self.token)
                 return None
         except EntradaError as error:
             self.error = error
