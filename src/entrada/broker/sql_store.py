@@ -30,11 +30,13 @@ from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
 from entrada.storage.sql.broker_tables import codes, deliveries, grants, installations, keys, spent
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.repeating import repeats_transactions
 
 SEALED_KEYS = "broker signing key"
 """The purpose of the sealer for private keys."""
 
 
+@repeats_transactions
 class SqlBrokerStore(BrokerStore):
     """The store in a database whose tables are up to date (`database.migrate()`)."""
 

@@ -85,6 +85,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         sessions=stores.sessions,
         clock=clock,
         recheck=recheck,
+        listening=None if stores.listening is None else stores.listening(session_check.look),
         pruning=LeasedJob(name="prune", leases=stores.leases, clock=clock, life=2 * PRUNE_EVERY),
         close=close,
     )

@@ -15,6 +15,7 @@ from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
 from entrada.errors import ConfigurationError
 from entrada.flows.key_file import kept_key
+from entrada.flows.relying_party import Listening
 from entrada.leases import LeaseStore
 from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.sessions.store import SessionStore
@@ -36,6 +37,8 @@ class Stores:
     sealed_sign_ins: SealedSignIns
     leases: LeaseStore
     close: Callable[[], None]
+    listening: Callable[[Callable[[], None]], Listening | None] | None = None
+    """Makes what calls its argument when something ended; None: this store tells nothing by itself."""
     database: Database | None = None
     """What both are stored in, for further tables beside theirs; None: this process's memory."""
 
@@ -83,6 +86,7 @@ def open_stores(database_url: str) -> Stores:
         sealed_sign_ins=SqlSealedSignIns(database),
         leases=SqlLeases(database),
         close=database.close,
+        listening=database.listening,
         database=database,
     )
 

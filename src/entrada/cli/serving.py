@@ -107,7 +107,7 @@ def serve_here(
         with errors_alone("entrada") if shared else nullcontext():  # what it warns of was said above
             auth, keys = build_auth(plan, metrics)
         stack.callback(auth.relying_party.close)
-        auth.relying_party.start_recheck()
+        auth.relying_party.start_background()
         with plan.found.names.in_errors():
             gateway = _Gateway(plan=plan, auth=auth, assertion_keys=keys)
             gateway.take(gateway.made(book))

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from entrada.accounts.identity import User, UserId
 from entrada.accounts.store import AccountStore
@@ -31,6 +32,17 @@ from entrada.sessions.session import SessionId
 from entrada.sessions.store import SessionStore
 from entrada.sessions.token import SessionToken
 
+
+class Listening(Protocol):
+    """Hears from the store, at once, that something ended; the log says what."""
+
+    def start(self) -> None:
+        """Cheap where it runs already; begins anew after a fork."""
+
+    def close(self) -> None:
+        """Nothing more is heard."""
+
+
 PRUNE_EVERY = timedelta(minutes=1)
 WRITE_PROBE_EVERY = timedelta(seconds=10)
 
@@ -45,6 +57,8 @@ class RelyingParty:
     clock: Clock
     recheck: BackgroundRecheck | None = None
     """Asks Entra again about whoever is signed in; None: nobody asks."""
+    listening: Listening | None = None
+    """None: the store tells nothing by itself, and its log is asked."""
     pruning: LeasedJob | None = None
     """Which of several servers prunes; None: this is the only one."""
     close: Callable[[], None] = lambda: None
@@ -60,6 +74,8 @@ class RelyingParty:
         def close_all() -> None:
             if self.recheck is not None:
                 self.recheck.close()
+            if self.listening is not None:
+                self.listening.close()
             self.session_watch.close()
             if self.pruning is not None:
                 self.pruning.release()
@@ -102,7 +118,7 @@ class RelyingParty:
     ) -> SignedIn:
         """See `SignIn.open`."""
         signed_in = self.sign_in.open(identified, pending, replaces=replaces)
-        self.start_recheck()
+        self.start_background()
         if replaces or pending.replaces is not None:
             # The log names the session that was replaced, but memory may be trusted for a moment longer.
             self.session_check.distrust()
@@ -110,13 +126,18 @@ class RelyingParty:
 
     def check_session(self, cookie_value: str) -> CheckedSession | None:
         """See `SessionCheck.check`."""
-        self.start_recheck()
+        self.start_background()
         return self.session_check.check(cookie_value)
 
-    def start_recheck(self) -> None:
-        """From here on Entra is asked again about whoever is signed in; doing so twice is once."""
+    def start_background(self) -> None:
+        """From here on Entra is asked again about whoever is signed in, and the store is listened to.
+
+        Doing so twice is once. After a fork the next request does it in the child.
+        """
         if self.recheck is not None:
             self.recheck.start()
+        if self.listening is not None:
+            self.listening.start()
 
     def set_disabled(self, user_id: UserId, *, disabled: bool) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.

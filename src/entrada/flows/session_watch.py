@@ -61,6 +61,8 @@ class SessionWatch:
     _thread: Thread | None = field(default=None, repr=False)
     _heard_at: float = 0.0
     _is_closed: bool = False
+    _is_woken: bool = False
+    """Something was learnt by another thread since the last round began."""
 
     def __post_init__(self) -> None:
         self.check.subscribe(self._learn)
@@ -143,6 +145,9 @@ class SessionWatch:
         """Called by the check in whichever thread looked."""
         if self._watched or self._listeners:
             self._learnt.append(revocations)
+            with self._changed:
+                self._is_woken = True
+                self._changed.notify_all()
 
     def _doubted(self, now: float) -> list[Watched]:
         sessions: set[str] = set()
@@ -205,12 +210,13 @@ class SessionWatch:
                 if self._is_closed or not (self._watched or self._listeners):
                     self._thread = None
                     return
+                self._is_woken = False
             try:
                 self.look()
             except Exception:
                 log.exception("looking for ended sessions failed; it goes on")
             with self._changed:
-                if not self._is_closed:
+                if not self._is_closed and not self._is_woken:
                     self._changed.wait(LOOK_EVERY_SECONDS)
 
 

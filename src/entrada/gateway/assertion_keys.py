@@ -33,6 +33,7 @@ from entrada.adapters.assertion import ES256, RS256
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
 from entrada.storage.sql import Database
+from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.tables import assertion_keys
 
 LIFE = timedelta(minutes=2)
@@ -164,6 +165,7 @@ class MemoryAssertionKeys(AssertionKeys):
             self._keys = [other for other in self._keys if other.kid != key.kid]
 
 
+@repeats_transactions
 class SqlAssertionKeys(AssertionKeys):
     """In a database whose tables are up to date; private halves sealed: a read of it signs nothing."""
 

@@ -42,6 +42,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import RevocationKind
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.search import IDS_FOUND, search_names
 from entrada.storage.sql.sessions import end_of_user
@@ -148,6 +149,7 @@ DROP_GRANT = delete(role_grants).where(
 )
 
 
+@repeats_transactions
 class SqlAccountStore(AccountStore):
     """Accounts in a database whose tables are up to date (`database.migrate()`)."""
 

@@ -1,8 +1,8 @@
 """A psycopg connection that waits no longer than it may, whatever the server does.
 
 `statement_timeout` is the server's own promise: a server that is frozen, or behind a network that swallows
-packets, does not hold it. Here the client holds it: `within` sets the time for everything the block does,
-connecting and waiting for the pool included; what is not answered by then is closed and given up.
+packets, does not hold it. Here the client holds it: `deadline.within` sets the time for everything the block
+does, connecting and waiting for the pool included; what is not answered by then is closed and given up.
 
 Source: psycopg 3, `psycopg.waiting`: the generator is resumed at least every 0.1 s.
 """
@@ -10,16 +10,13 @@ Source: psycopg 3, `psycopg.waiting`: the generator is resumed at least every 0.
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Generator
 from typing import Any
 
 import psycopg
 
-_block = threading.local()
+from entrada.storage.sql.deadline import seconds_left
 
 
 class NoResponseInTime(psycopg.OperationalError):
@@ -28,28 +25,19 @@ class NoResponseInTime(psycopg.OperationalError):
     sqlstate = "57014"
 
 
-@contextmanager
-def within(limit: timedelta) -> Iterator[None]:
-    """What this thread does in the block is over when `limit` has passed. Blocks inside do not prolong it."""
-    before = getattr(_block, "ends_at", None)
-    ends_at = time.monotonic() + limit.total_seconds()
-    _block.ends_at = ends_at if before is None else min(before, ends_at)
-    try:
-        yield
-    finally:
-        _block.ends_at = before
+class MayOnlyBeRead(psycopg.OperationalError):
+    """A server that writes nothing, such as a replica. Its code is that of a write there."""
+
+    sqlstate = "25006"
 
 
-def seconds_left() -> float:
-    """Of this thread's block; without one, without end.
+def time_left() -> float:
+    """Of this thread's block, in seconds; without one, without end.
 
     Raises:
         NoResponseInTime: none are.
     """
-    ends_at = getattr(_block, "ends_at", None)
-    if ends_at is None:
-        return math.inf
-    left: float = ends_at - time.monotonic()
+    left = seconds_left()
     if left <= 0:
         raise NoResponseInTime("the time for this was over before it began")
     return left
@@ -61,7 +49,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **named: Any) -> Any:
         """As psycopg waits, and no longer than this transaction may."""
         try:
-            return super().wait(_ending_in(gen, seconds_left()), *arguments, **named)
+            return super().wait(_ending_in(gen, time_left()), *arguments, **named)
         except NoResponseInTime:
             # What it was asked may still come: nobody may use it again.
             self.pgconn.finish()
@@ -69,10 +57,14 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def connect_in_time(arguments: list[Any], named: dict[str, Any]) -> BoundedConnection:
-    """A new connection, if the server lets one in while the block lasts (or two seconds, libpq's least)."""
-    left = seconds_left()
+    """A new connection, if a server lets one in while the block lasts (or two seconds, libpq's least).
+
+    Several hosts share the time, because one that swallows everything must leave some for the next.
+    """
+    left = time_left()
     if left < math.inf:
-        named = {**named, "connect_timeout": max(2, math.ceil(left))}
+        hosts = str(named.get("host", "")).count(",") + 1
+        named = {**named, "connect_timeout": max(2, math.ceil(left / hosts))}
     return BoundedConnection.connect(*arguments, **named)
 
 

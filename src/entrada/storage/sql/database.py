@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine
@@ -28,6 +29,9 @@ from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.failures import failures_named
 from entrada.storage.sql.migrations import is_at_head, upgrade
 from entrada.storage.sql.revocation import read_revocations
+
+if TYPE_CHECKING:
+    from entrada.storage.sql.listening import RevocationListener
 
 WAIT = timedelta(seconds=5)
 """How long a transaction waits for others, and a thread for a connection, before it gives up."""
@@ -41,9 +45,11 @@ CONNECTIONS_IDLE, CONNECTIONS_AT_MOST = 5, 20
 class Database(ABC):
     """A database with its pool of connections. Safe for threads, and across a fork outside a transaction."""
 
-    def __init__(self, name: str, engine: Engine, *, readers: Engine | None = None) -> None:
+    def __init__(self, name: str, engine: Engine, *, wait: timedelta, readers: Engine | None = None) -> None:
         self.name = name
         """The URL without its password, for logs."""
+        self.wait = wait
+        """How long a transaction may take, waiting for others included."""
         self._engine = engine
         self._readers = readers or engine
         with OPENING:
@@ -84,6 +90,10 @@ class Database(ABC):
     @abstractmethod
     def now(self, connection: Connection, /) -> datetime:
         """The time by the clock that all servers at this database share."""
+
+    def listening(self, heard: Callable[[], None]) -> RevocationListener | None:  # noqa: ARG002
+        """What calls `heard` when something ended anywhere; None: this database does not say so by itself."""
+        return None
 
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See SessionStore."""

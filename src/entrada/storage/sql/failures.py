@@ -49,6 +49,11 @@ MARK_NOT_READ = (
     "the file beside it that says what had ended cannot be read",
     "Let the account that runs Entrada read and write every file beside the database ($[database_url]).",
 )
+MAY_ONLY_BE_READ = (
+    "it is a server that may only be read, such as a replica",
+    "Let $[database_url] name the server that may be written. After a fail-over, see that the name leads to "
+    "the new one.",
+)
 TOO_SLOW = ("it took too long", "Try again in a moment. If this stays, look at the load of the database.")
 NOT_REACHED = ("it cannot be reached", "See that it runs, and where $[database_url] says.")
 
@@ -67,7 +72,7 @@ SQLITE_CAUSES = {
 """By the first two words of SQLite's name for the error."""
 
 POSTGRESQL_CAUSES = {
-    "25006": READ_ONLY,
+    "25006": MAY_ONLY_BE_READ,
     "28": REFUSED,
     "3D": REFUSED,
     "42": NOT_PREPARED,
@@ -82,13 +87,46 @@ POSTGRESQL_CAUSES = {
 """By SQLSTATE, or its class."""
 
 
+PASSING = {"40001", "40P01", "57P01", "57P02"}
+"""Serialization failure, deadlock, a connection ended from above: the next attempt may succeed."""
+DECIDED = {"40001", "40P01"}
+"""With these the server says that nothing of the transaction stays, whatever it was doing."""
+
+
+class RolledBack(Exception):
+    """The cause of a failure of which is known that nothing was changed: the whole may be tried again."""
+
+
+def may_be_repeated(failure: StoreUnavailable) -> bool:
+    """Whether nothing was changed, and the next attempt may succeed."""
+    return isinstance(failure.__cause__, RolledBack)
+
+
 class DamagedRow(Exception):
     """A row holds what no store writes: altered by hand, or damaged."""
 
 
+class Progress:
+    """How far a transaction has come: once COMMIT is on its way, a lost connection leaves open what became
+    of it.
+    """
+
+    is_committing = False
+
+    def is_undone(self, failure: DBAPIError) -> bool:
+        """Whether it failed for a reason that passes, with nothing changed."""
+        state = getattr(failure.orig, "sqlstate", None)
+        if self.is_committing:
+            return state in DECIDED
+        return state in PASSING or (state is None and failure.connection_invalidated)
+
+
 @contextmanager
-def failures_named() -> Iterator[None]:
-    """Raises StoreUnavailable for everything that a database can fail with, save a broken uniqueness rule."""
+def failures_named(progress: Progress | None = None) -> Iterator[None]:
+    """Raises StoreUnavailable for everything that a database can fail with, save a broken uniqueness rule.
+
+    With `progress`, `may_be_repeated` tells whether to try again.
+    """
     try:
         yield
     except IntegrityError:
@@ -96,7 +134,11 @@ def failures_named() -> Iterator[None]:
     except PoolTimeout as failure:
         raise unavailable(BUSY) from failure
     except DBAPIError as failure:
-        raise unavailable(cause_of(failure.orig)) from failure
+        reason: Exception = failure
+        if progress is not None and progress.is_undone(failure):
+            reason = RolledBack()
+            reason.__cause__ = failure
+        raise unavailable(cause_of(failure.orig)) from reason
     except DamagedRow as failure:
         raise unavailable(DAMAGED) from failure
     except sqlite3.Error as failure:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from entrada.leases import Lease, LeaseStore
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.tables import EPOCH, MICROSECOND, leases
 
 FIND = select(leases).where(leases.c.name == bindparam("called"))
@@ -42,6 +43,7 @@ class LeaseLost(Exception):
     """Another has the lease: what was to be written under it is not."""
 
 
+@repeats_transactions
 class SqlLeases(LeaseStore):
     """Leases in a database whose tables are up to date (`database.migrate()`)."""
 

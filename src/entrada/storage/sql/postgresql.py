@@ -3,26 +3,37 @@
 A single read runs without BEGIN and COMMIT around it. Changes of one user wait for each other on its row,
 because under READ COMMITTED each statement sees another moment.
 A transaction takes no longer than `wait` in all, the wait for a connection included, also where the server is
-frozen (`bounded_psycopg`).
+frozen (`bounded_psycopg`); and what a connection is asked once is asked at its beginning:
 
-Source: PostgreSQL, "Transaction Isolation", "Explicit Locking".
+- whether it may be written. A replica is refused: it does not know yet what has just ended.
+- whether it leads to one server process for good, or through a pooler that gives each transaction another
+  one. There nothing may be set for longer than a transaction, because others would inherit it.
+
+No statement is prepared by name at the server, which a pooler in transaction mode may not know.
+
+Source: PostgreSQL, "Transaction Isolation", "Explicit Locking", "Database Connection Control Functions";
+PgBouncer, "Features".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, bindparam, create_engine, event, func, select
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from entrada.accounts.identity import UserId
-from entrada.storage.sql.bounded_psycopg import BoundedConnection, connect_in_time, within
+from entrada.storage.sql.bounded_psycopg import BoundedConnection, MayOnlyBeRead, connect_in_time
 from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_IDLE, MIGRATION_WAIT, Database
-from entrada.storage.sql.failures import failures_named
+from entrada.storage.sql.deadline import within
+from entrada.storage.sql.failures import Progress, failures_named
+from entrada.storage.sql.listening import RevocationListener
+from entrada.storage.sql.revocation import TELL
 from entrada.storage.sql.tables import users
 
 HOLD_USER = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
@@ -31,14 +42,29 @@ HOLD_SCHEMA = select(func.pg_advisory_xact_lock(bindparam("key")))
 SCHEMA_KEY = 0x656E7472616461
 """`entrada` in ASCII: the advisory lock of whoever prepares the database."""
 
+LOOK_AT_SERVER = "SELECT pg_backend_pid(), current_setting('transaction_read_only')"
+POOLED = "entrada pooled"
+"""Under this name `connection.info` says whether a pooler is in between."""
+
 
 class PostgresqlDatabase(Database):
     """The database that the URL names. Connects when it is first used."""
 
     def __init__(self, url: URL, *, wait: timedelta) -> None:
+        usual = {
+            "application_name": "entrada",
+            "prepare_threshold": None,
+            "connect_timeout": max(2, round(wait.total_seconds())),
+            "tcp_user_timeout": milliseconds_of(wait),
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+        }
+        self._url = url
+        self._usual = {name: value for name, value in usual.items() if name not in url.query}
         engine = create_engine(
             url,
-            connect_args={"connect_timeout": max(2, round(wait.total_seconds()))},
+            connect_args=self._usual,
             poolclass=QueuePool,
             pool_size=CONNECTIONS_IDLE,
             max_overflow=CONNECTIONS_AT_MOST - CONNECTIONS_IDLE,
@@ -47,8 +73,6 @@ class PostgresqlDatabase(Database):
             hide_parameters=True,
         )
 
-        self._wait = wait
-
         @event.listens_for(engine, "do_connect")
         def connect(
             _: Dialect, __: ConnectionPoolEntry, arguments: list[Any], named: dict[str, Any]
@@ -56,26 +80,28 @@ class PostgresqlDatabase(Database):
             return connect_in_time(arguments, named)
 
         @event.listens_for(engine, "connect")
-        def bound_every_statement(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-            milliseconds = round(wait.total_seconds() * 1000)
-            cursor = connection.cursor()
-            cursor.execute(f"SET statement_timeout = {milliseconds}")
-            cursor.close()
-            connection.commit()
+        def look(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+            assert isinstance(connection, BoundedConnection)
+            entry.info[POOLED] = looked_at(connection, wait=wait)
+
+        @event.listens_for(engine, "handle_error")
+        def give_up_what_may_only_be_read(context: ExceptionContext) -> None:
+            if getattr(context.original_exception, "sqlstate", None) == MayOnlyBeRead.sqlstate:
+                context.is_disconnect = True
 
         readers = engine.execution_options(isolation_level="AUTOCOMMIT")
-        super().__init__(url.render_as_string(hide_password=True), engine, readers=readers)
+        super().__init__(url.render_as_string(hide_password=True), engine, wait=wait, readers=readers)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """See `Database`; within the promised time."""
-        with within(self._wait), super().reading() as connection:
+        with within(self.wait), failures_named(Progress()), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """See `Database`; within the promised time."""
-        with within(self._wait), self._patiently_writing() as connection:
+        with within(self.wait), self._transaction(self.wait) as connection:
             yield connection
 
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
@@ -87,18 +113,63 @@ class PostgresqlDatabase(Database):
         now: datetime = connection.execute(NOW).scalar_one()
         return now
 
+    def listening(self, heard: Callable[[], None]) -> RevocationListener:
+        """See `Database`."""
+        dialect = self._engine.dialect
+
+        def connect() -> BoundedConnection:
+            arguments, named = dialect.create_connect_args(self._url)
+            return connect_in_time([*arguments], {**self._usual, **named, "autocommit": True})
+
+        def send(message: str) -> None:
+            with self.reading() as connection:
+                connection.execute(TELL, {"message": message})
+
+        return RevocationListener(connect=connect, wait=self.wait, send=send, heard=heard)
+
     @contextmanager
-    def _patiently_writing(self) -> Iterator[Connection]:
-        with failures_named(), self._engine.begin() as connection:
+    def _transaction(self, limit: timedelta) -> Iterator[Connection]:
+        progress = Progress()
+        with (
+            failures_named(progress),
+            self._engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            if connection.info.get(POOLED) or limit != self.wait:
+                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds_of(limit)}")
             yield connection
+            progress.is_committing = True
+            transaction.commit()
 
     def _after_fork_in_parent(self) -> None:
         """Nothing was held."""
 
     @contextmanager
     def _migrating(self) -> Iterator[Connection]:
-        with within(MIGRATION_WAIT + self._wait), self._patiently_writing() as connection:
-            milliseconds = round(MIGRATION_WAIT.total_seconds() * 1000)
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+        limit = MIGRATION_WAIT + self.wait
+        with within(limit), self._transaction(limit) as connection:
             connection.execute(HOLD_SCHEMA, {"key": SCHEMA_KEY})
             yield connection
+
+
+def looked_at(connection: BoundedConnection, *, wait: timedelta) -> bool:
+    """Whether a pooler is between; where none is, the server ends each statement in `wait`.
+
+    Raises:
+        MayOnlyBeRead: a replica, or a server under maintenance.
+    """
+    cursor = connection.cursor()
+    pid, read_only = cursor.execute(LOOK_AT_SERVER).fetchone() or (0, "on")
+    if read_only != "off":
+        connection.close()
+        raise MayOnlyBeRead("the server may only be read")
+    is_pooled: bool = pid != connection.info.backend_pid
+    if not is_pooled:
+        cursor.execute(f"SET statement_timeout = {milliseconds_of(wait)}")
+    cursor.close()
+    connection.commit()
+    return is_pooled
+
+
+def milliseconds_of(time: timedelta) -> int:
+    return round(time.total_seconds() * 1000)

@@ -2,7 +2,7 @@
 
 An entry is written in the transaction that ends something, so nobody sees the one without the other. The one
 row of `entrada_revocation` numbers the entries: whoever changes it holds it to the end of the transaction,
-so the numbers have no gaps and appear in their order.
+so the numbers have no gaps and appear in their order. On PostgreSQL listeners hear of it at the commit.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from entrada.sessions.revocation import (
     read_since,
 )
 from entrada.storage.sql.tables import revocation, revoked
+
+CHANNEL = "entrada_revoked"
+"""Where PostgreSQL says that the log has grown. A message is the entry's number, and names nobody."""
+TELL = select(func.pg_notify(CHANNEL, bindparam("message")))
 
 NEWEST = "entrada newest entry"
 """Under this name `connection.info` holds the position of the last entry the transaction wrote."""
@@ -64,6 +68,8 @@ def add_revocation(
     )
     if position.sequence % 64 == 0:
         connection.execute(FORGET, {"before": position.sequence - ENTRIES_RETAINED})
+    if connection.dialect.name == "postgresql":
+        connection.execute(TELL, {"message": str(position.sequence)})
     connection.info[NEWEST] = position
 
 

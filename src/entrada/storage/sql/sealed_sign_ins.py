@@ -18,6 +18,7 @@ from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.sessions import end_of_user
 from entrada.storage.sql.tables import sealed_sign_ins, sessions, users
 from entrada.storage.storable import user_after_recheck
@@ -79,6 +80,7 @@ END = (
 )
 
 
+@repeats_transactions
 class SqlSealedSignIns(SealedSignIns):
     """Sealed sign-ins in a database whose tables are up to date (`database.migrate()`)."""
 

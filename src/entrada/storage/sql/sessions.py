@@ -30,6 +30,7 @@ from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.tables import sessions, spent_sign_ins
 
@@ -71,6 +72,7 @@ PRUNE_SESSIONS = delete(sessions).where(
 PRUNE_SPENT = delete(spent_sign_ins).where(spent_sign_ins.c.expires_at <= bindparam("now"))
 
 
+@repeats_transactions
 class SqlSessionStore(SessionStore):
     """Sessions in a database whose tables are up to date (`database.migrate()`)."""
 

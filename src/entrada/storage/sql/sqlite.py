@@ -53,7 +53,6 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, *, wait: timedelta) -> None:
         self.path = path.absolute()
-        self._wait = wait
         self._turn = Lock()
         self._idle: list[Connection] = []
         self._in_use = ForkGate()
@@ -64,7 +63,7 @@ class SqliteDatabase(Database):
         engine = create_engine(
             "sqlite+pysqlite://", creator=self._open, poolclass=NullPool, hide_parameters=True
         )
-        super().__init__(f"sqlite:///{self.path}", engine)
+        super().__init__(f"sqlite:///{self.path}", engine, wait=wait)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -75,7 +74,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """See `Database`; one writer at a time."""
-        if not self._turn.acquire(timeout=self._wait.total_seconds()):
+        if not self._turn.acquire(timeout=self.wait.total_seconds()):
             raise unavailable(BUSY)
         try:
             with failures_named(), self._borrowed() as connection:
@@ -193,7 +192,7 @@ class SqliteDatabase(Database):
         process's own, and a mutex that another thread holds stays shut in the child.
         """
         self._turn.acquire()
-        self._in_use.shut(wait=self._wait + FORK_MARGIN)
+        self._in_use.shut(wait=self.wait + FORK_MARGIN)
         self.close()
 
     def _after_fork_in_parent(self) -> None:
@@ -207,7 +206,7 @@ class SqliteDatabase(Database):
         super()._after_fork_in_child()
 
     def _open(self) -> sqlite3.Connection:
-        return open_connection(self.path, wait=self._wait)
+        return open_connection(self.path, wait=self.wait)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
