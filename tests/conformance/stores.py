@@ -16,10 +16,11 @@ from sqlalchemy import create_engine, make_url
 
 from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
+from entrada.audit.trail import AuditTrail
 from entrada.sessions.store import SessionStore
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
-from entrada.storage.sql import SqlAccountStore, SqlSealedSignIns, SqlSessionStore, connect
+from entrada.storage.sql import SqlAccountStore, SqlAuditTrail, SqlSealedSignIns, SqlSessionStore, connect
 from storage.prepared import prepared_copy
 
 
@@ -30,6 +31,7 @@ class Stores:
     accounts: AccountStore
     sessions: SessionStore
     sealed_sign_ins: SealedSignIns
+    audit: AuditTrail
     another: Callable[[], Stores] = field(repr=False)
     database_url: str | None = None
     """Where another process finds the same data; None if none can."""
@@ -43,7 +45,9 @@ Server = Callable[[], str]
 def in_memory(_: Path, __: Server) -> Iterator[Stores]:
     sessions = MemorySessionStore()
     accounts = MemoryAccountStore(sessions=sessions)
-    stores = Stores(accounts, sessions, MemorySealedSignIns(accounts, sessions), lambda: stores)
+    stores = Stores(
+        accounts, sessions, MemorySealedSignIns(accounts, sessions), sessions.audit, lambda: stores
+    )
     yield stores
 
 
@@ -75,7 +79,8 @@ def in_sql(url: str) -> Iterator[Stores]:
         database = connect(url)
         opened.append(database)
         kept = SqlSealedSignIns(database)
-        return Stores(SqlAccountStore(database), SqlSessionStore(database), kept, another, url)
+        audit = SqlAuditTrail(database)
+        return Stores(SqlAccountStore(database), SqlSessionStore(database), kept, audit, another, url)
 
     stores = another()
     opened[0].migrate()

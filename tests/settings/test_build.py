@@ -87,6 +87,7 @@ def memory_stores() -> Stores:
         sessions=sessions,
         sealed_sign_ins=kept,
         leases=MemoryLeases(),
+        audit=sessions.audit,
         close=lambda: None,
     )
 

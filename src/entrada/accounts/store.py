@@ -12,6 +12,7 @@ from typing import Protocol
 
 from entrada.accounts.groups import Membership
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+from entrada.audit.acts import BY_ENTRADA, Cause
 
 
 class AdmissionStore(Protocol):
@@ -75,7 +76,11 @@ class AdmissionStore(Protocol):
 
 
 class AccountStore(AdmissionStore, Protocol):
-    """Stores users, linked identities and role grants of our own."""
+    """Stores users, linked identities and role grants of our own.
+
+    Every change of an account or of its roles is entered into the audit trail (`entrada.audit`) in the same
+    transaction; what changes nothing is not. `cause` says who does it, and why.
+    """
 
     def get(self, user_id: UserId) -> User | None: ...
 
@@ -86,18 +91,23 @@ class AccountStore(AdmissionStore, Protocol):
             LookupError: no such user, or the identity is not linked to them.
         """
 
-    def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
+    def set_disabled(
+        self, user_id: UserId, *, disabled: bool, now: datetime, cause: Cause = BY_ENTRADA
+    ) -> User | None:
         """The user, disabled or enabled; None if there is no such user."""
 
-    def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
+    def grant_role(
+        self, user_id: UserId, *, role: str, granted_by: str, now: datetime, cause: Cause = BY_ENTRADA
+    ) -> User | None:
         """The user with a manual grant of `role` (unchanged if already there); None if no such user."""
 
-    def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
+    def revoke_role(self, user_id: UserId, *, role: str, cause: Cause = BY_ENTRADA) -> User | None:
         """The user without the manual grant of `role`; None if no such user."""
 
-    def delete(self, user_id: UserId) -> User | None:
+    def delete(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> User | None:
         """The user who was, now forgotten with identities, roles, sessions and what was stored to ask Entra.
 
+        The audit trail keeps what happened to the id, and no longer says whose it was.
         None if there is no such user. Whoever signs in with one of the identities is somebody new.
         """
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
+from entrada.audit.trail import AuditTrail
 from entrada.errors import ConfigurationError
 from entrada.flows.key_file import kept_key
 from entrada.flows.relying_party import Listening
@@ -30,12 +31,13 @@ SEALED_SIGN_IN = "kept sign-in"
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where accounts, sessions, sealed sign-ins and leases are stored, and how to let go of it."""
+    """Where accounts, sessions, sealed sign-ins, leases and the audit trail are, and how to let go of it."""
 
     accounts: AccountStore
     sessions: SessionStore
     sealed_sign_ins: SealedSignIns
     leases: LeaseStore
+    audit: AuditTrail
     close: Callable[[], None]
     listening: Callable[[Callable[[], None]], Listening | None] | None = None
     """Makes what calls its argument when something ended; None: this store tells nothing by itself."""
@@ -62,11 +64,13 @@ def open_stores(database_url: str) -> Stores:
             sessions=memory_sessions,
             sealed_sign_ins=MemorySealedSignIns(memory_accounts, memory_sessions),
             leases=MemoryLeases(),
+            audit=memory_sessions.audit,
             close=lambda: None,
         )
     try:
         from entrada.storage.sql import (
             SqlAccountStore,
+            SqlAuditTrail,
             SqlLeases,
             SqlSealedSignIns,
             SqlSessionStore,
@@ -85,6 +89,7 @@ def open_stores(database_url: str) -> Stores:
         sessions=SqlSessionStore(database),
         sealed_sign_ins=SqlSealedSignIns(database),
         leases=SqlLeases(database),
+        audit=SqlAuditTrail(database),
         close=database.close,
         listening=database.listening,
         database=database,

@@ -25,6 +25,7 @@ COMMANDS = {
     "emulator": "an Entra ID of your own, to develop and test against",
     "users": "accounts: list, disable, roles by hand",
     "sessions": "who is signed in, and ending it",
+    "audit": "what happened to people's access, who did it, and why",
     "explain": "why somebody has a role, or has not, or cannot come in",
     "mapping": "what another roles mapping would change",
     "db": "the database: check, back up, restore, upgrade",

@@ -6,6 +6,7 @@ No database is made here, and nothing is changed before it is clear who is meant
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from entrada.accounts.identity import RoleGrant, User
+from entrada.audit.acts import Actor, ActorKind, Cause
 from entrada.build import Stores, open_stores
 from entrada.clock import SystemClock
 from entrada.compatibility import UTC
@@ -49,6 +51,11 @@ class Opened(Located):
 
     stores: Stores
     now: datetime
+
+    @property
+    def cause(self) -> Cause:
+        """Of whatever this command changes."""
+        return by_command(self.now)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +118,15 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
             stores.close()
 
 
+def by_command(now: datetime) -> Cause:
+    """Whose command it is, as far as the machine knows."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = ""
+    return Cause(actor=Actor(kind=ActorKind.COMMAND, id=name), at=now)
+
+
 def everybody(here: Opened) -> Iterator[User]:
     """Everybody who has an account, read page by page."""
     after = None
@@ -125,17 +141,27 @@ def find_person(stores: Stores, text: str) -> User:
     Raises:
         ConfigurationError: nobody, or several; the hint lists them.
     """
-    found = stores.accounts.search(text, limit=SHOWN_OF_MANY + 1) if text.strip() else []
-    whole = [user for user in found if is_called(user, text)]
-    meant = whole or found
-    if len(meant) == 1:
-        return meant[0]
+    meant = find_people(stores, text)
     if not meant:
         raise ConfigurationError(
             f"Nobody here is called {text!r}.",
             hint="`entrada users list` shows who has an account. Whoever was refused has none: the log says "
             "why, at sign_in_refused.",
         )
+    return meant[0]
+
+
+def find_people(stores: Stores, text: str) -> Sequence[User]:
+    """The one person this can mean, or nobody.
+
+    Raises:
+        ConfigurationError: several; the hint lists them.
+    """
+    found = stores.accounts.search(text, limit=SHOWN_OF_MANY + 1) if text.strip() else []
+    whole = [user for user in found if is_called(user, text)]
+    meant = whole or found
+    if len(meant) < 2:
+        return meant
     many = f"more than {SHOWN_OF_MANY}" if len(meant) > SHOWN_OF_MANY else str(len(meant))
     listed = "\n  ".join(in_one_line(user) for user in meant[:SHOWN_OF_MANY])
     raise ConfigurationError(

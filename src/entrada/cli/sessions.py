@@ -102,11 +102,11 @@ def _end(args: argparse.Namespace) -> int:
     with opened(args) as here:
         sessions = here.stores.sessions
         if args.all:
-            ended = sessions.end_all()
+            ended = sessions.end_all(cause=here.cause)
         elif args.of is not None:
-            ended = sessions.end_of_user(find_person(here.stores, args.of).id)
+            ended = sessions.end_of_user(find_person(here.stores, args.of).id, cause=here.cause)
         else:
-            if not sessions.end(SessionId(args.session)):
+            if not sessions.end(SessionId(args.session), cause=here.cause):
                 raise ConfigurationError(
                     f"There is no session {args.session!r}.",
                     hint="`entrada sessions list` shows those there are; this one may have ended by itself.",

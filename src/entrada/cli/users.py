@@ -14,7 +14,6 @@ A disabled person is kept out whatever Entra says; a deleted one is forgotten, a
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from collections.abc import Callable
@@ -120,7 +119,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _disable(args: argparse.Namespace) -> int:
     def disable(here: Opened, user: User) -> tuple[User | None, str]:
-        changed = here.stores.accounts.set_disabled(user.id, disabled=True, now=here.now)
+        changed = here.stores.accounts.set_disabled(user.id, disabled=True, now=here.now, cause=here.cause)
         return changed, "is disabled, and signed out everywhere"
 
     return _change(args, disable)
@@ -128,8 +127,8 @@ def _disable(args: argparse.Namespace) -> int:
 
 def _enable(args: argparse.Namespace) -> int:
     def enable(here: Opened, user: User) -> tuple[User | None, str]:
-        changed = here.stores.accounts.set_disabled(user.id, disabled=False, now=here.now)
-        here.stores.sessions.end_of_user(user.id)  # a sign-in may have raced the disabling
+        changed = here.stores.accounts.set_disabled(user.id, disabled=False, now=here.now, cause=here.cause)
+        here.stores.sessions.end_of_user(user.id, cause=here.cause)  # a sign-in may have raced the disabling
         return changed, "may sign in again"
 
     return _change(args, enable)
@@ -141,7 +140,14 @@ def _grant(args: argparse.Namespace) -> int:
         if role not in here.settings.roles.every_role and not args.json:
             note = f"Note: nothing in $[roles_mapping] gives {role!r}; is it spelt so?"
             print(here.names.put_into(note), file=sys.stderr)
-        changed = here.stores.accounts.grant_role(user.id, role=role, granted_by=_who(), now=here.now)
+        who = here.cause.actor.id
+        changed = here.stores.accounts.grant_role(
+            user.id,
+            role=role,
+            granted_by=f"command line, {who}" if who else "command line",
+            now=here.now,
+            cause=here.cause,
+        )
         return changed, f"has the role {role}"
 
     return _change(args, grant)
@@ -159,7 +165,7 @@ def _revoke(args: argparse.Namespace) -> int:
                 if held
                 else f"`entrada users show {user.id}` says which roles there are.",
             )
-        changed = here.stores.accounts.revoke_role(user.id, role=role)
+        changed = here.stores.accounts.revoke_role(user.id, role=role, cause=here.cause)
         still = f", but Entra still gives it: {plain(held[0].granted_by)}" if len(held) > 1 else ""
         return changed, f"has the role {role} by hand no longer{still}"
 
@@ -174,7 +180,7 @@ def _delete(args: argparse.Namespace) -> int:
                 hint="Say --yes to do it. To keep somebody out, disable them: whoever is deleted may come "
                 "back as somebody new.",
             )
-        return here.stores.accounts.delete(user.id), "is deleted"
+        return here.stores.accounts.delete(user.id, cause=here.cause), "is deleted"
 
     return _change(args, delete)
 
@@ -199,11 +205,3 @@ def _role(text: str) -> str:
             hint="Such as one that $[roles_mapping] gives: `entrada settings` shows it.",
         )
     return role
-
-
-def _who() -> str:
-    """Whose command it was, as far as the machine knows."""
-    try:
-        return f"command line, {getpass.getuser()}"
-    except (KeyError, OSError):
-        return "command line"

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from entrada.accounts.identity import User, UserId
 from entrada.accounts.store import AccountStore
+from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
@@ -139,14 +140,14 @@ class RelyingParty:
         if self.listening is not None:
             self.listening.start()
 
-    def set_disabled(self, user_id: UserId, *, disabled: bool) -> User | None:
+    def set_disabled(self, user_id: UserId, *, disabled: bool, cause: Cause = BY_ENTRADA) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.
 
         On enabling too: a sign-in that raced the disabling may have left one behind.
         """
-        user = self.accounts.set_disabled(user_id, disabled=disabled, now=self.clock.now())
+        user = self.accounts.set_disabled(user_id, disabled=disabled, now=self.clock.now(), cause=cause)
         if user is not None:
-            self.sessions.end_of_user(user_id)
+            self.sessions.end_of_user(user_id, cause=cause)
             self.session_check.distrust()
         return user
 

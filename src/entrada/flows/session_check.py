@@ -17,6 +17,7 @@ from threading import Lock, Thread
 
 from entrada.accounts.principal import UserPrincipal, principal_of
 from entrada.accounts.store import AccountStore
+from entrada.audit.acts import ENTRADA, Cause
 from entrada.clock import Clock
 from entrada.events import Event, record
 from entrada.sessions.live import LiveSession, LiveSessions, look_up
@@ -109,7 +110,8 @@ class SessionCheck:
         monotonic, doubts, since = self.clock.monotonic(), self._doubts, self._position
         revocations = self.sessions.revocations(since)
         if revocations.went_back:
-            ended = self.sessions.end_all(since=since)
+            cause = Cause(actor=ENTRADA, at=self.clock.now(), reason="the database is of an older time")
+            ended = self.sessions.end_all(since=since, cause=cause)
             record(Event.ALL_SESSIONS_ENDED, reason="database_went_back", count=ended)
             revocations = self.sessions.revocations(since)
         self._apply(revocations)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from entrada.audit.acts import ENTRA, Cause, person
 from entrada.entra.application import EntraApplication
 from entrada.entra.claims import is_session_id_of_entra
 from entrada.errors import ConfigurationError, Unavailable
@@ -30,10 +31,12 @@ class SignOut:
         session = find_proven(self.sessions, parse_session_token(cookie_value))
         if session is None:
             return None
+        now, by = self.session_check.clock.now(), person(session.user_id)
         if everywhere:
-            self.sessions.end_of_user(session.user_id)
+            cause = Cause(actor=by, at=now, reason="signed out everywhere")
+            self.sessions.end_of_user(session.user_id, cause=cause)
         else:
-            self.sessions.end(session.id)
+            self.sessions.end(session.id, cause=Cause(actor=by, at=now, reason="signed out"))
         self.session_check.distrust()
         return session
 
@@ -41,7 +44,8 @@ class SignOut:
         """Ends exactly the sessions Entra names; how many there were. What no sign-in accepted ends none."""
         if not is_session_id_of_entra(entra_session_id):
             return 0
-        ended = self.sessions.end_by_entra_session(entra_session_id)
+        cause = Cause(actor=ENTRA, at=self.session_check.clock.now(), reason="signed out at Entra")
+        ended = self.sessions.end_by_entra_session(entra_session_id, cause=cause)
         if ended:
             self.session_check.distrust()
         return ended

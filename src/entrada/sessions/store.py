@@ -10,12 +10,16 @@ from datetime import datetime
 from typing import Protocol
 
 from entrada.accounts.identity import UserId
+from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.sessions.session import Session, SessionId
 
 
 class SessionStore(Protocol):
     """Stores sessions, and a log of what ended (`entrada.sessions.revocation`).
+
+    What begins or ends is entered into the audit trail (`entrada.audit`) in the same transaction; `cause`
+    says who ended it, and why. A session that reaches its limits was ended by nobody: no entry says so.
 
     Raises:
         StoreUnavailable: from any method, when the database does not answer in time.
@@ -42,16 +46,16 @@ class SessionStore(Protocol):
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         """Move the idle limit; False if there is no such session. An ended session stays ended."""
 
-    def end(self, session_id: SessionId) -> bool:
+    def end(self, session_id: SessionId, *, cause: Cause = BY_ENTRADA) -> bool:
         """End one session; True if it was there."""
 
-    def end_by_entra_session(self, entra_session_id: str) -> int:
+    def end_by_entra_session(self, entra_session_id: str, *, cause: Cause = BY_ENTRADA) -> int:
         """End every session with this `sid`; how many there were. For an unknown one nothing is written."""
 
-    def end_of_user(self, user_id: UserId) -> int:
+    def end_of_user(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> int:
         """End every session of a user; how many there were."""
 
-    def end_all(self, *, since: LogPosition | None = None) -> int:
+    def end_all(self, *, since: LogPosition | None = None, cause: Cause = BY_ENTRADA) -> int:
         """End every session of everybody; how many there were.
 
         For a database that went back in time. The log continues behind `since`, so that every reader who

@@ -23,6 +23,7 @@ from entrada.accounts.identity import (
     UserId,
 )
 from entrada.accounts.store import AccountStore
+from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import (
     ENTRIES_RETAINED,
@@ -35,6 +36,8 @@ from entrada.sessions.revocation import (
 )
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
+from entrada.storage import recorded
+from entrada.storage.memory_audit import MemoryAuditTrail
 from entrada.storage.storable import (
     email_key,
     has_other_rights,
@@ -54,9 +57,13 @@ from entrada.storage.storable import (
 
 
 class MemorySessionStore(SessionStore):
-    """Sessions of this process. Grows until `prune` is called."""
+    """Sessions of this process. Grows until `prune` is called.
 
-    def __init__(self) -> None:
+    `audit`, where given, is shared with the accounts' store, as one SQL database would be.
+    """
+
+    def __init__(self, *, audit: MemoryAuditTrail | None = None) -> None:
+        self.audit = MemoryAuditTrail() if audit is None else audit
         self._lock = Lock()
         self._sessions: dict[SessionId, Session] = {}
         self._spent: dict[str, datetime] = {}
@@ -68,8 +75,10 @@ class MemorySessionStore(SessionStore):
             if session.id in self._sessions:
                 raise ValueError("a session with this id is open already")
             self._sessions[session.id] = session
-            if replaces is not None:
-                self._end(replaces)
+            replaced = None if replaces is None else self._end(replaces)
+            if replaced is not None:
+                self.audit.record(recorded.replacing(replaced.id, replaced.user_id, session))
+            self.audit.record(recorded.opening(session))
 
     def find(self, session_id: SessionId) -> Session | None:
         return self._sessions.get(session_id)
@@ -102,20 +111,29 @@ class MemorySessionStore(SessionStore):
             )
             return True
 
-    def end(self, session_id: SessionId) -> bool:
+    def end(self, session_id: SessionId, *, cause: Cause = BY_ENTRADA) -> bool:
         with self._lock:
-            return self._end(session_id)
+            ended = self._end(session_id)
+            if ended is not None:
+                self.audit.record(recorded.ending(ended.id, ended.user_id, cause))
+            return ended is not None
 
-    def end_by_entra_session(self, entra_session_id: str) -> int:
+    def end_by_entra_session(self, entra_session_id: str, *, cause: Cause = BY_ENTRADA) -> int:
         with self._lock:
-            named = [
-                session.id
-                for session in self._sessions.values()
-                if session.entra_session_id == entra_session_id
-            ]
-            return sum(map(self._end, named))
+            named = [each for each in self._sessions.values() if each.entra_session_id == entra_session_id]
+            for session in named:
+                self._end(session.id)
+                self.audit.record(recorded.ending(session.id, session.user_id, cause))
+            return len(named)
 
-    def end_of_user(self, user_id: UserId) -> int:
+    def end_of_user(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> int:
+        ended = self.drop_sessions(user_id)
+        if ended:
+            self.audit.record(recorded.ending_of_user(user_id, ended=ended, cause=cause))
+        return ended
+
+    def drop_sessions(self, user_id: UserId) -> int:
+        """How many sessions of the user ended; the caller writes down why."""
         with self._lock:
             theirs = [session.id for session in self._sessions.values() if session.user_id == user_id]
             for session_id in theirs:
@@ -134,11 +152,12 @@ class MemorySessionStore(SessionStore):
                 for session in self._sessions.values()
             )
 
-    def end_all(self, *, since: LogPosition | None = None) -> int:
+    def end_all(self, *, since: LogPosition | None = None, cause: Cause = BY_ENTRADA) -> int:
         with self._lock:
             ended = len(self._sessions)
             self._sessions.clear()
             self._add(RevocationKind.EVERYTHING, "", beyond=since)
+            self.audit.record(recorded.ending_of_all(ended=ended, cause=cause))
             return ended
 
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
@@ -171,11 +190,11 @@ class MemorySessionStore(SessionStore):
             self._spent = {id: expires_at for id, expires_at in self._spent.items() if now < expires_at}
             return sessions - len(self._sessions) + spent - len(self._spent)
 
-    def _end(self, session_id: SessionId) -> bool:
-        if self._sessions.pop(session_id, None) is None:
-            return False
-        self._add(RevocationKind.SESSION, session_id)
-        return True
+    def _end(self, session_id: SessionId) -> Session | None:
+        ended = self._sessions.pop(session_id, None)
+        if ended is not None:
+            self._add(RevocationKind.SESSION, session_id)
+        return ended
 
     def _add(self, kind: RevocationKind, subject: str, *, beyond: LogPosition | None = None) -> None:
         last = max(self._position.sequence, 0 if beyond is None else beyond.sequence)
@@ -191,7 +210,8 @@ class MemoryAccountStore(AccountStore):
     sessions of a user who is disabled, as it is when both share one SQL database.
     """
 
-    def __init__(self, *, sessions: SessionStore | None = None) -> None:
+    def __init__(self, *, sessions: MemorySessionStore | None = None) -> None:
+        self.audit = MemoryAuditTrail() if sessions is None else sessions.audit
         self._lock = Lock()
         self._sessions = sessions
         self._users: dict[UserId, User] = {}
@@ -228,6 +248,7 @@ class MemoryAccountStore(AccountStore):
                 raise ValueError("a user with this id exists already")
             self._owners[identity] = user_id
             self._users[user_id] = user
+            self.audit.record(*recorded.creation(user))
         return user
 
     def link(self, *, user_id: UserId, identity: EntraIdentity, now: datetime) -> User:
@@ -238,6 +259,7 @@ class MemoryAccountStore(AccountStore):
                 raise IdentityAlreadyLinked
             if is_linked(user, identity):
                 return user
+            self.audit.record(recorded.linking(user_id, identity, now=now))
             return self._replace(with_identity(user, LinkedIdentity(identity=identity, linked_at=now)))
 
     def record_sign_in(
@@ -252,6 +274,8 @@ class MemoryAccountStore(AccountStore):
         with self._lock:
             before = self._existing(user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
+            cause = Cause(actor=ENTRA, at=now, reason=recorded.SIGN_IN)
+            self.audit.record(*recorded.grants(before, after, cause))
             return self._replace(after, note=is_news(before, after))
 
     def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
@@ -276,44 +300,62 @@ class MemoryAccountStore(AccountStore):
             before = self._users.get(user_id)
             if before is not None:
                 after = user_after_recheck(before, identity, profile, entra_grants, membership)
+                self.audit.record(*recorded.grants(before, after, recorded.BY_RECHECK))
                 self._replace(after, note=is_news(before, after))
 
-    def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
+    def set_disabled(
+        self, user_id: UserId, *, disabled: bool, now: datetime, cause: Cause = BY_ENTRADA
+    ) -> User | None:
+        cause = replace(cause, at=now)
         with self._lock:
             user = self._users.get(user_id)
             if user is None:
                 return None
-            if disabled and self._sessions is not None:
-                self._sessions.end_of_user(user_id)
+            ended = self._drop_sessions(user_id) if disabled else 0
             if disabled != user.is_enabled:
+                if ended:
+                    self.audit.record(recorded.ending_of_user(user_id, ended=ended, cause=cause))
                 return user
+            self.audit.record(recorded.disabling(user_id, disabled=disabled, ended=ended, cause=cause))
             return self._replace(replace(user, disabled_at=now if disabled else None), note=True)
 
-    def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
+    def grant_role(
+        self, user_id: UserId, *, role: str, granted_by: str, now: datetime, cause: Cause = BY_ENTRADA
+    ) -> User | None:
         with self._lock:
             user = self._users.get(user_id)
             if user is None or manual_grant(user, role):
                 return user
             grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
+            cause = replace(cause, at=now)
+            self.audit.record(recorded.grant_act(Action.ROLE_GRANTED, user_id, grant, cause))
             return self._replace(with_grant(user, grant), note=True)
 
-    def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
+    def revoke_role(self, user_id: UserId, *, role: str, cause: Cause = BY_ENTRADA) -> User | None:
         with self._lock:
             user = self._users.get(user_id)
             lost = manual_grant(user, role)
             if user is None or lost is None:
                 return user
+            self.audit.record(recorded.grant_act(Action.ROLE_REVOKED, user_id, lost, cause))
             return self._replace(without_grant(user, lost), note=True)
 
-    def delete(self, user_id: UserId) -> User | None:
+    def delete(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> User | None:
         with self._lock:
             user = self._users.pop(user_id, None)
-            for linked in user.identities if user is not None else ():
+            if user is None:
+                return None
+            for linked in user.identities:
                 self._owners.pop(linked.identity, None)
-            sessions = self._sessions if user is not None else None
-            if sessions is not None and not sessions.end_of_user(user_id):
-                sessions.note_rights_changed(user_id)  # access tokens are remembered without a session
+            ended = self._drop_sessions(user_id)
+            if self._sessions is not None and not ended:
+                self._sessions.note_rights_changed(user_id)  # access tokens are remembered without a session
+            self.audit.erase(user)
+            self.audit.record(recorded.deletion(user_id, ended=ended, cause=cause))
             return user
+
+    def _drop_sessions(self, user_id: UserId) -> int:
+        return 0 if self._sessions is None else self._sessions.drop_sessions(user_id)
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
         with self._lock:

@@ -10,6 +10,7 @@ from threading import Lock
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
+from entrada.storage import recorded
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 
 
@@ -101,7 +102,10 @@ class MemorySealedSignIns(SealedSignIns):
             self._kept[link.identity] = replace(
                 kept, sealed_sign_in=None, next_check_at=None, ended_at=now, ended_because=because
             )
-            self._sessions.end_of_user(link.user_id)
+            ended = self._sessions.drop_sessions(link.user_id)
+            self._sessions.audit.record(
+                recorded.access_ended(link.user_id, link.identity, ended=ended, because=because, now=now)
+            )
             return True
 
     def _newest(self, link: SealedSignIn) -> SealedSignIn | None:

@@ -3,13 +3,14 @@
     database = connect("sqlite:///entrada.db")
     database.migrate()
     accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
-    kept = SqlSealedSignIns(database)
+    kept, audit = SqlSealedSignIns(database), SqlAuditTrail(database)
 
 Needs the `server` extra (SQLAlchemy, Alembic).
 """
 
 from entrada.storage.sql import broker_tables  # the migrations make these tables, too
 from entrada.storage.sql.accounts import SqlAccountStore
+from entrada.storage.sql.audit_trail import SqlAuditTrail
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.engine import connect
 from entrada.storage.sql.leases import SqlLeases
@@ -19,6 +20,7 @@ from entrada.storage.sql.sessions import SqlSessionStore
 __all__ = [
     "Database",
     "SqlAccountStore",
+    "SqlAuditTrail",
     "SqlLeases",
     "SqlSealedSignIns",
     "SqlSessionStore",

@@ -38,14 +38,17 @@ from entrada.accounts.identity import (
     UserId,
 )
 from entrada.accounts.store import AccountStore
+from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import RevocationKind
+from entrada.storage import recorded
+from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.search import IDS_FOUND, search_names
-from entrada.storage.sql.sessions import end_of_user
+from entrada.storage.sql.sessions import drop_sessions
 from entrada.storage.sql.tables import identities, role_grants, sealed_sign_ins, users
 from entrada.storage.storable import (
     email_key,
@@ -64,6 +67,7 @@ from entrada.storage.storable import (
     without_grant,
 )
 
+BY_ENTRA = Cause(actor=ENTRA)
 KNOWN_SOURCES = {source.value: source for source in GrantSource}
 """A grant from any other source, which a newer version may have written, counts for nothing here."""
 
@@ -183,6 +187,7 @@ class SqlAccountStore(AccountStore):
                 connection.execute(ADD_USER, {"id": user_id, "created_at": now, **row_of(user.profile)})
                 add_identity(connection, user_id, user.identities[0])
                 add_grants(connection, user_id, user.grants)
+                note(connection, *recorded.creation(user))
         except IntegrityError:
             if self.find_by_identity(identity) is not None:
                 raise IdentityAlreadyLinked from None
@@ -197,6 +202,7 @@ class SqlAccountStore(AccountStore):
                 if is_linked(user, identity):
                     return user
                 add_identity(connection, user_id, linked)
+                note(connection, recorded.linking(user_id, identity, now=now))
         except IntegrityError:
             raise IdentityAlreadyLinked from None
         return with_identity(user, linked)
@@ -214,7 +220,8 @@ class SqlAccountStore(AccountStore):
             before = self._held(connection, user_id)
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
             connection.execute(SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
-            change_user(connection, before, after)
+            cause = Cause(actor=ENTRA, at=now, reason=recorded.SIGN_IN)
+            change_user(connection, before, after, cause=cause)
         return after
 
     def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
@@ -223,51 +230,63 @@ class SqlAccountStore(AccountStore):
             if not is_linked(before, identity):
                 raise LookupError("this identity is not linked to this user")
             after = with_membership(before, identity, membership)
-            change_user(connection, before, after)
+            change_user(connection, before, after, cause=BY_ENTRA)
         return after
 
-    def set_disabled(self, user_id: UserId, *, disabled: bool, now: datetime) -> User | None:
-        disabled_at = now if disabled else None
+    def set_disabled(
+        self, user_id: UserId, *, disabled: bool, now: datetime, cause: Cause = BY_ENTRADA
+    ) -> User | None:
+        disabled_at, cause = now if disabled else None, replace(cause, at=now)
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is None:
                 return None
-            if disabled:
-                end_of_user(connection, user_id)
+            ended = drop_sessions(connection, user_id) if disabled else 0
             if disabled != user.is_enabled:
+                if ended:
+                    note(connection, recorded.ending_of_user(user_id, ended=ended, cause=cause))
                 return user
             connection.execute(SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
+            note(connection, recorded.disabling(user_id, disabled=disabled, ended=ended, cause=cause))
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return replace(user, disabled_at=disabled_at)
 
-    def grant_role(self, user_id: UserId, *, role: str, granted_by: str, now: datetime) -> User | None:
+    def grant_role(
+        self, user_id: UserId, *, role: str, granted_by: str, now: datetime, cause: Cause = BY_ENTRADA
+    ) -> User | None:
         grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is None or manual_grant(user, role):
                 return user
             add_grants(connection, user_id, [grant])
+            given = recorded.grant_act(Action.ROLE_GRANTED, user_id, grant, replace(cause, at=now))
+            note(connection, given)
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return with_grant(user, grant)
 
-    def revoke_role(self, user_id: UserId, *, role: str) -> User | None:
+    def revoke_role(self, user_id: UserId, *, role: str, cause: Cause = BY_ENTRADA) -> User | None:
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             lost = manual_grant(user, role)
             if user is None or lost is None:
                 return user
             drop_grants(connection, user_id, [lost])
+            note(connection, recorded.grant_act(Action.ROLE_REVOKED, user_id, lost, cause))
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return without_grant(user, lost)
 
-    def delete(self, user_id: UserId) -> User | None:
+    def delete(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> User | None:
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is not None:
-                if not end_of_user(connection, user_id):  # access tokens are remembered without a session
+                ended = drop_sessions(connection, user_id)
+                if not ended:  # access tokens are remembered without a session
                     add_revocation(connection, RevocationKind.RIGHTS, user_id)
                 for statement in DELETE:
                     connection.execute(statement, {"user_id": user_id})
+                erase(connection, user)
+                note(connection, recorded.deletion(user_id, ended=ended, cause=cause))
         return user
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
@@ -291,14 +310,18 @@ class SqlAccountStore(AccountStore):
         return only_user(connection, GET, {"user_id": user_id})
 
 
-def change_user(connection: Connection, before: User, after: User) -> None:
-    """Profile, grants and groups as they are now, and the entry by which live sessions learn of it."""
+def change_user(connection: Connection, before: User, after: User, *, cause: Cause) -> None:
+    """Profile, grants and groups as they are now, and the entry by which live sessions learn of it.
+
+    Each role that came or went is written into the audit trail.
+    """
     profile_changed = row_of(after.profile) != row_of(before.profile)
     if profile_changed:
         connection.execute(SET_PROFILE, {"user_id": after.id, **row_of(after.profile)})
     if after.grants != before.grants:
         drop_grants(connection, after.id, [grant for grant in before.grants if grant not in after.grants])
         add_grants(connection, after.id, [grant for grant in after.grants if grant not in before.grants])
+        note(connection, *recorded.grants(before, after, cause))
     for linked in after.identities:
         if linked.membership != before.membership_of(linked.identity):
             names = {**names_of(linked.identity), "written": written(linked.membership)}

@@ -28,6 +28,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from entrada.accounts.identity import UserId
+from entrada.storage.sql.audit_entries import forget_noted, write_noted
 from entrada.storage.sql.bounded_psycopg import BoundedConnection, MayOnlyBeRead, connect_in_time
 from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_IDLE, MIGRATION_WAIT, Database
 from entrada.storage.sql.deadline import within
@@ -137,7 +138,9 @@ class PostgresqlDatabase(Database):
         ):
             if connection.info.get(POOLED) or limit != self.wait:
                 connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds_of(limit)}")
+            forget_noted(connection)
             yield connection
+            write_noted(connection)
             progress.is_committing = True
             transaction.commit()
 

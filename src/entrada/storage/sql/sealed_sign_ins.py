@@ -16,10 +16,13 @@ from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.entra.authority import ObjectId, TenantId
+from entrada.storage import recorded
+from entrada.storage.recorded import BY_RECHECK
 from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
+from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.repeating import repeats_transactions
-from entrada.storage.sql.sessions import end_of_user
+from entrada.storage.sql.sessions import drop_sessions
 from entrada.storage.sql.tables import sealed_sign_ins, sessions, users
 from entrada.storage.storable import user_after_recheck
 
@@ -164,7 +167,7 @@ class SqlSealedSignIns(SealedSignIns):
                 after = user_after_recheck(
                     before, link.identity, newcomer.profile, entra_grants, newcomer.membership
                 )
-                change_user(connection, before, after)
+                change_user(connection, before, after, cause=BY_RECHECK)
 
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
         """See `RecheckStore`."""
@@ -173,7 +176,9 @@ class SqlSealedSignIns(SealedSignIns):
             values = {"now": now, "because": because}
             if connection.execute(END, {**claimed_names(link), **values}).rowcount != 1:
                 return False
-            end_of_user(connection, link.user_id)
+            ended = drop_sessions(connection, link.user_id)
+            over = recorded.access_ended(link.user_id, link.identity, ended=ended, because=because, now=now)
+            note(connection, over)
             return True
 
 

@@ -24,10 +24,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.revocation import LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import SessionStore
+from entrada.storage import recorded
+from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.repeating import repeats_transactions
@@ -61,10 +64,13 @@ TOUCH = (
 SPEND = insert(spent_sign_ins)
 
 
+OWNER = select(sessions.c.user_id).where(sessions.c.id == bindparam("value"))
 END = delete(sessions).where(sessions.c.id == bindparam("value"))
 END_OF_USER = delete(sessions).where(sessions.c.user_id == bindparam("value"))
 END_ALL = delete(sessions)
-FIND_BY_ENTRA_SESSION = select(sessions.c.id).where(sessions.c.entra_session_id == bindparam("value"))
+FIND_BY_ENTRA_SESSION = select(sessions.c.id, sessions.c.user_id).where(
+    sessions.c.entra_session_id == bindparam("value")
+)
 
 PRUNE_SESSIONS = delete(sessions).where(
     or_(sessions.c.idle_expires_at <= bindparam("now"), sessions.c.absolute_expires_at <= bindparam("now"))
@@ -83,8 +89,10 @@ class SqlSessionStore(SessionStore):
         try:
             with self._database.writing() as connection:
                 connection.execute(OPEN, row_of(session))
-                if replaces is not None:
-                    end_session(connection, replaces)
+                owner = None if replaces is None else drop_session(connection, replaces)
+                if replaces is not None and owner is not None:
+                    note(connection, recorded.replacing(replaces, owner, session))
+                note(connection, recorded.opening(session))
         except IntegrityError:
             raise ValueError("a session with this id is open already") from None
 
@@ -121,34 +129,42 @@ class SqlSessionStore(SessionStore):
         with self._database.writing() as connection:
             return connection.execute(TOUCH, values).rowcount == 1
 
-    def end(self, session_id: SessionId) -> bool:
+    def end(self, session_id: SessionId, *, cause: Cause = BY_ENTRADA) -> bool:
         with self._database.writing() as connection:
-            return end_session(connection, session_id)
+            owner = drop_session(connection, session_id)
+            if owner is not None:
+                note(connection, recorded.ending(session_id, owner, cause))
+            return owner is not None
 
-    def end_by_entra_session(self, entra_session_id: str) -> int:
+    def end_by_entra_session(self, entra_session_id: str, *, cause: Cause = BY_ENTRADA) -> int:
         names = {"value": entra_session_id}
         with self._database.reading() as connection:
-            found = connection.execute(FIND_BY_ENTRA_SESSION, names).scalars().all()
+            found = connection.execute(FIND_BY_ENTRA_SESSION, names).all()
         if not found:
             return 0
         with self._database.writing() as connection:
-            found = connection.execute(FIND_BY_ENTRA_SESSION, names).scalars().all()
+            found = connection.execute(FIND_BY_ENTRA_SESSION, names).all()
             # First all rows, then the log: on PostgreSQL the other way round two such calls could lock each
             # other out.
-            ended = [each for each in found if connection.execute(END, {"value": each}).rowcount]
-            for session_id in ended:
-                add_revocation(connection, RevocationKind.SESSION, session_id)
+            ended = [each for each in found if connection.execute(END, {"value": each.id}).rowcount]
+            for each in ended:
+                add_revocation(connection, RevocationKind.SESSION, each.id)
+                note(connection, recorded.ending(each.id, each.user_id, cause))
             return len(ended)
 
-    def end_of_user(self, user_id: UserId) -> int:
+    def end_of_user(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> int:
         with self._database.writing() as connection:
-            return end_of_user(connection, user_id)
+            ended = drop_sessions(connection, user_id)
+            if ended:
+                note(connection, recorded.ending_of_user(user_id, ended=ended, cause=cause))
+            return ended
 
-    def end_all(self, *, since: LogPosition | None = None) -> int:
+    def end_all(self, *, since: LogPosition | None = None, cause: Cause = BY_ENTRADA) -> int:
         beyond = self._database.furthest_position(since)
         with self._database.writing() as connection:
             ended = connection.execute(END_ALL).rowcount
             add_revocation(connection, RevocationKind.EVERYTHING, "", beyond=beyond)
+            note(connection, recorded.ending_of_all(ended=ended, cause=cause))
             return ended
 
     def spend_sign_in(self, sign_in_id: str, *, expires_at: datetime) -> bool:
@@ -172,15 +188,16 @@ class SqlSessionStore(SessionStore):
             return pruned + connection.execute(PRUNE_SPENT, {"now": now}).rowcount
 
 
-def end_session(connection: Connection, session_id: SessionId) -> bool:
-    """Whether there was such a session to end."""
-    ended = connection.execute(END, {"value": session_id}).rowcount == 1
-    if ended:
-        add_revocation(connection, RevocationKind.SESSION, session_id)
-    return ended
+def drop_session(connection: Connection, session_id: SessionId) -> UserId | None:
+    """Whose session this was, which has ended; None: there is none to end."""
+    owner = connection.execute(OWNER, {"value": session_id}).scalar()
+    if owner is None or connection.execute(END, {"value": session_id}).rowcount != 1:
+        return None
+    add_revocation(connection, RevocationKind.SESSION, session_id)
+    return UserId(owner)
 
 
-def end_of_user(connection: Connection, user_id: UserId) -> int:
+def drop_sessions(connection: Connection, user_id: UserId) -> int:
     """How many sessions of the user ended."""
     ended = connection.execute(END_OF_USER, {"value": user_id}).rowcount
     if ended:

@@ -32,6 +32,7 @@ from sqlalchemy.pool import NullPool
 from entrada.accounts.identity import UserId
 from entrada.compatibility import UTC, sqlite_error_name
 from entrada.sessions.revocation import LogPosition, Revocations
+from entrada.storage.sql.audit_entries import forget_noted, write_noted
 from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
 from entrada.storage.sql.failures import BUSY, MARK_NOT_READ, NOT_OPENED, failures_named, unavailable
 from entrada.storage.sql.outside_mark import OutsideMark
@@ -80,7 +81,9 @@ class SqliteDatabase(Database):
             with failures_named(), self._borrowed() as connection:
                 driver = driver_of(connection)
                 driver.execute("BEGIN IMMEDIATE")
+                forget_noted(connection)
                 yield connection
+                write_noted(connection)
                 driver.execute("COMMIT")
                 self._mark_outside(connection)
         finally:

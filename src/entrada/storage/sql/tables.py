@@ -13,6 +13,8 @@ The migrations make exactly these tables; a test compares the two.
     entrada_lease           which of several servers does a job that one of them is to do
     entrada_revocation      one row: the number of the last entry of the log of what ended
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
+    entrada_audit_entry     what happened, who did it and why, in a chain of hashes; see entrada.audit
+    entrada_audit_head      one row: where that chain begins and ends
 
 Sessions name their user without a foreign key: a store of sessions works beside any store of accounts.
 """
@@ -205,4 +207,40 @@ revoked = Table(
     Column("nonce", BigInteger, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("subject", AnyText, nullable=False),
+)
+
+# Numbered without gaps, by whoever holds the one row of `entrada_audit_head`.
+audit_entries = Table(
+    "entrada_audit_entry",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False, index=True),
+    Column("action", AnyText, nullable=False),
+    Column("actor_kind", AnyText, nullable=False),
+    Column("actor_id", AnyText, nullable=False),
+    Column("user_id", AnyText),
+    Column("session_id", AnyText),
+    Column("details", Text, nullable=False),
+    Column("commitment", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    # These four are erased when the person is.
+    Column("tenant_id", AnyText),
+    Column("object_id", AnyText),
+    Column("personal", Text),
+    Column("salt", Text),
+    Index(None, "action", "number"),
+    Index(None, "actor_id", "number"),
+    Index(None, "user_id", "number"),
+    Index(None, "object_id", "number"),
+)
+
+audit_head = Table(
+    "entrada_audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    # The last entry that was cut off.
+    Column("cut_number", BigInteger, nullable=False),
+    Column("cut_hash", Text, nullable=False),
 )

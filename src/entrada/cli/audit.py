@@ -1,0 +1,220 @@
+"""`entrada audit`: what happened to people's access, who did it, and why.
+
+    entrada audit                               the newest entries, the newest first
+    entrada audit --person nora@contoso.com     of one person, also of one who was refused
+    entrada audit --action role_granted --since 30d
+    entrada audit verify                        whether the chain is whole; prints where it ends
+    entrada audit verify --expect 1042:9f…      and still holds the entry that was the last one then
+
+Works on the database of the servers here, which may be running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+
+from entrada.accounts.identity import UserId
+from entrada.audit.acts import Action
+from entrada.audit.chain import AuditEntry, Place, parse_place, read_object
+from entrada.audit.trail import AuditQuery
+from entrada.audit.verify import verify
+from entrada.cli.accounts import PAGE, Opened, add_common, find_people, moment, opened, plain, show
+from entrada.compatibility import UTC
+from entrada.errors import ConfigurationError
+from entrada.settings.values import read_duration
+
+LISTED = 50
+PROGRESS_FROM = 100_000
+"""Entries; a shorter chain is looked through before anybody wonders."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "audit",
+        help="what happened to people's access, who did it, and why",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--person", metavar="PERSON", help="whom it happened to, or who did it")
+    parser.add_argument(
+        "--action", action="append", default=[], choices=[each.value for each in Action], metavar="ACTION"
+    )
+    parser.add_argument("--since", metavar="WHEN", help="such as 24h, 30d or 2026-11-27T08:00Z")
+    parser.add_argument("--until", metavar="WHEN", help="the same; entries before it")
+    parser.add_argument("--before", type=int, metavar="NUMBER", help="entries older than this one")
+    parser.add_argument("--limit", type=int, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
+    add_common(parser)
+    parser.set_defaults(func=_list)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    verifying = actions.add_parser("verify", help="whether the chain of entries is whole")
+    verifying.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="NUMBER:HASH",
+        help="where the chain ended once, as `verify` or an exported line said; more than once, if you like",
+    )
+    add_common(verifying)
+    verifying.set_defaults(func=_verify)
+
+
+def _list(args: argparse.Namespace) -> int:
+    with opened(args) as here:
+        query = _query(args, here)
+        entries = islice(_entries(here, query, args.before), max(args.limit, 0))
+        names = _Names(here)
+        last: AuditEntry | None = None
+        count = 0
+        for last in entries:
+            if args.json:
+                print("," if count else "[", json.dumps(last.documented()), sep="" if count else "\n")
+            else:
+                print(in_one_line(last, names))
+            count += 1
+    if args.json:
+        print("]" if count else "[]")
+    elif last is None:
+        print("No entries.", file=sys.stderr)
+    elif count == args.limit:
+        print(f"Older ones: --before {last.number}", file=sys.stderr)
+    return 0
+
+
+def _query(args: argparse.Namespace, here: Opened) -> AuditQuery:
+    people = [] if args.person is None else find_people(here.stores, args.person)
+    since, until = _when(args.since, here.now), _when(args.until, here.now)
+    if args.person is not None and not people:
+        # Nobody with an account: somebody who was refused, by object ID, name or account.
+        called = None if _is_object_id(args.person) else args.person
+        ids = [args.person.lower()] if called is None else []
+        return AuditQuery(called=called, object_ids=ids, actions=args.action, since=since, until=until)
+    user = people[0] if people else None
+    return AuditQuery(
+        user_id=None if user is None else user.id,
+        object_ids=[] if user is None else [each.identity.object_id for each in user.identities],
+        actions=args.action,
+        since=since,
+        until=until,
+    )
+
+
+def _entries(here: Opened, query: AuditQuery, before: int | None) -> Iterator[AuditEntry]:
+    while page := here.stores.audit.newest(query, limit=PAGE, before=before):
+        yield from page
+        before = page[-1].number
+
+
+class _Names:
+    """What people are called, looked up once each; whoever is gone is their id."""
+
+    def __init__(self, here: Opened) -> None:
+        self._here = here
+        self._known: dict[str, str] = {}
+
+    def of(self, user_id: str) -> str:
+        if user_id not in self._known:
+            user = self._here.stores.accounts.get(UserId(user_id))
+            self._known[user_id] = user_id if user is None else f"{plain(user.profile.name)} ({user_id})"
+        return self._known[user_id]
+
+
+def in_one_line(entry: AuditEntry, names: _Names) -> str:
+    details = read_object(entry.details)
+    reason = details.pop("reason", None)
+    parts = [str(moment(entry.at)), str(entry.number), plain(entry.action)]
+    if entry.user_id is not None:
+        parts.append(names.of(entry.user_id))
+    elif entry.personal is not None:
+        parts.append(plain(_called(read_object(entry.personal), entry.object_id)))
+    elif entry.object_id is not None:
+        parts.append(plain(entry.object_id))
+    elif entry.is_erased:
+        parts.append("somebody who was forgotten")
+    if entry.session_id is not None:
+        parts.append(f"session {plain(entry.session_id)}")
+    parts += [plain(f"{name}={value}") for name, value in details.items()]
+    if entry.actor_kind == "person" and entry.actor_id == entry.user_id:
+        parts.append("by themself")
+    else:
+        who = names.of(entry.actor_id) if entry.actor_kind == "person" else plain(entry.actor_id)
+        parts.append(f"by {plain(entry.actor_kind)} {who}".rstrip())
+    if reason is not None:
+        parts.append(f"because: {plain(str(reason))}")
+    return "  ".join(parts)
+
+
+def _called(personal: Mapping[str, object], object_id: str | None) -> str:
+    account = personal.get("account")
+    return f"{personal.get('name') or 'somebody'} ({account or object_id or 'no account'})"
+
+
+def _when(text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        ago = read_duration(text)
+        if isinstance(ago, timedelta):
+            return now - ago
+    except (ValueError, OverflowError):
+        pass
+    try:
+        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is no time.", hint="Write how long ago, such as 24h or 30d, or 2026-11-27T08:00Z."
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _is_object_id(text: str) -> bool:
+    return len(text) == 36 and text.count("-") == 4
+
+
+def _verify(args: argparse.Namespace) -> int:
+    expect = [_place(text) for text in args.expect]
+    with opened(args) as here:
+        verdict = verify(here.stores.audit, expect=expect, progress=_say_progress)
+    document = {
+        "ok": verdict.fault is None,
+        "fault": verdict.fault,
+        "entries": verdict.entries,
+        "erased": verdict.erased,
+        "begins_behind": str(verdict.anchor),
+        "head": str(verdict.head),
+    }
+    lines = [
+        f"{verdict.entries} entries are as they were written, {verdict.erased} of them without the person, "
+        "who was forgotten.",
+        f"The chain begins behind {verdict.anchor.number} and ends at {verdict.head}",
+        "Keep that elsewhere: `entrada audit verify --expect` then tells if anything before it is changed.",
+    ]
+    if verdict.fault is None:
+        show(args, document, lines)
+        return 0
+    if args.json:
+        show(args, document, [])
+    raise ConfigurationError(
+        f"The audit trail is not whole: {verdict.fault}.",
+        hint=f"The {verdict.entries} entries before it are as they were written. Compare with a backup, or "
+        "with what was exported.",
+    )
+
+
+def _place(text: str) -> Place:
+    place = parse_place(text.strip())
+    if place is None:
+        raise ConfigurationError(
+            f"{text!r} is no place in the chain.",
+            hint="Write NUMBER:HASH, as `entrada audit verify` printed it.",
+        )
+    return place
+
+
+def _say_progress(done: int, of: int) -> None:
+    if of >= PROGRESS_FROM and done % PROGRESS_FROM == 0 and sys.stderr.isatty():
+        print(f"{done} of {of} entries", file=sys.stderr)

@@ -1,0 +1,83 @@
+"""Writing the audit trail in SQL.
+
+    note(connection, act)       to be written when this transaction ends
+    write_noted(connection)     its entries, as the last thing before the commit
+
+Whoever changes something notes it in the transaction that does; `Database.writing` writes what was noted, so
+no change is without its entry and no entry without its change. The one row of `entrada_audit_head` is held
+from there to the end of the transaction, taken after all other locks: the chain never forks, and nobody waits
+for it longer than a commit takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from entrada.accounts.identity import User
+from entrada.audit.acts import Act
+from entrada.audit.chain import AuditEntry, Place, entry_of
+from entrada.compatibility import UTC
+from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.sql.tables import audit_entries, audit_head
+
+NOTED = "entrada acts to be written"
+"""Under this name `connection.info` holds the acts of the transaction."""
+
+HOLD_HEAD = select(audit_head.c.number, audit_head.c.hash).with_for_update()
+ADD = insert(audit_entries)
+MOVE_HEAD = update(audit_head).values(number=bindparam("to_number"), hash=bindparam("to_hash"))
+ERASED = {"tenant_id": None, "object_id": None, "personal": None, "salt": None}
+ERASE_USER = update(audit_entries).where(audit_entries.c.user_id == bindparam("of_user")).values(ERASED)
+ERASE_IDENTITY = (
+    update(audit_entries)
+    .where(
+        audit_entries.c.object_id == bindparam("of_object"),
+        audit_entries.c.tenant_id == bindparam("of_tenant"),
+    )
+    .values(ERASED)
+)
+COLUMNS = tuple(field.name for field in fields(AuditEntry))
+
+
+def note(connection: Connection, *acts: Act) -> None:
+    """Have entries written for these acts when the transaction ends, in this order."""
+    connection.info.setdefault(NOTED, []).extend(acts)
+
+
+def forget_noted(connection: Connection) -> None:
+    """As a transaction begins: what one noted that was rolled back did not happen."""
+    connection.info.pop(NOTED, None)
+
+
+def write_noted(connection: Connection) -> Sequence[AuditEntry]:
+    """The entries of what this transaction noted, written.
+
+    Raises:
+        DamagedRow: the row that says where the chain ends is gone.
+    """
+    acts: Sequence[Act] = connection.info.pop(NOTED, ())
+    if not acts:
+        return ()
+    row = connection.execute(HOLD_HEAD).first()
+    if row is None:
+        raise DamagedRow
+    head, now, entries = Place(number=row.number, hash=row.hash), datetime.now(UTC), []
+    for act in acts:
+        entry = entry_of(act, after=head, now=now)
+        head = entry.place
+        entries.append(entry)
+    connection.execute(ADD, [{name: getattr(entry, name) for name in COLUMNS} for entry in entries])
+    connection.execute(MOVE_HEAD, {"to_number": head.number, "to_hash": head.hash})
+    return entries
+
+
+def erase(connection: Connection, user: User) -> None:
+    """Who this was at Entra is in no entry any more. The chain is whole as before."""
+    connection.execute(ERASE_USER, {"of_user": user.id})
+    for linked in user.identities:
+        identity = linked.identity
+        connection.execute(ERASE_IDENTITY, {"of_tenant": identity.tenant_id, "of_object": identity.object_id})

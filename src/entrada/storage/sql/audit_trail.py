@@ -1,0 +1,115 @@
+"""The audit trail in SQL, to be read and cut; `audit_entries` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, or_, select, update
+
+from entrada.audit.acts import Act, Action, Cause
+from entrada.audit.chain import AuditEntry, Place, as_written
+from entrada.audit.trail import EVERYTHING, AuditQuery, AuditTrail, Extent
+from entrada.storage.recorded import pruning
+from entrada.storage.sql.audit_entries import COLUMNS, HOLD_HEAD, note
+from entrada.storage.sql.database import Database
+from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.sql.tables import audit_entries, audit_head
+
+REFUSALS = (Action.SIGN_IN_REFUSED.value, Action.REQUEST_REFUSED.value)
+ALL = select(*(audit_entries.c[name] for name in COLUMNS))
+NEWEST = ALL.order_by(audit_entries.c.number.desc()).limit(bindparam("at_most"))
+FOLLOWING = (
+    ALL.where(audit_entries.c.number > bindparam("behind"))
+    .order_by(audit_entries.c.number)
+    .limit(bindparam("at_most"))
+)
+EXTENT = select(audit_head)
+FIRST_TO_STAY = select(func.min(audit_entries.c.number)).where(audit_entries.c.at >= bindparam("before"))
+HASH = select(audit_entries.c.hash).where(audit_entries.c.number == bindparam("of_number"))
+CUT = delete(audit_entries).where(audit_entries.c.number <= bindparam("through"))
+MOVE_ANCHOR = update(audit_head).values(cut_number=bindparam("to_number"), cut_hash=bindparam("to_hash"))
+
+
+class SqlAuditTrail(AuditTrail):
+    """Entries in a database whose tables are up to date (`database.migrate()`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, *acts: Act) -> None:
+        with self._database.writing() as connection:
+            note(connection, *acts)
+
+    def newest(
+        self, query: AuditQuery = EVERYTHING, *, limit: int = 100, before: int | None = None
+    ) -> Sequence[AuditEntry]:
+        statement = NEWEST.where(*conditions_of(query, before))
+        with self._database.reading() as connection:
+            return [entry_of_row(row) for row in connection.execute(statement, {"at_most": limit})]
+
+    def following(self, number: int, *, limit: int = 1000) -> Sequence[AuditEntry]:
+        names = {"behind": number, "at_most": limit}
+        with self._database.reading() as connection:
+            return [entry_of_row(row) for row in connection.execute(FOLLOWING, names)]
+
+    def extent(self) -> Extent:
+        with self._database.reading() as connection:
+            row = connection.execute(EXTENT).first()
+        if row is None:
+            raise DamagedRow
+        return Extent(
+            anchor=Place(number=row.cut_number, hash=row.cut_hash),
+            head=Place(number=row.number, hash=row.hash),
+        )
+
+    def prune(self, *, before: datetime, cause: Cause, limit: int = 10_000) -> int:
+        with self._database.writing() as connection:
+            head = connection.execute(HOLD_HEAD).first()
+            row = connection.execute(EXTENT).first()
+            if head is None or row is None:
+                raise DamagedRow
+            first = connection.execute(FIRST_TO_STAY, {"before": before}).scalar()
+            through = min(head.number if first is None else first - 1, row.cut_number + limit)
+            if through <= row.cut_number:
+                return 0
+            hash = connection.execute(HASH, {"of_number": through}).scalar()
+            if hash is None:
+                return 0  # a gap, which `entrada audit verify` names; nothing is cut over it
+            cut = connection.execute(CUT, {"through": through}).rowcount
+            connection.execute(MOVE_ANCHOR, {"to_number": through, "to_hash": hash})
+            note(connection, pruning(Place(number=through, hash=hash), cut=cut, cause=cause))
+            return cut
+
+
+def conditions_of(query: AuditQuery, before: int | None) -> list[ColumnElement[bool]]:
+    """What an entry must fulfil."""
+    columns, found = audit_entries.c, []
+    who: list[ColumnElement[bool]] = []
+    if query.user_id is not None:
+        who += [columns.user_id == query.user_id, columns.actor_id == query.user_id]
+    if query.object_ids:
+        who.append(columns.object_id.in_(query.object_ids))
+    if who:
+        found.append(or_(*who))
+    if query.called is not None:
+        called = as_written(query.called)
+        found += [
+            columns.action.in_(REFUSALS),  # nobody else is entered by name: the index finds these few
+            func.lower(columns.personal).contains(called, autoescape=True),
+        ]
+    if query.actions:
+        found.append(columns.action.in_(query.actions))
+    if query.since is not None:
+        found.append(columns.at >= query.since)
+    if query.until is not None:
+        found.append(columns.at < query.until)
+    if before is not None:
+        found.append(columns.number < before)
+    return found
+
+
+def entry_of_row(row: Row[Any]) -> AuditEntry:
+    """The entry of a row."""
+    return AuditEntry(**{name: getattr(row, name) for name in COLUMNS})
