@@ -15,6 +15,7 @@ from entrada.storage.recorded import pruning
 from entrada.storage.sql.audit_entries import COLUMNS, HOLD_HEAD, note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.tables import audit_entries, audit_head
 
 REFUSALS = (Action.SIGN_IN_REFUSED.value, Action.REQUEST_REFUSED.value)
@@ -32,6 +33,7 @@ CUT = delete(audit_entries).where(audit_entries.c.number <= bindparam("through")
 MOVE_ANCHOR = update(audit_head).values(cut_number=bindparam("to_number"), cut_hash=bindparam("to_hash"))
 
 
+@repeats_transactions
 class SqlAuditTrail(AuditTrail):
     """Entries in a database whose tables are up to date (`database.migrate()`)."""
 
@@ -57,8 +59,8 @@ class SqlAuditTrail(AuditTrail):
     def extent(self) -> Extent:
         with self._database.reading() as connection:
             row = connection.execute(EXTENT).first()
-        if row is None:
-            raise DamagedRow
+            if row is None:
+                raise DamagedRow
         return Extent(
             anchor=Place(number=row.cut_number, hash=row.cut_hash),
             head=Place(number=row.number, hash=row.hash),
