@@ -18,6 +18,7 @@ from bench.figures import Report
 from bench.gateway import GATEWAY
 from bench.processes import CLIENT_CORE, CannotRun
 from bench.revocation import revocation
+from bench.scale import SCALE
 from bench.session_check import session_check
 from bench.sign_in import sign_in
 
@@ -29,15 +30,19 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "broker": broker,
     "emulators": emulators,
     **GATEWAY,
+    **SCALE,
 }
-GROUPS = {"gateway": tuple(GATEWAY)}
+GROUPS = {"gateway": tuple(GATEWAY), "scale": tuple(SCALE)}
 """Names that stand for several."""
+EVERYTHING = [name for name in BENCHMARKS if name not in SCALE]
 
 
 def main() -> int:
     names = [*BENCHMARKS, *GROUPS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names)}; default all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(names)}; default all but scale"
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="only see that everything runs; figures mean nothing"
     )
@@ -46,7 +51,7 @@ def main() -> int:
     unknown = set(arguments.names) - set(names)
     if unknown:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    wanted = [one for name in arguments.names or BENCHMARKS for one in GROUPS.get(name, (name,))]
+    wanted = [one for name in arguments.names or EVERYTHING for one in GROUPS.get(name, (name,))]
     os.sched_setaffinity(0, {CLIENT_CORE})
     about = machine()
     print("\n".join(f"{name:<10} {value}" for name, value in about.items()) + "\n", flush=True)

@@ -47,7 +47,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """User and system time so far, of the server and its children."""
-        return sum(_cpu_seconds(pid) for pid in self._pids())
+        return sum(cpu_seconds_of(pid) for pid in self._pids())
 
     def rss_bytes(self) -> int:
         """Resident memory now, of the server and its children."""
@@ -188,7 +188,7 @@ def _base_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
     # The clock that clock_getcpuclockid(3) names: Linux keeps one for each process.
     try:
         return time.clock_gettime((~pid << 3) | 2)

@@ -25,6 +25,7 @@ def test_benchmarks_without_peers_run(tmp_path: Path) -> None:
             "breakdown",
             "revocation",
             "gateway-bearer",
+            "scale-sqlite",
             "--smoke",
             "--json",
             kept,
@@ -36,10 +37,11 @@ def test_benchmarks_without_peers_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    breakdown, revocation, bearer = json.loads(kept.read_text("utf-8"))["benchmarks"]
+    breakdown, revocation, bearer, scale = json.loads(kept.read_text("utf-8"))["benchmarks"]
     assert all(spent > 0 for spent in breakdown["figures"]["steps_us"].values())
     assert revocation["rows"]
     assert all(min(rates) > 0 for rates in bearer["figures"]["rates"].values())
+    assert all(times > 0 for times in scale["figures"]["times"].values())
 
 
 def test_the_broker_s_benchmark_runs(tmp_path: Path) -> None:
@@ -74,5 +76,6 @@ def test_all_benchmarks_load() -> None:
         "emulators",
         "gateway",
         "gateway-proxy",
+        "scale-postgresql",
     ):
         assert name in done.stdout

@@ -578,6 +578,21 @@ def test_K6_a_backup_restored_under_a_running_process_is_noticed(
     assert sessions.find(ended.id) is None
 
 
+@pytest.mark.parametrize("how", RESTORED[:2])
+def test_fault_16_a_backup_restored_before_the_first_look(
+    url: str, path: Path, database: Database, how: str
+) -> None:
+    """A process that had only read until then reads the restored file, too, and notices."""
+    content, ended, other = after_an_ending(url, path)
+    sessions = SqlSessionStore(database)
+    assert sessions.find(other.id) == other
+    restore(path, content, how)
+    assert sessions.revocations(None).went_back
+    assert sessions.find(ended.id) == ended
+    assert sessions.end_all() == 2
+    assert not sessions.revocations(None).went_back
+
+
 def test_K6_what_ends_after_the_restore_does_not_hide_it(url: str, path: Path) -> None:
     """Endings in the restored database, as many as it had lost and more, leave the mark as it was."""
     content, *_ = after_an_ending(url, path)

@@ -71,15 +71,15 @@ class Nursery:
         return made
 
     def begin_server(
-        self, *, public_url: str | None = None, command: str = "serve", **settings: str
+        self, *, public_url: str | None = None, command: str = "serve", log: str = "", **settings: str
     ) -> ServerProcess:
-        """The same, not yet waited for."""
+        """The same, not yet waited for. `log` is where it writes, by default a file of its own."""
         port = free_port()
         database = self.directory / "entrada.db"
         order = {
             "arguments": [command, "--port", str(port)],
             "directory": str(self.directory),
-            "log": str(self.directory / f"server-{len(self._born)}.log"),
+            "log": log or str(self.directory / f"server-{len(self._born)}.log"),
             "environment": {
                 **plain_environment(self.directory),
                 **self.environment,
@@ -101,29 +101,44 @@ class Nursery:
         return made
 
     def logs(self) -> str:
-        return "".join(one.log.read_text("utf-8", "replace") for one in self._born)
+        return "".join(one.log.read_text("utf-8", "replace") for one in self._born if one.log.is_file())
 
 
 @contextmanager
 def nursery(environment: Mapping[str, str], directory: Path) -> Iterator[Nursery]:
     """A nursery until the end of the block; what it made and is still alive ends with it."""
+    with nursery_process(directory) as process, nursery_of(process, environment, directory) as made:
+        yield made
+
+
+@contextmanager
+def nursery_process(home: Path) -> Iterator[Any]:
+    """What servers are forks of; several nurseries may use one."""
     tests = Path(__file__).parents[1]
     with subprocess.Popen(
         [sys.executable, __file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**plain_environment(directory), "PYTHONPATH": str(tests)},
+        env={**plain_environment(home), "PYTHONPATH": str(tests)},
     ) as process:
-        made = Nursery(environment, directory, process)
         try:
-            yield made
+            yield process
         finally:
-            for server in made._born:
-                if not server.is_gone():
-                    server.kill()
             assert process.stdin is not None
             process.stdin.close()
+
+
+@contextmanager
+def nursery_of(process: Any, environment: Mapping[str, str], directory: Path) -> Iterator[Nursery]:
+    """A nursery that uses this process; what it made ends with the block."""
+    made = Nursery(environment, directory, process)
+    try:
+        yield made
+    finally:
+        for server in made._born:
+            if not server.is_gone():
+                server.kill()
 
 
 def plain_environment(home: Path) -> dict[str, str]:

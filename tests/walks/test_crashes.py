@@ -57,7 +57,7 @@ def group(emulator: RunningEmulator) -> str:
     return emulator.add_group("Night shift").object_id
 
 
-def test_killed_at_each_step(
+def test_fault_17_killed_at_each_step(
     emulator: RunningEmulator, tmp_path: Path, http: httpx.Client, group: str
 ) -> None:
     """After each kill the database holds nothing half-made, and the same person signs in cleanly."""

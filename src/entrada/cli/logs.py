@@ -1,4 +1,8 @@
-"""What the command line writes to stderr, and how much of it."""
+"""What the command line writes to stderr, and how much of it.
+
+A log that cannot be written (a full disk) stops nobody from signing in: it is counted how often, and said as
+soon as there is room again.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,38 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 _handler: logging.Handler | None = None
+LOST = "The log could not be written %d times: lines are missing here."
+
+
+class CountingHandler(logging.StreamHandler[TextIO]):
+    """Says how often it could not write, in place of a traceback that nobody reads either."""
+
+    _failed = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        before, self._failed = self._failed, 0
+        try:
+            if before:
+                self._write(LOST % before)
+            self._write(self.format(record))
+        except OSError:
+            self._failed = before + 1
+        except Exception:
+            self.handleError(record)
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text + self.terminator)
+        self.flush()
 
 
 def log_to_stderr() -> None:
     """Our log and the libraries' warnings; what somebody else has set up stays."""
     global _handler
-    _handler = logging.StreamHandler(sys.stderr)
+    _handler = CountingHandler(sys.stderr)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[_handler]
     )

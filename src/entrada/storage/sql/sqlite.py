@@ -19,7 +19,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -59,6 +59,8 @@ class SqliteDatabase(Database):
         self._in_use = ForkGate()
         self._file = WatchedFile(self.path, self._open)
         self._seen: tuple[tuple[int, int, int], LogPosition] | None = None
+        self._opened: tuple[int, int] | None = None
+        """Which file is open; None: nothing is. Never a later one than any connection reads."""
         self._mark = OutsideMark(self.path)
         make_file(self.path)
         engine = create_engine(
@@ -99,10 +101,9 @@ class SqliteDatabase(Database):
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See `Database`."""
         seen, version = self._seen, self._version()
-        if seen is not None and seen[0][:2] != version[:2]:
+        if self._opened not in (None, version[:2]):
             # Another file lies there now, and what is open reads the old one.
-            self._file.close()
-            self._close_idle()
+            self._close_all()
             version = self._version()
         elif seen is not None and since is not None and seen == (version, since):
             return Revocations(position=since)
@@ -124,15 +125,16 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         """Close what is open."""
-        self._file.close()
-        self._close_idle()
+        self._close_all()
         super().close()
 
     def _version(self) -> tuple[int, int, int]:
         with self._in_use:
             return self._file.version()
 
-    def _close_idle(self) -> None:
+    def _close_all(self) -> None:
+        self._opened = None
+        self._file.close()
         idle, self._idle = self._idle, []
         while idle:
             idle.pop().close()
@@ -205,10 +207,15 @@ class SqliteDatabase(Database):
     def _after_fork_in_child(self) -> None:
         INHERITED.append((self._idle, self._file))
         self._turn, self._idle, self._in_use = Lock(), [], ForkGate()
-        self._file, self._seen = WatchedFile(self.path, self._open), None
+        self._file, self._seen, self._opened = WatchedFile(self.path, self._open), None, None
         super()._after_fork_in_child()
 
     def _open(self) -> sqlite3.Connection:
+        if self._opened is None:
+            # Before it is opened: a file moved there in between is taken for another, and opened anew.
+            with suppress(OSError):
+                there = os.stat(self.path)
+                self._opened = there.st_dev, there.st_ino
         return open_connection(self.path, wait=self.wait)
 
 
