@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,31 +35,10 @@ def running_postgres() -> Iterator[str]:
         folder, port = Path(name), free_port()
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
-        made = [
-            commands / "initdb",
-            "-D",
-            folder / "data",
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "-N",
-        ]
-        if _run(made, folder) != 0:
+        how = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
+        if _run([commands / "initdb", "-D", folder / "data", *how], folder) != 0:
             raise CannotRun("initdb failed")
-        options: list[str | Path] = [
-            "-D",
-            folder / "data",
-            "-p",
-            str(port),
-            "-h",
-            "127.0.0.1",
-            "-k",
-            folder,
-            *ENOUGH_MEMORY,
-        ]
+        options = ["-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
         with (folder / "postgres.log").open("w") as log:
             process = subprocess.Popen(
                 [commands / "postgres", *options, *ENOUGH_MEMORY],
@@ -73,19 +52,7 @@ def running_postgres() -> Iterator[str]:
                 extra_groups=[] if os.geteuid() == 0 else None,
             )
             try:
-                asked = [
-                    commands / "psql",
-                    "-X",
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    str(port),
-                    "-U",
-                    "postgres",
-                    "-c",
-                    "",
-                ]
-                _wait_for(asked, process, folder)
+                _wait_for(f"-X -h 127.0.0.1 -p {port} -U postgres".split(), commands, process, folder)
                 yield f"127.0.0.1:{port}"
             finally:
                 process.send_signal(signal.SIGINT)
@@ -108,7 +75,7 @@ def _commands() -> Path:
     return found[-1].parent
 
 
-def _run(command: list[str | Path], folder: Path) -> int:
+def _run(command: Sequence[str | Path], folder: Path) -> int:
     root = os.geteuid() == 0
     return subprocess.run(
         command,
@@ -123,9 +90,9 @@ def _run(command: list[str | Path], folder: Path) -> int:
     ).returncode
 
 
-def _wait_for(asked: list[str | Path], process: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_for(where: Sequence[str], commands: Path, process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while _run(asked, folder) != 0:
+    while _run([commands / "psql", *where, "-c", ""], folder) != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             raise CannotRun("PostgreSQL did not start")
         time.sleep(0.05)
