@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,7 @@ from entrada.accounts.identity import (
     User,
     UserId,
 )
+from entrada.accounts.people import PeopleQuery
 from entrada.accounts.roles import role_mapping
 from entrada.accounts.store import AccountStore
 from entrada.errors import IdentityAlreadyLinked
@@ -642,6 +644,52 @@ def test_a_search_gives_no_more_than_was_asked_for(accounts: AccountStore) -> No
     """`limit` counts, and whole matches are not what it cuts off."""
     people(accounts)
     assert [user.id for user in accounts.search("nora", limit=1)] == [user_id(2)]
+
+
+def test_people_are_listed_by_name_page_by_page(accounts: AccountStore) -> None:
+    """By name in either case, then by id; a page begins behind the last one, and none behind who is gone."""
+    for number, name in enumerate(("bob", "Ann", "Bob", "carl", "ann"), start=1):
+        created(accounts, number, replace(ED, name=name))
+    in_order = [user_id(2), user_id(5), user_id(1), user_id(3), user_id(4)]
+    assert [user.id for user in accounts.find_people(PeopleQuery())] == in_order
+    paged: list[UserId] = []
+    while page := accounts.find_people(PeopleQuery(), limit=2, after=paged[-1] if paged else None):
+        paged += [user.id for user in page]
+    assert paged == in_order
+    accounts.delete(user_id(3))
+    assert list(accounts.find_people(PeopleQuery(), after=user_id(3))) == []
+
+
+def test_people_are_found_by_what_is_asked(stores: Stores) -> None:
+    """Each filter alone and all together; signs of a pattern, hostile text and unknown ids find nobody."""
+    accounts = stores.accounts
+    created(accounts, 1, replace(ED, name="Nora North", email="n@contoso.test"), "Editor")
+    created(accounts, 2, replace(ED, name="Norman 100%"), "Editor", "Reader")
+    created(accounts, 3, replace(ED, name="Ann"))
+    accounts.link(user_id=user_id(3), identity=identity(9, tenant_id=FABRIKAM), now=NOW)
+    accounts.set_disabled(user_id(2), disabled=True, now=NOW)
+    stores.sessions.open(session(user_id(1)))
+    stores.sessions.open(session(user_id(3), idle_expires_at=NOW))
+
+    def found(**asked: Any) -> list[UserId]:
+        return [user.id for user in accounts.find_people(PeopleQuery(**asked))]
+
+    nora, norman, ann = (user_id(number) for number in (1, 2, 3))
+    assert found(text="NOR") == [nora, norman]
+    assert found(text="contoso.TEST") == [nora]
+    assert found(text="0%") == [norman]
+    assert found(text=norman) == found(text=norman.upper()) == [norman]
+    assert found(text=identity(9).object_id) == [ann]
+    assert found(role="Editor") == [nora, norman]
+    assert found(is_enabled=False) == [norman]
+    assert found(is_enabled=True) == [ann, nora]
+    assert found(tenant_id=FABRIKAM) == [ann]
+    assert found(signed_in_at=NOW) == [nora]
+    assert found(text="nor", role="Editor", is_enabled=True, tenant_id=CONTOSO, signed_in_at=NOW) == [nora]
+    for hostile in ("%", "_", "\\", "'", "\0", "\ud83d", "x" * 10_000):
+        assert found(text=hostile) in ([], [norman] if hostile == "%" else [])
+        assert found(role=hostile) == []
+    assert list(accounts.find_people(PeopleQuery(), after=UserId("\0"))) == []
 
 
 def test_deleting_forgets_all_of_a_user(stores: Stores) -> None:

@@ -31,6 +31,7 @@ def schema_of(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index .?ix_entrada_user")
 def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
     """Alembic finds no difference between migrated tables and `tables.py`, and keys have their names."""
     with database.reading() as connection:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from entrada.accounts.groups import Membership
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
+from entrada.accounts.people import PeopleQuery
 from entrada.audit.acts import BY_ENTRADA, Cause
 
 
@@ -116,6 +117,14 @@ class AccountStore(AdmissionStore, Protocol):
 
         ASCII letters count the same in either case. At most `limit`; whole matches come first. For people
         who look for somebody: it decides nothing.
+        """
+
+    def find_people(
+        self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
+    ) -> Sequence[User]:
+        """Users by name, ASCII letters counting alike in either case, and by id where names are the same.
+
+        At most `limit`, beginning behind the user `after`; none if that one is gone.
         """
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:

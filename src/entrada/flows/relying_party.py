@@ -29,7 +29,7 @@ from entrada.flows.session_check import CheckedSession, SessionCheck
 from entrada.flows.session_watch import SessionWatch
 from entrada.flows.sign_in import SignedIn, SignIn
 from entrada.flows.sign_out import SignOut
-from entrada.sessions.session import SessionId
+from entrada.sessions.session import UNKNOWN_DEVICE, Device, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.sessions.token import SessionToken
 
@@ -115,10 +115,15 @@ class RelyingParty:
             self.prune_now_and_then()
 
     def open_session(
-        self, identified: Identified, pending: PendingSignIn, *, replaces: Sequence[SessionToken] = ()
+        self,
+        identified: Identified,
+        pending: PendingSignIn,
+        *,
+        replaces: Sequence[SessionToken] = (),
+        device: Device = UNKNOWN_DEVICE,
     ) -> SignedIn:
         """See `SignIn.open`."""
-        signed_in = self.sign_in.open(identified, pending, replaces=replaces)
+        signed_in = self.sign_in.open(identified, pending, replaces=replaces, device=device)
         self.start_background()
         if replaces or pending.replaces is not None:
             # The log names the session that was replaced, but memory may be trusted for a moment longer.

@@ -20,7 +20,7 @@ from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identification, Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import find_proven, new_session_limits
-from entrada.sessions.session import Session, SessionId, SessionPolicy
+from entrada.sessions.session import UNKNOWN_DEVICE, Device, Session, SessionId, SessionPolicy
 from entrada.sessions.store import SessionStore
 from entrada.sessions.token import SessionToken, new_session_token
 
@@ -67,7 +67,12 @@ class SignIn:
         return self.open(identified, pending, replaces=() if replaces is None else (replaces,))
 
     def open(
-        self, identified: Identified, pending: PendingSignIn, *, replaces: Sequence[SessionToken] = ()
+        self,
+        identified: Identified,
+        pending: PendingSignIn,
+        *,
+        replaces: Sequence[SessionToken] = (),
+        device: Device = UNKNOWN_DEVICE,
     ) -> SignedIn:
         """A session for a verified person, if they are let in. See `complete`.
 
@@ -79,7 +84,8 @@ class SignIn:
         kept_at = self.identification.clock.now()
         self.remember(user.id, identified)
         user = self._with_groups(user, identified)
-        signed_in = self._open_session(user, identified, replaces=self._session_to_replace(replaces, pending))
+        replaced = self._session_to_replace(replaces, pending)
+        signed_in = self._open_session(user, identified, replaces=replaced, device=device)
         if self.identification.clock.now() - kept_at > LONGEST_OPENING:
             # The process stood still in between. Somebody without a session is forgotten by the re-check.
             self.remember(user.id, identified)
@@ -105,7 +111,9 @@ class SignIn:
         proven = (find_proven(self.sessions, token) for token in tokens)
         return next((session.id for session in proven if session is not None), pending.replaces)
 
-    def _open_session(self, user: User, identified: Identified, *, replaces: SessionId | None) -> SignedIn:
+    def _open_session(
+        self, user: User, identified: Identified, *, replaces: SessionId | None, device: Device
+    ) -> SignedIn:
         now, token = self.identification.clock.now(), new_session_token()
         idle_expires_at, absolute_expires_at = new_session_limits(now, self.session_policy)
         session = Session(
@@ -119,6 +127,8 @@ class SignIn:
             absolute_expires_at=absolute_expires_at,
             entra_session_id=identified.id_token.session_id,
             logout_hint=identified.id_token.login_hint,
+            opened_by=device,
+            authenticated_at=identified.id_token.auth_time,
         )
         self.sessions.open(session, replaces=replaces)
         return SignedIn(user=user, session=session, token=token)

@@ -38,6 +38,21 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Device:
+    """What a browser said of itself as a session began: for people to tell their sessions apart by.
+
+    Whoever sends a request writes it, so nothing is decided by it. `address` is the network's, as budgets
+    have it.
+    """
+
+    user_agent: str = ""
+    address: str = ""
+
+
+UNKNOWN_DEVICE = Device()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One signed-in browser. All times are aware UTC, whole seconds or finer."""
 
@@ -55,3 +70,10 @@ class Session:
     """Entra's `sid`, by which its front-channel logout names the session."""
     logout_hint: str | None = field(default=None, repr=False)
     """The `login_hint` claim, which Entra takes back as `logout_hint`."""
+    opened_by: Device = UNKNOWN_DEVICE
+    authenticated_at: datetime | None = None
+    """When the person last showed Entra who they are, where Entra says so (`auth_time`)."""
+
+    def is_recent(self, now: datetime, *, within: timedelta) -> bool:
+        """Whether the person signed in that lately: by Entra's word, else by the age of the session."""
+        return now - (self.authenticated_at or self.created_at) < within

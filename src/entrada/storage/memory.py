@@ -22,6 +22,7 @@ from entrada.accounts.identity import (
     User,
     UserId,
 )
+from entrada.accounts.people import PeopleQuery
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
 from entrada.errors import IdentityAlreadyLinked
@@ -362,6 +363,26 @@ class MemoryAccountStore(AccountStore):
             found = [user for user in self._users.values() if is_found_by(user, text)]
         return sorted(found, key=lambda user: (not is_called(user, text), user.id))[:limit]
 
+    def find_people(
+        self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
+    ) -> Sequence[User]:
+        with self._lock:
+            last = None if after is None else self._users.get(after)
+            if after is not None and last is None:
+                return []
+            found = sorted((user for user in self._users.values() if self._fits(user, query)), key=by_name)
+            return [user for user in found if last is None or by_name(user) > by_name(last)][:limit]
+
+    def _fits(self, user: User, query: PeopleQuery) -> bool:
+        at = query.signed_in_at
+        return (
+            (not query.text or is_found_by(user, query.text))
+            and query.role in (None, *user.roles)
+            and query.is_enabled in (None, user.is_enabled)
+            and query.tenant_id in (None, *(linked.identity.tenant_id for linked in user.identities))
+            and (at is None or (self._sessions is not None and has_session_at(self._sessions, user.id, at)))
+        )
+
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._lock:
             ids = sorted(user_id for user_id in self._users if after is None or user_id > after)
@@ -377,6 +398,19 @@ class MemoryAccountStore(AccountStore):
         if note and self._sessions is not None:
             self._sessions.note_rights_changed(user.id)
         return user
+
+
+def by_name(user: User) -> tuple[str, str]:
+    """The order in which `find_people` lists."""
+    return email_key(user.profile.name), user.id
+
+
+def has_session_at(sessions: SessionStore, user_id: UserId, at: datetime) -> bool:
+    """Whether the user has a session within its limits."""
+    return any(
+        at < session.idle_expires_at and at < session.absolute_expires_at
+        for session in sessions.list_sessions(user_id=user_id, limit=10_000)
+    )
 
 
 def is_news(before: User, after: User) -> bool:

@@ -1,9 +1,17 @@
-"""Who is signed in: as JSON for scripts, as a page for people."""
+"""Who is signed in: as JSON for scripts, as a page for people, who can end their other sessions there."""
 
 from __future__ import annotations
 
+from entrada.accounts.principal import UserPrincipal
+from entrada.errors import PageNotFound
+from entrada.sessions.session import Session, SessionId
+from entrada.web.admin.access import require_form
+from entrada.web.admin.menu import menu_of
+from entrada.web.admin.people import MOST_SESSIONS, SESSION_COLUMNS, session_row
 from entrada.web.auth import Auth
+from entrada.web.devices import device_in_words
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
+from entrada.web.pages.values import Action, Block, Fact, MenuItem, Notice, Row, Table
 from entrada.web.refusals import page_response
 
 
@@ -32,16 +40,108 @@ def me(auth: Auth, request: WebRequest) -> WebResponse:
 
 
 def account(auth: Auth, request: WebRequest) -> WebResponse:
-    session = auth.session_of(request)
-    if session is None:
-        return redirect(auth.site.login_path)
-    page = auth.pages.signed_in(
-        logout_path=auth.site.logout_path,
-        csrf_token=auth.form_token(request),
-        name=session.principal.name,
-        email=session.principal.email,
-        roles=sorted(session.principal.roles),
-        application_path=auth.site.front_page,
+    """Who is signed in, what they may do, and where else they are signed in."""
+    checked = auth.session_of(request)
+    if checked is None:
+        return auth.challenge(request)
+    principal, token = checked.principal, auth.form_token(request)
+    now = auth.relying_party.clock.now()
+    found = auth.relying_party.sessions.list_sessions(user_id=principal.user_id, limit=MOST_SESSIONS)
+    own = sorted(
+        (one for one in found if now < one.idle_expires_at and now < one.absolute_expires_at),
+        key=lambda one: (one.id != checked.session_id, one.last_seen_at),
+    )
+    others = len(own) > 1
+    page = auth.pages.desk(
+        "Your account",
+        menu=_menu(auth, principal),
+        notice=Notice(text="Ended. They are signed out there within a second.")
+        if request.first("done") == "ended"
+        else None,
+        blocks=[
+            Block(heading="You are signed in", anchor="you", facts=_facts(principal)),
+            Block(
+                heading="Where you are signed in",
+                anchor="sessions",
+                paragraphs=["If you do not know one of these, end it, and tell your administrator."]
+                if others
+                else [],
+                table=Table(
+                    caption="Your sessions",
+                    columns=SESSION_COLUMNS,
+                    rows=[_row(auth, one, checked.session_id, token) for one in own],
+                    empty="Nowhere.",
+                ),
+                actions=[
+                    Action(
+                        label="End all others",
+                        path=auth.site.account_path,
+                        csrf_token=token,
+                        fields=[("end", "others")],
+                    )
+                ]
+                if others
+                else [],
+            ),
+        ],
+        actions=[
+            Action(label="Go to the application", path=auth.site.front_page, first=True),
+            Action(label="Sign out", path=auth.site.logout_path, csrf_token=token),
+        ],
         form_action_hosts=auth.form_action_hosts(),
     )
     return page_response(page)
+
+
+def _menu(auth: Auth, principal: UserPrincipal) -> list[MenuItem]:
+    if not principal.has_any_role(*auth.admin_roles):
+        return []
+    return menu_of(auth, None)
+
+
+def _facts(principal: UserPrincipal) -> list[Fact]:
+    return [
+        Fact(label="Name", text=principal.name),
+        Fact(label="E-mail", text=principal.email or "None"),
+        Fact(label="Roles", text=", ".join(sorted(principal.roles)) or "None"),
+        Fact(label="Tenant", text=principal.tenant_id, exact=True),
+        Fact(label="Object id", text=principal.object_id, exact=True),
+    ]
+
+
+def _row(auth: Auth, session: Session, this: SessionId, token: str) -> Row:
+    device = device_in_words(session.opened_by)
+    end = Action(
+        label="End",
+        about=f"the session on {device}",
+        path=auth.site.account_path,
+        csrf_token=token,
+        fields=[("end", session.id)],
+    )
+    is_own = session.id == this
+    return session_row(session, is_own=is_own, actions=[] if is_own else [end])
+
+
+def end_sessions(auth: Auth, request: WebRequest) -> WebResponse:
+    """Ends other sessions of the same person: one, or all but this.
+
+    Raises:
+        RequestRefused: another site's form, one without its token, or a session of somebody else's.
+    """
+    checked = auth.session_of(request)
+    if checked is None:
+        return auth.challenge(request)
+    require_form(auth, request)
+    wanted = dict(request.form_pairs()).get("end", "")
+    sessions, user_id = auth.relying_party.sessions, checked.principal.user_id
+    found = sessions.list_sessions(user_id=user_id, limit=MOST_SESSIONS)
+    others = [one.id for one in found if one.id != checked.session_id]
+    ending = others if wanted == "others" else [one for one in others if one == wanted]
+    if not ending and wanted != "others":
+        raise PageNotFound(
+            "There is no such session of yours.", hint="It may have ended by itself meanwhile."
+        )
+    for session_id in ending:
+        sessions.end(session_id)
+    auth.relying_party.session_check.distrust()
+    return redirect(f"{auth.site.account_path}?done=ended")

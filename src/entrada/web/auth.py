@@ -49,6 +49,10 @@ class Auth:
         """The same, for an application that browsers find under this prefix; see `Site`."""
         return self if base_path == self.site.base_path else replace(self, site=self.site.under(base_path))
 
+    def has_page(self, path: str) -> bool:
+        """Whether there is a page of ours at this address."""
+        return path in self.further
+
     # The parts made of these parts
 
     @cached_property

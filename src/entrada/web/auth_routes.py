@@ -8,7 +8,9 @@
     GET  /auth/signed-out       stays signed out
     GET  /auth/entra/logout     Entra's front channel, `sid` only
     POST /auth/broker/backchannel-logout    a broker's back channel, where the sign-in goes through one
-    GET  /auth/me               who is signed in, as JSON; /auth/account the same as a page
+    GET  /auth/me               who is signed in, as JSON
+    GET  /auth/account          the same as a page, with one's sessions; POST ends others of them
+    GET  /auth/admin            people, their roles and sessions, for administrators; see `entrada.web.admin`
 
 No response here is a 500, whatever a visitor sends.
 """
@@ -20,6 +22,7 @@ from functools import cached_property
 
 from entrada.errors import EntradaError, PageNotFound
 from entrada.web import account_routes, sign_in_routes, sign_out_routes
+from entrada.web.admin.routes import admin_routes
 from entrada.web.auth import Auth, Route
 from entrada.web.backchannel_routes import backchannel_logout
 from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse
@@ -30,6 +33,9 @@ class AuthRoutes(Auth):
 
     def owns(self, path: str) -> bool:
         return self.site.owns(path) or path in self.further
+
+    def has_page(self, path: str) -> bool:
+        return path in self._routes
 
     def handle(self, request: WebRequest) -> WebResponse:
         """The response. May ask Entra and the database: run it where waiting harms nobody."""
@@ -86,7 +92,8 @@ class AuthRoutes(Auth):
             self.site.front_channel_path: {"GET": sign_out_routes.front_channel},
             **({self.site.backchannel_path: {"POST": _backchannel}} if self._at_broker else {}),
             self.site.me_path: {"GET": account_routes.me},
-            self.site.account_path: {"GET": account_routes.account},
+            self.site.account_path: {"GET": account_routes.account, "POST": account_routes.end_sessions},
+            **admin_routes(self.site),
             **self.further,
         }
 

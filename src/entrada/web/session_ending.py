@@ -10,6 +10,7 @@ from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.relying_party import RelyingParty
 from entrada.sessions.session import SessionId
+from entrada.web.devices import device_of
 from entrada.web.ending import Ended
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.refusals import RefusalPages
@@ -33,7 +34,10 @@ class SessionEnding:
 
     def complete(self, identified: Identified, pending: PendingSignIn, request: WebRequest) -> Ended:
         signed_in = self.relying_party.open_session(
-            identified, pending, replaces=self.session_cookie.tokens(request)
+            identified,
+            pending,
+            replaces=self.session_cookie.tokens(request),
+            device=device_of(request),
         )
         cookie = self.site.cookie_rules(request).set(
             SESSION_COOKIE, signed_in.token.cookie_value, max_age_seconds=None

@@ -17,6 +17,9 @@ from entrada.web.redirects import FRONT_PAGE, safe_next_path
 
 PREFIX = "/auth"
 
+ADMIN_PAGES = ("", "person", "explain", "mapping", "audit", "health")
+"""Below /auth/admin."""
+
 _SENT_HOME = "here"
 """The query parameter that says that a visitor was sent to the public URL already."""
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -90,9 +93,19 @@ class Site:
         return self._own("/account")
 
     @cached_property
+    def installations_path(self) -> str:
+        return self._own("/broker/installations")
+
+    def admin_path(self, page: str = "") -> str:
+        """Of one of the pages of `ADMIN_PAGES`; the first is the list of people."""
+        return self._own(f"/admin/{page}" if page else "/admin")
+
+    @cached_property
     def landings(self) -> frozenset[str]:
-        """Our own pages that a sign-in may lead to: those that an administrator wanted to see."""
-        return frozenset({self._own("/broker/installations")})
+        """Our own pages that a sign-in may lead to: those that somebody wanted to see."""
+        return frozenset(
+            {self.installations_path, self.account_path, *(self.admin_path(page) for page in ADMIN_PAGES)}
+        )
 
     @cached_property
     def callback_routes(self) -> frozenset[str]:

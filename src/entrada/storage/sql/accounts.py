@@ -37,6 +37,7 @@ from entrada.accounts.identity import (
     User,
     UserId,
 )
+from entrada.accounts.people import PeopleQuery
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
 from entrada.entra.authority import ObjectId, TenantId
@@ -45,9 +46,9 @@ from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.people import find_called, find_ids
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
-from entrada.storage.sql.search import IDS_FOUND, search_names
 from entrada.storage.sql.sessions import drop_sessions
 from entrada.storage.sql.tables import identities, role_grants, sealed_sign_ins, users
 from entrada.storage.storable import (
@@ -120,7 +121,7 @@ LIST = users_where(
     )
 )
 
-SEARCH = users_where(users.c.id.in_(IDS_FOUND))
+BY_IDS = users_where(users.c.id.in_(bindparam("ids", expanding=True)))
 DELETE = (
     delete(sealed_sign_ins).where(sealed_sign_ins.c.user_id == bindparam("user_id")),
     delete(role_grants).where(role_grants.c.user_id == bindparam("user_id")),
@@ -290,14 +291,23 @@ class SqlAccountStore(AccountStore):
         return user
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
-        names = search_names(text)
         with self._database.reading() as connection:
-            found = users_of(connection.execute(SEARCH, {**names, "at_most": limit}))
+            found = self._by_ids(connection, find_called(connection, text, limit=limit))
         return sorted(found, key=lambda user: not is_called(user, text))
+
+    def find_people(
+        self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
+    ) -> Sequence[User]:
+        with self._database.reading() as connection:
+            return self._by_ids(connection, find_ids(connection, query, limit=limit, after=after))
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:
             return users_of(connection.execute(LIST, {"after": after or "", "at_most": limit}))
+
+    def _by_ids(self, connection: Connection, ids: Sequence[UserId]) -> Sequence[User]:
+        found = {user.id: user for user in users_of(connection.execute(BY_IDS, {"ids": ids}))}
+        return [found[user_id] for user_id in ids if user_id in found]
 
     def _held(self, connection: Connection, user_id: UserId) -> User:
         user = self._held_or_none(connection, user_id)

@@ -27,7 +27,7 @@ from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.revocation import LogPosition, RevocationKind, Revocations
-from entrada.sessions.session import Session, SessionId
+from entrada.sessions.session import Device, Session, SessionId
 from entrada.sessions.store import SessionStore
 from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import note
@@ -219,6 +219,9 @@ def row_of(session: Session) -> dict[str, object]:
         "absolute_expires_at": session.absolute_expires_at,
         "entra_session_id": session.entra_session_id,
         "logout_hint": session.logout_hint,
+        "user_agent": session.opened_by.user_agent or None,
+        "address": session.opened_by.address or None,
+        "authenticated_at": session.authenticated_at,
     }
 
 
@@ -237,4 +240,6 @@ def session_of(row: Row[tuple[object, ...]]) -> Session | None:
         absolute_expires_at=row.absolute_expires_at,
         entra_session_id=row.entra_session_id,
         logout_hint=row.logout_hint,
+        opened_by=Device(user_agent=row.user_agent or "", address=row.address or ""),
+        authenticated_at=row.authenticated_at,
     )

@@ -36,6 +36,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -109,8 +110,9 @@ users = Table(
     # `email` as it is compared, and only where it is verified; see storable.email_key.
     Column("verified_email_key", AnyText, index=True),
     Column("created_at", UtcTime, nullable=False),
-    Column("disabled_at", UtcTime),
+    Column("disabled_at", UtcTime, index=True),
 )
+Index("ix_entrada_user_in_order", func.lower(users.c.name), users.c.id)
 
 identities = Table(
     "entrada_identity",
@@ -132,6 +134,7 @@ role_grants = Table(
     Column("source", String(16), primary_key=True),
     Column("granted_by", AnyText, nullable=False),
     Column("granted_at", UtcTime, nullable=False),
+    Index(None, "role", "user_id"),
 )
 
 sessions = Table(
@@ -148,6 +151,10 @@ sessions = Table(
     Column("absolute_expires_at", UtcTime, nullable=False, index=True),
     Column("entra_session_id", AnyText, index=True),
     Column("logout_hint", AnyText),
+    # What people tell their sessions apart by, and when Entra last asked them who they are; NULL: not known.
+    Column("user_agent", AnyText),
+    Column("address", AnyText),
+    Column("authenticated_at", UtcTime),
 )
 
 sealed_sign_ins = Table(

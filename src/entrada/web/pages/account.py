@@ -1,4 +1,4 @@
-"""The pages of somebody who is signed in, and of anything else that has to be said."""
+"""A page for anything that has to be said, beside those that have their own make."""
 
 from __future__ import annotations
 
@@ -9,31 +9,6 @@ from entrada.web.pages.values import Action, Fact, Notice, Page
 
 
 class AccountPages(Rendering):
-    def signed_in(
-        self,
-        *,
-        logout_path: str,
-        csrf_token: str,
-        name: str,
-        email: str | None,
-        roles: Sequence[str],
-        application_path: str = "/",
-        form_action_hosts: Sequence[str] = (),
-    ) -> Page:
-        """Who is signed in, with which roles, and the way out."""
-        actions = (
-            Action(label="Go to the application", path=application_path, first=True),
-            Action(label="Sign out", path=logout_path, csrf_token=csrf_token),
-        )
-        return self._page(
-            "signed_in.html",
-            form_action_hosts=form_action_hosts,
-            name=name,
-            email=email,
-            roles=tuple(roles),
-            actions=actions,
-        )
-
     def note(
         self,
         title: str,

@@ -1,0 +1,82 @@
+"""Why somebody has the roles they have, and what keeps them out: the sentences of page and command alike.
+
+What Entra says is as of the last sign-in, or the last look at who is signed in. Settings stand as markers.
+Values in, words out; only names of administrators are looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from entrada.accounts.admission import AdmissionPolicy
+from entrada.accounts.identity import GrantSource, RoleGrant, User, UserId
+from entrada.accounts.roles import RoleMapping, RolesSync
+from entrada.accounts.sealed_sign_ins import SealedSignIn
+from entrada.accounts.store import AccountStore
+from entrada.compatibility import UTC
+
+BY_ADMINISTRATOR = "administrator "
+"""How `RoleGrant.granted_by` begins, before the account's id: a name would outlive its person's account."""
+
+
+def given_by(grant: RoleGrant, accounts: AccountStore) -> str:
+    """Who or what gave a role; of an administrator who has an account, the name."""
+    user_id = grant.granted_by.removeprefix(BY_ADMINISTRATOR)
+    if grant.source is not GrantSource.MANUAL or user_id == grant.granted_by:
+        return grant.granted_by
+    user = accounts.get(UserId(user_id))
+    return f"administrator {user_id}, whose account is deleted" if user is None else in_words(user)
+
+
+def in_words(user: User) -> str:
+    """Who somebody is, for people: names alone are not unique."""
+    account = user.profile.email or user.profile.username or user.id
+    return f"{user.profile.name} ({account})"
+
+
+def obstacles(user: User, policy: AdmissionPolicy) -> Sequence[str]:
+    """What keeps this person from signing in, as far as it is known here."""
+    found = []
+    if not user.is_enabled:
+        found.append(f"Cannot sign in: disabled here since {_moment(user.disabled_at)}.")
+    homes = policy.guests.homes
+    if user.profile.is_guest and homes is not None and not homes:
+        found.append("Cannot sign in: a guest, and $[guests] lets none in.")
+    if policy.roles.required and not user.grants:
+        found.append("Cannot sign in without a role ($[roles_required]), unless Entra gives one then.")
+    return found
+
+
+def endings(kept: Sequence[SealedSignIn]) -> Sequence[str]:
+    """What Entra said as it ended this person's access."""
+    return [
+        f"Signed out {_moment(each.ended_at)}, because Entra said of {each.identity.object_id}: "
+        f"{each.ended_because or 'nothing'}. The next sign-in shows whether that still holds."
+        for each in kept
+        if each.ended_at is not None
+    ]
+
+
+def reason_of(grant: RoleGrant, roles: RoleMapping, accounts: AccountStore) -> str:
+    """Why somebody has a role, and what takes it back."""
+    since, by = f"since {_moment(grant.granted_at)}", given_by(grant, accounts)
+    if grant.source is GrantSource.MANUAL:
+        return f"given by hand ({by}), {since}. No sign-in takes it back."
+    if any(by == reason and grant.role in given for reason, given in roles.lines):
+        return f"Entra gives it ({by}), by that line of $[roles_mapping], {since}."
+    when = (
+        "It goes with the next sign-in or look."
+        if roles.sync is RolesSync.EVERY_SIGN_IN
+        else "It stays, because roles follow the first sign-in alone ($[roles_sync])."
+    )
+    return f"Entra gave it ({by}), {since}, but no line of $[roles_mapping] does so today. {when}"
+
+
+def ways_to(role: str, roles: RoleMapping) -> Sequence[str]:
+    """What of Entra's would give this role."""
+    return [reason for reason, given in roles.lines if role in given]
+
+
+def _moment(at: datetime | None) -> str:
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

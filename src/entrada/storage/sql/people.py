@@ -1,0 +1,144 @@
+"""The list of accounts, page by page, at the same cost for the first page and the thousandth.
+
+Pages are cut by (name, id), which an index holds in order; nothing is counted and nothing is skipped over.
+A filter that few people pass is asked first, and the page is made of those; one that many pass is asked of
+each person in order, until the page is full.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+
+from entrada.accounts.identity import UserId
+from entrada.accounts.people import PeopleQuery
+from entrada.entra.authority import parse_guid
+from entrada.storage.sql.tables import AnyText, UtcTime, identities, role_grants, sessions, users
+
+FEW = 1_000
+"""Up to so many, who passes a filter is looked up by id."""
+
+USER_ID = re.compile(r"[0-9a-f]{32}")
+LIKE_MEANS = re.compile(r"([%_\\])")
+"""What means something in a pattern of LIKE."""
+
+NAME = func.lower(users.c.name)
+NAMES: ColumnElement[str] = literal_column(
+    "lower(entrada_user.name || '\n' || coalesce(entrada_user.username, '')"
+    " || '\n' || coalesce(entrada_user.email, ''))",
+    Text,
+)
+"""All that people call a user by. SQLite has an index of exactly this, and a search reads nothing else."""
+CALLED = (
+    select(users.c.id)
+    .where(
+        (literal_column("'\n'", Text) + NAMES + literal_column("'\n'", Text)).like(
+            func.lower(bindparam("whole", type_=AnyText())), escape="\\"
+        )
+    )
+    .order_by(NAME, users.c.id)
+    .limit(bindparam("at_most"))
+)
+
+HAS_ROLE = role_grants.c.role == bindparam("role", type_=AnyText())
+HAS_TENANT = identities.c.tenant_id == bindparam("tenant", type_=AnyText())
+HAS_SESSION = and_(
+    sessions.c.idle_expires_at > bindparam("at", type_=UtcTime()),
+    sessions.c.absolute_expires_at > bindparam("at", type_=UtcTime()),
+)
+WITH_ROLE = select(role_grants.c.user_id).where(HAS_ROLE)
+WITH_TENANT = select(identities.c.user_id).where(HAS_TENANT)
+WITH_SESSION = select(sessions.c.user_id).where(HAS_SESSION)
+WITH_OBJECT_ID = select(identities.c.user_id).where(identities.c.object_id == bindparam("object"))
+DISABLED = select(users.c.id).where(users.c.disabled_at.is_not(None))
+
+LAST = select(NAME).where(users.c.id == bindparam("after")).scalar_subquery()
+BEHIND = and_(NAME >= LAST, or_(NAME > LAST, users.c.id > bindparam("after")))
+
+
+def find_ids(
+    connection: Connection, query: PeopleQuery, *, limit: int, after: UserId | None
+) -> Sequence[UserId]:
+    """The ids of one page, in order; several statements, so whoever comes or goes meanwhile may be missed."""
+    names = {**names_of_query(query), "after": after, "at_most": limit}
+    few, many = [], []
+    for subset, of_each in filters_of(query):
+        found = [] if subset is None else connection.execute(subset.limit(FEW + 1), names).scalars().all()
+        if subset is not None and len(found) <= FEW:
+            few.append(users.c.id.in_(set(found)))
+        else:
+            many.append(of_each)
+    statement = select(users.c.id).where(*few, *many).order_by(NAME, users.c.id)
+    if after is not None:
+        statement = statement.where(BEHIND)
+    return [
+        UserId(found) for found in connection.execute(statement.limit(bindparam("at_most")), names).scalars()
+    ]
+
+
+def find_called(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:
+    """Ids of who is called so; where there are more, those of whom it is the whole of a name come first."""
+    part = find_ids(connection, PeopleQuery(text=text), limit=limit, after=None)
+    if len(part) < limit:
+        return part  # all there are
+    names = {"whole": f"%\n{escaped(text)}\n%", "at_most": limit}
+    whole = [UserId(found) for found in connection.execute(CALLED, names).scalars()]
+    return [*whole, *(found for found in part if found not in whole)][:limit]
+
+
+def filters_of(query: PeopleQuery) -> Iterator[tuple[Select[Any] | None, ColumnElement[bool]]]:
+    """Each filter twice: whoever passes it, where that can be asked alone, and whether a user does."""
+    if query.text:
+        yield text_filter(query.text)
+    if query.role is not None:
+        yield WITH_ROLE, exists().where(role_grants.c.user_id == users.c.id, HAS_ROLE)
+    if query.signed_in_at is not None:
+        yield WITH_SESSION, exists().where(sessions.c.user_id == users.c.id, HAS_SESSION)
+    if query.is_enabled is not None:
+        if query.is_enabled:
+            yield None, users.c.disabled_at.is_(None)
+        else:
+            yield DISABLED, users.c.disabled_at.is_not(None)
+    if query.tenant_id is not None:
+        yield WITH_TENANT, exists().where(identities.c.user_id == users.c.id, HAS_TENANT)
+
+
+def text_filter(text: str) -> tuple[Select[Any] | None, ColumnElement[bool]]:
+    """A whole id finds by id alone, anything else by names alone: so either has its index."""
+    if USER_ID.fullmatch(text.lower()):
+        return None, users.c.id == bindparam("text", type_=AnyText())
+    if parse_guid(text) is not None:
+        return WITH_OBJECT_ID, users.c.id.in_(WITH_OBJECT_ID)
+    return None, NAMES.like(func.lower(bindparam("pattern", type_=AnyText())), escape="\\")
+
+
+def escaped(text: str) -> str:
+    """The text in a pattern of LIKE, where it stands for itself."""
+    return LIKE_MEANS.sub(r"\\\1", text)
+
+
+def names_of_query(query: PeopleQuery) -> Mapping[str, Any]:
+    """What the statements are executed with."""
+    return {
+        "text": query.text.lower(),
+        "object": parse_guid(query.text),
+        "pattern": f"%{escaped(query.text)}%",
+        "role": query.role,
+        "tenant": query.tenant_id,
+        "at": query.signed_in_at,
+    }

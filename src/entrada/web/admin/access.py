@@ -1,0 +1,117 @@
+"""Who administers, and which of their forms count. Asked at every request, of what is stored now.
+
+An administrator has a session of a browser (never a token) and one of the roles in $[admin_roles], and
+answers for the people of their own tenant alone: whoever administers another tenant hands out this
+registration's roles there. Somebody with identities of several tenants administers nobody, because it is not
+known which of them brought the role.
+
+Everybody else gets the same refusal at every address here, whether what it names is there or not.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from entrada.accounts.administration import tenant_administered_by
+from entrada.accounts.identity import User, UserId
+from entrada.entra.authority import TenantId
+from entrada.errors import PageNotFound, RequestRefused, RoleRequired
+from entrada.sessions.session import Session
+from entrada.web.auth import Auth, Route
+from entrada.web.messages import WebRequest, WebResponse
+from entrada.web.same_origin import require_same_origin
+
+RECENT = timedelta(minutes=15)
+"""How old the sign-in of an administrator may be who changes what somebody may do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Administrator:
+    """Who administers in this request. `tenant_id` is the tenant that they answer for."""
+
+    user: User
+    tenant_id: TenantId
+    session: Session
+    form_token: str = field(repr=False)
+    now: datetime
+
+    @property
+    def is_recent(self) -> bool:
+        return self.session.is_recent(self.now, within=RECENT)
+
+    def answers_for(self, person: User) -> bool:
+        return all(linked.identity.tenant_id == self.tenant_id for linked in person.identities)
+
+
+AdminRoute = Callable[[Auth, WebRequest, Administrator], WebResponse]
+
+
+def for_administrators(respond: AdminRoute) -> Route:
+    """The page, for administrators alone; a form counts only with its token and from our own page."""
+
+    def route(auth: Auth, request: WebRequest) -> WebResponse:
+        # What ended or changed a moment ago counts already; pages elsewhere may trust memory a little longer.
+        auth.relying_party.session_check.look()
+        checked = auth.session_of(request)
+        if checked is None:
+            return auth.challenge(request)
+        session = auth.relying_party.sessions.find(checked.session_id)
+        user = auth.relying_party.accounts.get(checked.principal.user_id)
+        tenant_id = None if user is None else tenant_administered_by(user, auth.admin_roles)
+        if session is None or user is None or tenant_id is None:
+            return auth.failure(administrators_only(), request, session=checked)
+        token = auth.form_token(request)
+        if request.method == "POST":
+            require_form(auth, request)
+        administrator = Administrator(
+            user=user,
+            tenant_id=tenant_id,
+            session=session,
+            form_token=token,
+            now=auth.relying_party.clock.now(),
+        )
+        return respond(auth, request, administrator)
+
+    return route
+
+
+def require_form(auth: Auth, request: WebRequest) -> None:
+    """Passes for a form of this session's that our own page has sent.
+
+    Raises:
+        RequestRefused: another site's form, or one without its token.
+    """
+    token = auth.form_token(request)
+    require_same_origin(request, origins=auth.site.urls, form_token=token)
+    sent = dict(request.form_pairs()).get("csrf_token", "")
+    if not hmac.compare_digest(sent.encode("utf-8", "replace"), token.encode()):
+        raise RequestRefused(
+            "This form was not sent by this page as it is now, so nothing was changed.",
+            hint="Open the page anew and use its own button.",
+        )
+
+
+def person_named(auth: Auth, administrator: Administrator, user_id: str | None) -> User:
+    """The person with this id, if they are among those that the administrator answers for.
+
+    Raises:
+        PageNotFound: there is nobody, or somebody of another tenant: alike.
+    """
+    user = auth.relying_party.accounts.get(UserId(user_id or ""))
+    if user is None or not administrator.answers_for(user):
+        raise PageNotFound(
+            "There is no such account.",
+            hint="It may have been deleted. The list of people shows who has an account.",
+        )
+    return user
+
+
+def administrators_only() -> RoleRequired:
+    """For whoever has none of the roles that administer."""
+    return RoleRequired(
+        "This page is for administrators of the sign-in service.",
+        hint="$[admin_roles] names the roles that administer; ask for one in Microsoft Entra ID.",
+    )
