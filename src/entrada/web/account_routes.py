@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from entrada.accounts.principal import UserPrincipal
+from entrada.audit.acts import Cause, person
 from entrada.errors import PageNotFound
 from entrada.sessions.session import Session, SessionId
 from entrada.web.admin.access import require_form
@@ -141,7 +142,8 @@ def end_sessions(auth: Auth, request: WebRequest) -> WebResponse:
         raise PageNotFound(
             "There is no such session of yours.", hint="It may have ended by itself meanwhile."
         )
+    cause = Cause(actor=person(user_id), at=auth.relying_party.clock.now(), reason="ended on their own page")
     for session_id in ending:
-        sessions.end(session_id)
+        sessions.end(session_id, cause=cause)
     auth.relying_party.session_check.distrust()
     return redirect(f"{auth.site.account_path}?done=ended")

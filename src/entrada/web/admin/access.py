@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 
 from entrada.accounts.administration import tenant_administered_by
 from entrada.accounts.identity import User, UserId
+from entrada.audit.acts import Cause
+from entrada.audit.acts import person as person_actor
 from entrada.entra.authority import TenantId
 from entrada.errors import PageNotFound, RequestRefused, RoleRequired
 from entrada.sessions.session import Session
@@ -41,6 +43,11 @@ class Administrator:
     @property
     def is_recent(self) -> bool:
         return self.session.is_recent(self.now, within=RECENT)
+
+    @property
+    def cause(self) -> Cause:
+        """As the audit trail has what they do."""
+        return Cause(actor=person_actor(self.user.id), at=self.now)
 
     def answers_for(self, person: User) -> bool:
         return all(linked.identity.tenant_id == self.tenant_id for linked in person.identities)

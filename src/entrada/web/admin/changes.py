@@ -44,18 +44,18 @@ def change(auth: Auth, request: WebRequest, who: Administrator) -> WebResponse:
     return act(auth, who, user, form)
 
 
-def _end(auth: Auth, _: Administrator, user: User, form: Mapping[str, str]) -> WebResponse:
+def _end(auth: Auth, who: Administrator, user: User, form: Mapping[str, str]) -> WebResponse:
     sessions = auth.relying_party.sessions
     found = sessions.find(SessionId(form.get("session", "")))
     if found is None or found.user_id != user.id:
         raise PageNotFound("There is no such session.", hint="It may have ended by itself meanwhile.")
-    sessions.end(found.id)
+    sessions.end(found.id, cause=who.cause)
     auth.relying_party.session_check.distrust()
     return redirect(person_path(auth, user.id, done="ended"))
 
 
-def _end_all(auth: Auth, _: Administrator, user: User, __: Mapping[str, str]) -> WebResponse:
-    auth.relying_party.sessions.end_of_user(user.id)
+def _end_all(auth: Auth, who: Administrator, user: User, _: Mapping[str, str]) -> WebResponse:
+    auth.relying_party.sessions.end_of_user(user.id, cause=who.cause)
     auth.relying_party.session_check.distrust()
     return redirect(person_path(auth, user.id, done="ended"))
 
