@@ -20,7 +20,7 @@ FIELDS = frozenset(
     {
         "incident", "code", "check", "error", "aadsts", "entra_correlation_id", "reason", "user_id",
         "tenant_id", "object_id", "redirect_uri", "session_id", "count", "path", "status",
-        "roles", "client_id",
+        "roles", "client_id", "found_by", "seconds",
     }
 )  # fmt: skip
 _LONGEST_VALUE = 200

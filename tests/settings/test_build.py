@@ -38,6 +38,7 @@ from entrada.errors import ConfigurationError, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_directory import MemoryDirectory
 from entrada.storage.memory_leases import MemoryLeases
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 from entrada.web.auth_routes import AuthRoutes
@@ -86,6 +87,7 @@ def memory_stores() -> Stores:
         accounts=accounts,
         sessions=sessions,
         sealed_sign_ins=kept,
+        directory=MemoryDirectory(accounts, sessions, kept),
         leases=MemoryLeases(),
         audit=sessions.audit,
         close=lambda: None,

@@ -95,6 +95,7 @@ PROMISED = {
     "ENTRADA_BROKER_URL": set(),
     "ENTRADA_HABITS": set(),
     "ENTRADA_RECHECK_EVERY": set(),
+    "ENTRADA_DELTA_EVERY": set(),
     "ENTRADA_ENTRA_ONLY": set(),
     "ENTRADA_BREAK_GLASS_USERS": set(),
     "ENTRADA_DSTACK_PROJECTS": set(),
@@ -511,3 +512,25 @@ def test_other_habits_are_refused(text: str) -> None:
     """With the words there are."""
     with pytest.raises(ConfigurationError, match="ENTRADA_HABITS cannot be used: write some of oauth2-proxy"):
         load_settings({"ENTRADA_HABITS": text})
+
+
+@pytest.mark.parametrize(
+    ("more", "about"),
+    [
+        ({"ENTRADA_DELTA_EVERY": "20m"}, "ENTRADA_RECHECK_EVERY"),
+        (
+            {"ENTRADA_DELTA_EVERY": "5s", "ENTRADA_BROKER_URL": "https://sso.contoso.test"},
+            "ENTRADA_BROKER_URL",
+        ),
+        ({"ENTRADA_DELTA_EVERY": "0s"}, "longer than nothing"),
+    ],
+)
+def test_a_watch_of_the_directory_that_would_find_nothing_is_refused(
+    more: dict[str, str], about: str
+) -> None:
+    """One that is slower than the re-check, and one by whom Graph may not be asked."""
+    refusal = refusal_of(more)
+    assert refusal is not None
+    assert refusal.setting == "ENTRADA_DELTA_EVERY"
+    assert about in refusal.sentence
+    assert refusal_of({"ENTRADA_DELTA_EVERY": "5s"}) is None

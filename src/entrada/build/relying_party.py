@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from entrada.build.directory_watch import build_directory_watch
 from entrada.build.identification import admission_of, build_identification
 from entrada.build.stores import SEALED_SIGN_IN, Stores, open_stores, secret_keys_of
 from entrada.clock import Clock, SystemClock
@@ -64,6 +65,15 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         session_check=session_check,
     )
 
+    watch = build_directory_watch(
+        identification,
+        store=stores.directory,
+        recheck=recheck.recheck,
+        transport=transport,
+        every=settings.delta_every,
+        ended=session_check.distrust,
+    )
+
     def close() -> None:
         transport.close()
         stores.close()
@@ -87,6 +97,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         recheck=recheck,
         listening=None if stores.listening is None else stores.listening(session_check.look),
         pruning=LeasedJob(name="prune", leases=stores.leases, clock=clock, life=2 * PRUNE_EVERY),
+        watch=watch,
         close=close,
     )
 

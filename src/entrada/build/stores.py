@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrada.accounts.sealed_sign_ins import SealedSignIns
+from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.accounts.store import AccountStore
 from entrada.audit.trail import AuditTrail
 from entrada.errors import ConfigurationError
 from entrada.flows.key_file import kept_key
 from entrada.flows.relying_party import Listening
+from entrada.flows.tenant_watch import DirectoryStore
 from entrada.leases import LeaseStore
 from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
 from entrada.sessions.store import SessionStore
@@ -38,6 +39,7 @@ class Stores:
     sealed_sign_ins: SealedSignIns
     leases: LeaseStore
     audit: AuditTrail
+    directory: DirectoryStore[SealedSignIn]
     close: Callable[[], None]
     listening: Callable[[Callable[[], None]], Listening | None] | None = None
     """Makes what calls its argument when something ended; None: this store tells nothing by itself."""
@@ -54,23 +56,27 @@ def open_stores(database_url: str) -> Stores:
     """
     if database_url == "memory:":
         from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+        from entrada.storage.memory_directory import MemoryDirectory
         from entrada.storage.memory_leases import MemoryLeases
         from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 
         memory_sessions = MemorySessionStore()
         memory_accounts = MemoryAccountStore(sessions=memory_sessions)
+        memory_sign_ins = MemorySealedSignIns(memory_accounts, memory_sessions)
         return Stores(
             accounts=memory_accounts,
             sessions=memory_sessions,
-            sealed_sign_ins=MemorySealedSignIns(memory_accounts, memory_sessions),
             leases=MemoryLeases(),
             audit=memory_sessions.audit,
+            sealed_sign_ins=memory_sign_ins,
+            directory=MemoryDirectory(memory_accounts, memory_sessions, memory_sign_ins),
             close=lambda: None,
         )
     try:
         from entrada.storage.sql import (
             SqlAccountStore,
             SqlAuditTrail,
+            SqlDirectory,
             SqlLeases,
             SqlSealedSignIns,
             SqlSessionStore,
@@ -90,6 +96,7 @@ def open_stores(database_url: str) -> Stores:
         sealed_sign_ins=SqlSealedSignIns(database),
         leases=SqlLeases(database),
         audit=SqlAuditTrail(database),
+        directory=SqlDirectory(database),
         close=database.close,
         listening=database.listening,
         database=database,

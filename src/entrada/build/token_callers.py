@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 
 from entrada.accounts.groups import WantedGroups
+from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.entra.access_token import V1, V2, AccessTokenExpectations
 from entrada.flows.bearer import BearerCheck
 from entrada.flows.groups import AllGroups
@@ -32,7 +34,7 @@ def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
     The gateway and the library ask about the same groups as a sign-in does, and in one way.
     """
     identification = relying_party.sign_in.identification
-    application = identification.application
+    application, recheck = identification.application, relying_party.recheck
 
     def expected() -> AccessTokenExpectations:
         return AccessTokenExpectations(
@@ -42,6 +44,10 @@ def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
             versions=frozenset({V1, V2}),
         )
 
+    def access_ended_at(user_id: UserId, identity: EntraIdentity) -> datetime | None:
+        kept = [] if recheck is None else recheck.sealed_sign_ins.of_user(user_id)
+        return next((each.ended_at for each in kept if each.identity == identity), None)
+
     return BearerCheck(
         expected=expected,
         keys_for=application.keys_for,
@@ -49,6 +55,7 @@ def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
         clock=relying_party.clock,
         sessions=relying_party.session_check,
         groups=_token_groups(identification),
+        access_ended_at=access_ended_at,
         fresh_keys=application.fresh_keys,
     )
 

@@ -65,6 +65,7 @@ class AccessToken:
     scopes: frozenset[str]
     """Delegated permissions, to the letter; empty for an application."""
     roles: frozenset[str]
+    issued_at: datetime
     expires_at: datetime
     key_id: str | None
     """The key that signed it."""
@@ -163,9 +164,9 @@ def _verify(
     audience = claims.get("aud")
     if not isinstance(audience, str) or audience not in expected.audiences:
         raise TokenRefused("aud", "not meant for this API")
-    expires_at = _check_times(claims, expected.skew, now)
+    times = _check_times(claims, expected.skew, now)
     client_id = _check_client(claims, version, expected)
-    return _read(claims, version, tenant_id, audience, client_id, expires_at, jws.kid)
+    return _read(claims, version, tenant_id, audience, client_id, times, jws.kid)
 
 
 def _check_issuer(
@@ -186,7 +187,7 @@ def _check_issuer(
     return TenantId(tid)
 
 
-def _check_times(claims: Mapping[str, Any], skew: timedelta, now: datetime) -> datetime:
+def _check_times(claims: Mapping[str, Any], skew: timedelta, now: datetime) -> tuple[datetime, datetime]:
     if now.tzinfo is None:
         raise ValueError("now must be aware")
     expires_at, issued_at = read.required_moment(claims, "exp"), read.required_moment(claims, "iat")
@@ -197,7 +198,7 @@ def _check_times(claims: Mapping[str, Any], skew: timedelta, now: datetime) -> d
         raise TokenRefused("nbf", "not valid yet")
     if now < issued_at - skew:
         raise TokenRefused("iat", "issued in the future")
-    return expires_at
+    return issued_at, expires_at
 
 
 def _check_client(claims: Mapping[str, Any], version: str, expected: AccessTokenExpectations) -> str:
@@ -219,7 +220,7 @@ def _read(
     tenant_id: TenantId,
     audience: str,
     client_id: str,
-    expires_at: datetime,
+    times: tuple[datetime, datetime],
     key_id: str | None,
 ) -> AccessToken:
     object_id = parse_guid(claims.get("oid"))
@@ -239,7 +240,8 @@ def _read(
         caller=caller_kind(claims, scopes=scopes, roles=roles),
         scopes=scopes,
         roles=roles,
-        expires_at=expires_at,
+        issued_at=times[0],
+        expires_at=times[1],
         key_id=key_id,
         token_id=read.optional_text(claims, "uti", limit=read.VALUE_LIMIT_CHARS),
         name=name or username or "",

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from entrada.accounts.groups import UNKNOWN, Membership
-from entrada.accounts.identity import EntraIdentity
+from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.principal import AppPrincipal, Principal, principal_of
 from entrada.accounts.store import AdmissionStore
 from entrada.clock import Clock
@@ -148,6 +148,9 @@ class BearerCheck:
     sessions: SessionCheck | None = None
     """Who reads the log of what ended; None: nobody does."""
     groups: TokenGroups | None = None
+    access_ended_at: Callable[[UserId, EntraIdentity], datetime | None] = lambda _, __: None
+    """Since when Entra answers no longer for somebody: tokens of before are good for nothing, though Entra
+    takes none of them back."""
     fresh_keys: Callable[[], KeySet | None] = lambda: None
     """The keys and nothing to wait for; None: `in_memory` knows nothing."""
     most_remembered: int = MOST_REMEMBERED
@@ -240,7 +243,7 @@ class BearerCheck:
             membership, known.groups_until = self._groups_of(known.token, now)
         try:
             known.principal = self._principal(known.token, membership)
-        except AdmissionRefused:
+        except (AdmissionRefused, BearerTokenRefused):
             self._forget(digest)
             raise
         known.ask_again_at = monotonic + ACCOUNT_CHECK_SECONDS
@@ -293,6 +296,9 @@ class BearerCheck:
             )
         if not user.is_enabled:
             raise AccountDisabled
+        ended_at = self.access_ended_at(user.id, identity)
+        if ended_at is not None and token.issued_at < ended_at:
+            raise BearerTokenRefused("iat", "issued before this person's access ended")
         return principal_of(
             user, identity, caller=token.caller, client_id=token.client_id, membership=membership
         )

@@ -16,12 +16,14 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from entrada.accounts.identity import User, UserId
+from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.background_recheck import BackgroundRecheck
+from entrada.flows.background_watch import BackgroundWatch
 from entrada.flows.identification import Identified
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.pending import PendingSignIn
@@ -62,6 +64,8 @@ class RelyingParty:
     """None: the store tells nothing by itself, and its log is asked."""
     pruning: LeasedJob | None = None
     """Which of several servers prunes; None: this is the only one."""
+    watch: BackgroundWatch[SealedSignIn] | None = None
+    """Learns within seconds who left; None: the re-check alone finds out."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None
@@ -73,6 +77,8 @@ class RelyingParty:
         close = self.close
 
         def close_all() -> None:
+            if self.watch is not None:
+                self.watch.close()
             if self.recheck is not None:
                 self.recheck.close()
             if self.listening is not None:
@@ -144,6 +150,8 @@ class RelyingParty:
             self.recheck.start()
         if self.listening is not None:
             self.listening.start()
+        if self.watch is not None:
+            self.watch.start()
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, cause: Cause = BY_ENTRADA) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.

@@ -6,7 +6,7 @@ Stops at the first thing that cannot be, with one sentence that names the settin
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -207,6 +207,8 @@ def _check_together(settings: Settings) -> None:
             "is below 1m, at which Entra throttles the whole application.",
             "Write 1m or more. Only against an emulator it may be shorter.",
         )
+    if settings.delta_every is not None:
+        _check_delta(settings, refuse)
     for url in settings.urls:
         if url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK_HOSTS:
             raise refuse(
@@ -214,6 +216,21 @@ def _check_together(settings: Settings) -> None:
                 f"holds {url}, which is plain http.",
                 "Session cookies need https. Plain http works on localhost only, as Entra itself demands.",
             )
+
+
+def _check_delta(settings: Settings, refuse: Callable[[str, str, str], ConfigurationError]) -> None:
+    if settings.broker_url is not None:
+        raise refuse(
+            "delta_every",
+            "is set, but $[broker_url] signs people in, and only the broker's registration may ask Graph.",
+            "Leave it out here, and set it at the broker.",
+        )
+    if settings.delta_every is not None and settings.delta_every > settings.recheck_every:
+        raise refuse(
+            "delta_every",
+            "is longer than $[recheck_every], which finds the same by then.",
+            "Write a few seconds, such as 5s, or leave it out.",
+        )
 
 
 def _groups_of_no_tenant(mapping: RoleMapping) -> str | None:

@@ -181,6 +181,13 @@ class Settings(BaseModel):
         "not below 1m.",
         unit="duration (30m, 8h, 7d)",
     )
+    delta_every: Duration | None = _declare(
+        None,
+        "How often Microsoft Graph is asked who was disabled, deleted or changed groups (delta queries), "
+        "such as 5s: a leaver is out within seconds. Needs the application permissions User.Read.All and, "
+        "for groups, GroupMember.Read.All of Microsoft Graph. Not set: $[recheck_every] alone.",
+        unit="duration (30m, 8h, 7d)",
+    )
     entra_only: bool = _declare(
         False, "Mage and dstack: no other way to sign in, but for $[break_glass_users] and admins."
     )

@@ -52,6 +52,7 @@ class SettingValues(TypedDict, total=False):
     session_absolute: str | timedelta
     sign_in_life: str | timedelta
     recheck_every: str | timedelta
+    delta_every: str | timedelta
     application_name: str | None
     sign_in_label: str
     admin_roles: str | list[str]

@@ -143,6 +143,11 @@ class MemorySessionStore(SessionStore):
                 self._add(RevocationKind.USER, user_id)
             return len(theirs)
 
+    def note_user_ended(self, user_id: UserId) -> None:
+        """An entry in the log for whoever holds no session, but perhaps an access token."""
+        with self._lock:
+            self._add(RevocationKind.USER, user_id)
+
     def has_session(self, user_id: UserId, *, now: datetime) -> bool:
         """Whether the user has a session within its limits."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from threading import Lock
@@ -96,17 +96,43 @@ class MemorySealedSignIns(SealedSignIns):
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
         """See `RecheckStore`."""
         with self._lock:
-            kept = self._newest(link)
-            if kept is None:
+            kept = self._kept.get(link.identity, link) if link.sealed_sign_in is None else self._newest(link)
+            if kept is None or kept.sealed_sign_in != link.sealed_sign_in:
                 return False
             self._kept[link.identity] = replace(
-                kept, sealed_sign_in=None, next_check_at=None, ended_at=now, ended_because=because
+                kept,
+                sealed_sign_in=None,
+                last_sign_in_at=kept.last_sign_in_at or now,
+                next_check_at=None,
+                ended_at=now,
+                ended_because=because,
             )
             ended = self._sessions.drop_sessions(link.user_id)
+            if not ended:
+                self._sessions.note_user_ended(link.user_id)
+            if kept.ended_at is not None:
+                return False
             self._sessions.audit.record(
                 recorded.access_ended(link.user_id, link.identity, ended=ended, because=because, now=now)
             )
             return True
+
+    def everybody(self) -> Sequence[SealedSignIn]:
+        """Every sign-in there is."""
+        with self._lock:
+            return list(self._kept.values())
+
+    def hasten(self, is_meant: Callable[[EntraIdentity], bool], *, now: datetime) -> int:
+        """Make those due now that are due later; how many."""
+        with self._lock:
+            later = [
+                kept
+                for kept in self._kept.values()
+                if kept.next_check_at is not None and kept.next_check_at > now and is_meant(kept.identity)
+            ]
+            for kept in later:
+                self._kept[kept.identity] = replace(kept, next_check_at=now)
+            return len(later)
 
     def _newest(self, link: SealedSignIn) -> SealedSignIn | None:
         kept = self._kept.get(link.identity)

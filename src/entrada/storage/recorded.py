@@ -16,6 +16,7 @@ from entrada.sessions.session import Session
 REPLACED = "replaced by a new sign-in"
 SIGN_IN = "sign-in"
 BY_RECHECK = Cause(actor=ENTRA, reason="re-check")
+BY_DIRECTORY = Cause(actor=ENTRA, reason="sessions revoked in the directory")
 
 
 def creation(user: User) -> Sequence[Act]:

@@ -12,6 +12,7 @@ from entrada.storage.sql import broker_tables  # the migrations make these table
 from entrada.storage.sql.accounts import SqlAccountStore
 from entrada.storage.sql.audit_trail import SqlAuditTrail
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.directory import SqlDirectory
 from entrada.storage.sql.engine import connect
 from entrada.storage.sql.leases import SqlLeases
 from entrada.storage.sql.sealed_sign_ins import SqlSealedSignIns
@@ -21,6 +22,7 @@ __all__ = [
     "Database",
     "SqlAccountStore",
     "SqlAuditTrail",
+    "SqlDirectory",
     "SqlLeases",
     "SqlSealedSignIns",
     "SqlSessionStore",

@@ -16,12 +16,14 @@ from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.entra.authority import ObjectId, TenantId
+from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.recorded import BY_RECHECK
 from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
 from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.repeating import repeats_transactions
+from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
 from entrada.storage.sql.tables import sealed_sign_ins, sessions, users
 from entrada.storage.storable import user_after_recheck
@@ -80,6 +82,16 @@ END = (
     .values(
         sealed_sign_in=None, next_check_at=None, ended_at=bindparam("now"), ended_because=bindparam("because")
     )
+)
+THIS_ONE = select(sealed_sign_ins.c.tenant_id).where(THIS)
+END_UNASKED = (
+    update(sealed_sign_ins)
+    .where(
+        THIS,
+        sealed_sign_ins.c.sealed_sign_in.is_(None),
+        sealed_sign_ins.c.last_sign_in_at == bindparam("signed_in_at"),
+    )
+    .values(ended_at=bindparam("now"), ended_because=bindparam("because"))
 )
 
 
@@ -174,12 +186,53 @@ class SqlSealedSignIns(SealedSignIns):
         with self._database.writing() as connection:
             self._database.hold_user(connection, link.user_id)
             values = {"now": now, "because": because}
+            if link.sealed_sign_in is None:
+                return end_without_sign_in(connection, link, because=because, now=now)
             if connection.execute(END, {**claimed_names(link), **values}).rowcount != 1:
                 return False
-            ended = drop_sessions(connection, link.user_id)
-            over = recorded.access_ended(link.user_id, link.identity, ended=ended, because=because, now=now)
-            note(connection, over)
+            write_ended(connection, link, because=because, now=now)
             return True
+
+
+def write_ended(connection: Connection, link: SealedSignIn, *, because: str, now: datetime) -> None:
+    """No session of theirs goes on; the log of what ended names them also where there was none, because an
+    access token may be remembered."""
+    ended = drop_sessions(connection, link.user_id)
+    if not ended:
+        add_revocation(connection, RevocationKind.USER, link.user_id)
+    over = recorded.access_ended(link.user_id, link.identity, ended=ended, because=because, now=now)
+    note(connection, over)
+
+
+def end_without_sign_in(connection: Connection, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+    """End the access of somebody about whom nobody could ask Entra; False if it had ended before.
+
+    Then the moment is moved on: access tokens that were issued in between are over, too.
+    """
+    names, signed_in_at = names_of(link.identity), link.last_sign_in_at or now
+    if connection.execute(THIS_ONE, names).first() is None:
+        connection.execute(
+            ADD,
+            {
+                "tenant_id": link.identity.tenant_id,
+                "object_id": link.identity.object_id,
+                "user_id": link.user_id,
+                "last_sign_in_at": signed_in_at,
+                "sealed_sign_in": None,
+                "next_check_at": None,
+                "ended_at": now,
+                "ended_because": because,
+            },
+        )
+    else:
+        values = {"signed_in_at": signed_in_at, "now": now, "because": because}
+        if connection.execute(END_UNASKED, {**names, **values}).rowcount != 1:
+            return False
+    if link.ended_at is not None:
+        add_revocation(connection, RevocationKind.USER, link.user_id)
+        return False
+    write_ended(connection, link, because=because, now=now)
+    return True
 
 
 def has_session(connection: Connection, user_id: UserId, now: datetime) -> bool:

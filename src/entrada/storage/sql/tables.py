@@ -11,6 +11,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_spent_sign_in   sign-ins that were answered already
     entrada_assertion_key   a key that signs assertions, sealed
     entrada_lease           which of several servers does a job that one of them is to do
+    entrada_delta_position  how far the changes of a tenant's directory were read, and which server reads on
     entrada_revocation      one row: the number of the last entry of the log of what ended
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
     entrada_audit_entry     what happened, who did it and why, in a chain of hashes; see entrada.audit
@@ -198,6 +199,25 @@ leases = Table(
     Column("ends_at", UtcTime, nullable=False),
     Column("life_us", BigInteger, nullable=False),
 )
+
+
+def delta_position_table(name: str, metadata: MetaData) -> Table:
+    """Also in a product's database, by a name of its own."""
+    return Table(
+        name,
+        metadata,
+        Column("tenant_id", AnyText, primary_key=True),
+        Column("held_by", AnyText, nullable=False),
+        Column("held_until", UtcTime, nullable=False),
+        # As `entrada.accounts.delta_position.written_links` writes them.
+        Column("links", Text),
+        Column("looked_at", UtcTime),
+        Column("asked_at", UtcTime),
+        Column("problem", AnyText),
+    )
+
+
+delta_positions = delta_position_table("entrada_delta_position", metadata)
 
 revocation = Table(
     "entrada_revocation",

@@ -1,0 +1,443 @@
+"""Leaving, learnt from Graph's delta queries: real servers, the emulator, and people who go while signed in.
+
+The re-check is an hour away in these tests, so whoever is out is out by the watch of the directory. Where the
+watch is an hour away too, a test looks when it wants to.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from conformance.samples import session
+from emulator.relying_party import Entra
+from entrada.accounts.identity import EntraIdentity, Profile
+from entrada.accounts.sealed_sign_ins import SealedSignIn
+from entrada.emulator import RunningEmulator
+from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID, FABRIKAM_ID, FINANCE
+from entrada.entra.authority import ObjectId, TenantId
+from entrada.flows.background_watch import BackgroundWatch
+from gateway.upstream import running_upstream
+from walks.conftest import NewVisitor, Serve
+from walks.nursery import nursery, until
+from walks.site import ROLES, Site
+from walks.test_leaving import is_closed, upgraded
+from walks.visitor import Visitor
+
+FAR_AWAY = {"ENTRADA_RECHECK_EVERY": "1h", "ENTRADA_DELTA_EVERY": "1h"}
+LONGEST_SECONDS = 1.0 + 1.0
+"""The pause between two looks, and a second."""
+
+
+def allow(emulator: RunningEmulator, *permissions: str) -> None:
+    """What an administrator has granted the seeded application in its own name."""
+    emulator.change_app(CLIENT_ID, application_permissions=list(permissions))
+
+
+@pytest.fixture(autouse=True)
+def _allowed(emulator: RunningEmulator, _as_at_the_start: None) -> None:
+    allow(emulator, "User.Read.All", "GroupMember.Read.All")
+
+
+def watch_of(site: Site) -> BackgroundWatch[SealedSignIn]:
+    watch = site.auth.relying_party.watch
+    assert watch is not None
+    return watch
+
+
+def look(site: Site) -> None:
+    """One look at every tenant, and the re-check of whom it hastened."""
+    watch = watch_of(site)
+    watch.look()
+    if watch._rechecking is not None:
+        watch._rechecking.join(timeout=20)
+
+
+def signed_in(visitor: Visitor, person: Any) -> Visitor:
+    visitor.sign_in_as(person)
+    assert visitor.whoami() is not None
+    return visitor
+
+
+def asked_graph(emulator: RunningEmulator, path: str) -> int:
+    return sum(one.path == path for one in emulator.requests)
+
+
+def test_k12_disabled_people_are_out_of_serve_within_seconds(
+    http: httpx.Client, emulator: RunningEmulator, tmp_path: Path, pat: Any, kim: Any
+) -> None:
+    """At every server of two, an open WebSocket included; nobody else is.
+
+    The log says who, why and what found it, once; one of the two servers asks Graph, not both.
+    """
+    told = {**emulator.env("entrada"), "ENTRADA_ROLES_MAPPING": ROLES, **FAR_AWAY}
+    with running_upstream() as upstream, nursery({**told, "ENTRADA_DELTA_EVERY": "1s"}, tmp_path) as servers:
+        routes = f'[[routes]]\nupstream = "http://127.0.0.1:{upstream.port}"\n'
+        (tmp_path / "entrada.toml").write_text(routes)
+        one = servers.server()
+        two = servers.server(public_url=one.public_url)
+        leaver, other = signed_in(Visitor(one, http), pat), signed_in(Visitor(one, http), kim)
+        elsewhere = Visitor(two, http, leaver.jar)  # type: ignore[arg-type]  # a place to visit
+        port = int(one.address.rpartition(":")[2])
+        assert elsewhere.whoami() is not None
+        with upgraded(leaver, port) as theirs, upgraded(other, port) as others:
+            emulator.clear_requests()
+            until(lambda: asked_graph(emulator, "/v1.0/users/delta") >= 2)
+            emulator.change_person(pat.user_principal_name, enabled=False)
+            disabled_at = time.monotonic()
+            until(lambda: leaver.whoami() is None and elsewhere.whoami() is None and is_closed(theirs))
+            assert time.monotonic() - disabled_at <= LONGEST_SECONDS
+            assert other.whoami() is not None
+            assert not is_closed(others)
+        looks = [each.at for each in emulator.requests if each.path == "/v1.0/users/delta"]
+        pauses = [after - before for before, after in pairwise(looks)]
+        assert min(pauses) > 0.5
+        ended = re.findall(
+            r"access_ended reason=\'disabled in the directory\' user_id=\w+ tenant_id=\S+ object_id=(\S+) "
+            r"found_by=delta seconds=[0-9.]+",
+            servers.logs(),
+        )
+        assert ended == [pat.object_id]
+        assert "Traceback" not in servers.logs()
+
+
+@pytest.mark.parametrize("how", ["disabled", "deleted", "revoked"])
+@pytest.mark.parametrize("store", ["sqlite", "memory"])
+def test_k12_within_the_library_whoever_leaves_is_out_at_the_next_look(
+    how: str, store: str, serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any, kim: Any
+) -> None:
+    """Disabled and deleted by a change; revoked sessions by the slower questions about everybody."""
+    site = serve(**FAR_AWAY, **({"database": None} if store == "memory" else {}))
+    leaver, other = signed_in(new_visitor(site), pat), signed_in(new_visitor(site), kim)
+    look(site)
+    site.clock.pass_by(minutes=2)
+    if how == "disabled":
+        emulator.change_person(pat.user_principal_name, enabled=False)
+    elif how == "deleted":
+        emulator.remove_person(pat.user_principal_name)
+    else:
+        emulator.clock(120)
+        emulator.revoke_sessions(pat.user_principal_name)
+    look(site)
+    assert leaver.whoami() is None
+    assert other.whoami() is not None
+
+
+def test_k12_back_in_with_the_next_sign_in(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """Disabled by mistake: enabled again, the person signs in as before, stays, and is watched again."""
+    site = serve(**FAR_AWAY)
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    look(site)
+    assert visitor.whoami() is None
+    emulator.change_person(pat.user_principal_name, enabled=True)
+    signed_in(visitor, pat)
+    look(site)
+    assert visitor.whoami() is not None
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    look(site)
+    assert visitor.whoami() is None
+
+
+def test_k12_who_was_disabled_before_the_first_look_is_found(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """A delta query begins from now on; whoever is signed in is asked about once, at the beginning."""
+    visitor = signed_in(new_visitor(serve(ENTRADA_RECHECK_EVERY="1h")), pat)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    assert visitor.whoami() is not None
+    site = serve(**FAR_AWAY, public_url=visitor.site.public_url)
+    visitor.site = site
+    look(site)
+    assert visitor.whoami() is None
+
+
+def test_sessions_that_began_before_a_revocation_end_and_a_newer_one_stays(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """Two browsers: one signed in before Entra revoked the sessions, one after."""
+    site = serve(**FAR_AWAY)
+    before, after = signed_in(new_visitor(site), pat), new_visitor(site)
+    look(site)
+    emulator.clock(60)
+    site.clock.pass_by(seconds=60)
+    emulator.revoke_sessions(pat.user_principal_name)
+    emulator.clock(120)
+    site.clock.pass_by(seconds=60)
+    signed_in(after, pat)
+    look(site)
+    assert (before.whoami(), (after.whoami() or {}).get("name")) == (None, "Pat Page")
+
+
+def test_a_member_of_a_group_has_the_roles_of_it_at_once(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any, kim: Any
+) -> None:
+    """Who comes into a mapped group, or leaves it, is re-checked then, and nobody else is."""
+    mapping = f'{{"Editor": "Editor", "Viewer": "Viewer", "{FINANCE}": "Treasurer"}}'
+    site = serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING=mapping)
+    visitor, _ = signed_in(new_visitor(site), pat), signed_in(new_visitor(site), kim)
+    look(site)
+    for groups, roles in ((["Finance"], ["Editor", "Treasurer"]), ([], ["Editor"])):
+        emulator.clear_requests()
+        emulator.change_person(pat.user_principal_name, groups=groups)
+        look(site)
+        assert sorted((visitor.whoami() or {})["roles"]) == roles
+        assert sum(one.form.get("grant_type") == "refresh_token" for one in emulator.requests) == 1
+
+
+def test_a_group_that_is_named_and_one_that_is_deleted(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """A name is looked up; once the group is gone everybody of the tenant is re-checked."""
+    site = serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING='{"Editor": "Editor", "group:Crew": "Sailor"}')
+    group = emulator.add_group("Crew")
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    emulator.change_person(pat.user_principal_name, groups=["Crew"])
+    look(site)
+    assert sorted((visitor.whoami() or {})["roles"]) == ["Editor", "Sailor"]
+    emulator.change_person(pat.user_principal_name, groups=[])
+    del emulator.directory.groups[group.object_id]
+    look(site)
+    assert (visitor.whoami() or {})["roles"] == ["Editor"]
+
+
+def test_without_the_permission_the_log_says_so_once_and_the_re_check_goes_on(
+    serve: Serve,
+    new_visitor: NewVisitor,
+    emulator: RunningEmulator,
+    caplog: pytest.LogCaptureFixture,
+    pat: Any,
+) -> None:
+    """Which permission, whose administrator, and what it means; once it is granted, nobody restarts."""
+    allow(emulator)
+    site = serve(**FAR_AWAY)
+    visitor = signed_in(new_visitor(site), pat)
+    for _ in range(3):
+        look(site)
+        site.clock.pass_by(hours=1)
+    said = [one.getMessage() for one in caplog.records if "who changed" in one.getMessage()]
+    assert len(said) == 1
+    assert "User.Read.All" in said[0]
+    assert "re-check alone" in said[0]
+    (position,) = watch_of(site).watch.store.positions()
+    assert "HTTP 403" in (position.problem or "")
+    assert visitor.whoami() is not None
+    allow(emulator, "User.Read.All")
+    look(site)
+    (position,) = watch_of(site).watch.store.positions()
+    assert (position.problem, position.looked_at is not None) == (None, True)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    look(site)
+    assert visitor.whoami() is None
+
+
+def test_groups_without_their_permission_keep_people_watched(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """User.Read.All alone: leavers are found, and what is missing is said of groups alone."""
+    allow(emulator, "User.Read.All")
+    site = serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING=f'{{"{FINANCE}": "Treasurer", "Editor": "Editor"}}')
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    (position,) = watch_of(site).watch.store.positions()
+    assert (position.problem or "").startswith("whose groups changed: ")
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    look(site)
+    assert visitor.whoami() is None
+
+
+def test_fault_22_a_delta_cut_off_repeated_and_again_later_leads_to_the_same_end(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any, kim: Any
+) -> None:
+    """Cut off between pages, read again from an older link 40 minutes later, forgotten by Graph (410)."""
+    site = serve(**FAR_AWAY)
+    watch, tenant = watch_of(site), TenantId(CONTOSO_ID)
+    lee = emulator.add_person("lee@contoso.test", roles=["Editor"])
+    leaver, returned, other = (signed_in(new_visitor(site), one) for one in (pat, kim, lee))
+    look(site)
+    (old,) = watch.watch.store.positions()
+    for person in (pat, kim):
+        emulator.change_person(person.user_principal_name, enabled=False)
+    emulator.fail("graph_error", endpoint="graph:/v1.0/$batch", status=503, code="serviceNotAvailable")
+    look(site)
+    assert leaver.whoami() is not None  # cut off: nobody could say how they stand
+    site.clock.pass_by(minutes=1)
+    look(site)
+    assert (leaver.whoami(), returned.whoami()) == (None, None)
+    emulator.change_person(kim.user_principal_name, enabled=True)
+    signed_in(returned, kim)
+    first = (other.whoami(), returned.whoami(), leaver.whoami())
+    for _ in range(2):  # the old link once more, 40 minutes later, twice
+        site.clock.pass_by(minutes=40)
+        emulator.clock(40 * 60)
+        watch.watch._watched.clear()
+        watch.watch.store.hold_position(
+            tenant, holder=watch.watch.holder, now=site.clock.now(), until=site.clock.now()
+        )
+        assert watch.watch.store.keep_position(old, holder=watch.watch.holder)
+        look(site)
+        assert [bool(one.whoami()) for one in (other, returned, leaver)] == [bool(one) for one in first]
+    emulator.fail("graph_error", endpoint="graph:/v1.0/users/delta", status=410, code="syncStateNotFound")
+    site.clock.pass_by(minutes=2)
+    look(site)
+    assert [bool(one.whoami()) for one in (other, returned, leaver)] == [True, True, False]
+    emulator.change_person(lee.user_principal_name, enabled=False)
+    look(site)
+    assert other.whoami() is None
+
+
+def test_throttled_by_graph_nobody_is_asked_about_until_then(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """Retry-After is obeyed by all of a tenant's questions; then the changes of that time are read."""
+    site = serve(**FAR_AWAY)
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    emulator.fail("too_many_requests", endpoint="graph:/v1.0/users/delta", retry_after=30)
+    look(site)
+    emulator.clear_requests()
+    site.clock.pass_by(seconds=20)
+    look(site)
+    assert not [one for one in emulator.requests if one.path.startswith("/v1.0")]
+    assert visitor.whoami() is not None
+    site.clock.pass_by(seconds=11)
+    look(site)
+    assert visitor.whoami() is None
+
+
+def test_after_a_restart_reading_goes_on_where_it_stood(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """Who was disabled while no server ran is found by the stored link, page by page."""
+    site = serve(**FAR_AWAY)
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    site.auth.relying_party.close()
+    for number in range(130):  # more than a page of the emulator's holds
+        emulator.add_person(f"p{number}@contoso.test")
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    again = serve(**FAR_AWAY, public_url=site.public_url)
+    again.clock.pass_by(minutes=2)  # the lease of the other, which did not say goodbye
+    visitor.site = again
+    emulator.clear_requests()
+    look(again)
+    assert visitor.whoami() is None
+    asked = [one for one in emulator.requests if one.path == "/v1.0/users/delta"]
+    assert "$deltatoken" in asked[0].query or "$deltatoken" in str(asked[0].query)
+    assert "latest" not in str(asked[0].query)
+    assert asked_graph(emulator, "/v1.0/$batch") == 1
+
+
+def test_people_of_several_tenants_are_watched_in_their_own(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """One query for each allowed tenant, with a token of that tenant; the other tenant's stay in."""
+    emulator.change_app(CLIENT_ID, audience="AzureADMultipleOrgs")
+    site = serve(
+        **FAR_AWAY,
+        ENTRADA_TENANT_ID="organizations",
+        ENTRADA_ALLOWED_TENANTS=f"{CONTOSO_ID},{FABRIKAM_ID}",
+    )
+    mal = emulator.add_person("mal@fabrikam.test")
+    visitor, foreigner = signed_in(new_visitor(site), pat), signed_in(new_visitor(site), mal)
+    look(site)
+    emulator.change_person(mal.user_principal_name, enabled=False)
+    look(site)
+    assert (visitor.whoami() is not None, foreigner.whoami()) == (True, None)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    look(site)
+    assert visitor.whoami() is None
+
+
+def test_an_access_token_of_before_opens_nothing_any_more(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """Remembered or not, though Entra takes no token back; one that is issued afterwards does.
+
+    Entra writes a moment up to five minutes before into `iat`, so for so long a new one may be refused, too.
+    """
+    site = serve(**FAR_AWAY, ENTRADA_BEARER_SCOPES="access_as_user")
+    signed_in(new_visitor(site), pat)
+    look(site)
+    tokens = site.auth.token_callers
+    assert tokens is not None
+    with httpx.Client(
+        verify=ssl.create_default_context(cafile=emulator.ca_file), trust_env=False, timeout=20
+    ) as http:
+        entra = Entra(emulator, http)
+
+        def token() -> Any:
+            scope = f"openid api://{CLIENT_ID}/access_as_user"
+            return entra.tokens(pat.user_principal_name, scope=scope, prompt="login")["access_token"]
+
+        early = token()
+        assert tokens.check.check(early).principal.object_id == pat.object_id
+        emulator.change_person(pat.user_principal_name, enabled=False)
+        site.clock.pass_by(seconds=2)
+        look(site)
+        for _ in range(2):
+            with pytest.raises(Exception, match="before this person's access ended"):
+                tokens.check.check(early)
+        emulator.change_person(pat.user_principal_name, enabled=True)
+        emulator.clock(400)
+        site.clock.pass_by(seconds=398)
+        assert tokens.check.check(token()).principal.object_id == pat.object_id
+
+
+def test_fifty_of_many_leave_at_once_and_nobody_else_is_touched(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """Every one of the fifty at the next look; the two hundred others keep their sessions."""
+    site = serve(**FAR_AWAY)
+    party = site.auth.relying_party
+    signed_in(new_visitor(site), pat)
+    look(site)
+    people = [emulator.add_person(f"many{number}@contoso.test") for number in range(250)]
+    assert party.recheck is not None
+    now = site.clock.now()
+    for number, person in enumerate(people):
+        identity = EntraIdentity(tenant_id=TenantId(CONTOSO_ID), object_id=ObjectId(person.object_id))
+        user = party.accounts.create(
+            user_id=f"u{number}",  # type: ignore[arg-type]
+            identity=identity,
+            profile=Profile(name=person.display_name, email=None, username=None),
+            entra_grants=[],
+            now=now,
+        )
+        party.recheck.sealed_sign_ins.remember(
+            identity, user_id=user.id, sealed_sign_in="x", now=now, next_check_at=now.replace(year=2100)
+        )
+        party.sessions.open(session(user.id, identity=identity))
+    leaving = people[::5]
+    for person in leaving:
+        emulator.change_person(person.user_principal_name, enabled=False)
+    look(site)
+    left = {each.identity.object_id for each in party.sessions.list_sessions(limit=1000)}
+    assert left == {person.object_id for person in (*people, pat)} - {one.object_id for one in leaving}
+
+
+def test_directory_changes_of_others_cost_a_page_each_and_no_question(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """People who never signed in here may come, go and be disabled: nothing is asked about them."""
+    site = serve(**FAR_AWAY)
+    signed_in(new_visitor(site), pat)
+    look(site)
+    for number in range(500):
+        emulator.add_person(f"other{number}@contoso.test", enabled=number % 2 == 0)
+    emulator.clear_requests()
+    look(site)
+    assert asked_graph(emulator, "/v1.0/$batch") == 0
+    assert asked_graph(emulator, "/v1.0/users/delta") == 1
