@@ -40,6 +40,7 @@ README = ROOT / "README.md"
 ROLES = '{"Admin": "Admin", "Editor": "Editor", "Viewer": "Viewer"}'
 
 SECRET_FILE = "ENTRADA_CLIENT_SECRET_FILE"
+RUN_COMMANDS = ("streamlit", "python", "chainlit", "marimo", "panel", "gunicorn")
 place = {"ids": lambda block: block.place}
 
 
@@ -285,10 +286,17 @@ def can_be_installed(wanted: str) -> bool:
 def command_line_complaint(arguments: list[str]) -> str | None:
     """Whether `entrada` takes these words; nothing runs."""
     command = next((word for word in arguments if word in cli.COMMANDS), None)
+    behind = None
+    if command == "run":
+        arguments, behind = cli._split(arguments)
+        if not behind:
+            return "no command behind --"
     try:
         cli._parser(only=command).parse_args(arguments)
     except SystemExit:
         return "wrong use"
+    if behind and behind[0] not in RUN_COMMANDS:
+        return "a command that tests/integrations/run does not start"
     return None
 
 

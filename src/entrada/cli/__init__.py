@@ -21,6 +21,7 @@ from entrada.errors import EntradaError
 COMMANDS = {
     "demo": "the whole sign-in on this machine: emulator, server and a sample app",
     "serve": "the sign-in server",
+    "run": "Streamlit, Gradio or any application, behind the sign-in: `entrada run -- COMMAND`",
     "broker": "one registration for many installations: an OpenID Provider in front of Entra",
     "emulator": "an Entra ID of your own, to develop and test against",
     "users": "accounts: list, disable, roles by hand",
@@ -46,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write_what_the_terminal_can()
     log_to_stderr()
     name = next((word for word in words if word in COMMANDS), None)
+    words, behind = _split(words) if name == "run" else (words, None)
     try:
         with output_that_arrives():
-            args = _parser(only=name).parse_args(words)
+            args = _parser(only=name).parse_args(words, argparse.Namespace(behind=behind))
             status: int = args.func(args)
     except EntradaError as error:
         print(f"entrada: {error.sentence}\n  {error.hint}", file=sys.stderr)
@@ -64,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1  # the reader went away (`entrada settings | head`) and needs no word about it
     return status
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """At `--`: our own words, and a command with its words; None: no `--` stands there."""
+    at = words.index("--") if "--" in words else None
+    return (words, None) if at is None else (words[:at], words[at + 1 :])
 
 
 def _parser(*, only: str | None) -> argparse.ArgumentParser:

@@ -119,7 +119,7 @@ def serve(
         settings = with_groups_of(book, settings)
     with ExitStack() as stack:
         listeners = [stack.enter_context(each) for each in inherited or [listen(host, port)]]
-        for_metrics = stack.enter_context(_metrics_listener(settings))
+        for_metrics = stack.enter_context(metrics_listener(settings))
         plan = Plan(
             settings=settings,
             found=found,
@@ -147,7 +147,8 @@ def serve(
 
 
 @contextmanager
-def _metrics_listener(settings: Settings) -> Iterator[socket.socket | None]:
+def metrics_listener(settings: Settings) -> Iterator[socket.socket | None]:
+    """The address of metrics, where the settings name one."""
     if settings.metrics_address is None:
         yield None
         return

@@ -96,11 +96,12 @@ def serve_here(
     announce: Callable[[AuthRoutes], None],
     shared: SharedFolder | None = None,
     alive: Callable[[], None] = lambda: None,
+    on_signal: Callable[[int], None] | None = None,
 ) -> None:
     """Serves in this process until a signal comes or the changes end; finishes what is under way.
 
     `announce` is told when all is built. `shared`: this is one process of several. `alive` is
-    called in the server's loop, every second.
+    called in the server's loop, every second. `on_signal`: see `GatewayServer`.
     """
     metrics = Metrics(clock=SystemClock(), shared=shared)
     with ExitStack() as stack:
@@ -125,7 +126,7 @@ def serve_here(
         further = []
         if plan.metrics_listener is not None:
             further = [(plan.config_of(MetricsAddress(metrics), None), plan.metrics_listener)]
-        server = GatewayServer(plan.config_of(app, checks), further=further, alive=alive)
+        server = GatewayServer(plan.config_of(app, checks), further=further, alive=alive, on_signal=on_signal)
 
         def follow() -> None:
             for change in changes:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import uvicorn
 
 
 class GatewayServer(uvicorn.Server):
-    """`further`: configurations, each for the connections of one listener. `alive` is called every second."""
+    """`further`: configurations, each for the connections of one listener. `alive` is called every second.
+
+    `on_signal` is told of a signal at once, when the server begins to end; it is then not sent again.
+    """
 
     def __init__(
         self,
@@ -21,8 +25,10 @@ class GatewayServer(uvicorn.Server):
         *,
         further: Sequence[tuple[uvicorn.Config, socket.socket]] = (),
         alive: Callable[[], None] = lambda: None,
+        on_signal: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(config)
+        self._on_signal = on_signal
         self._alive = alive
         self._further = further
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -41,6 +47,14 @@ class GatewayServer(uvicorn.Server):
                 backlog=config.backlog,
             )
             self.servers.append(made)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._on_signal is None:
+            super().handle_exit(sig, frame)
+            return
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._on_signal(sig)
 
     def _say_alive(self) -> None:
         self._alive()
