@@ -96,6 +96,7 @@ PROMISED = {
     "ENTRADA_HABITS": set(),
     "ENTRADA_RECHECK_EVERY": set(),
     "ENTRADA_DELTA_EVERY": set(),
+    "ENTRADA_AUDIT_KEEP": set(),
     "ENTRADA_ENTRA_ONLY": set(),
     "ENTRADA_BREAK_GLASS_USERS": set(),
     "ENTRADA_DSTACK_PROJECTS": set(),
@@ -534,3 +535,18 @@ def test_a_watch_of_the_directory_that_would_find_nothing_is_refused(
     assert refusal.setting == "ENTRADA_DELTA_EVERY"
     assert about in refusal.sentence
     assert refusal_of({"ENTRADA_DELTA_EVERY": "5s"}) is None
+
+
+@pytest.mark.parametrize(("value", "kept"), [("90d", 90), (" Forever ", None), (None, 400), ("12h", 0.5)])
+def test_entries_are_kept_for_so_long(value: str | None, kept: float | None) -> None:
+    """A duration, or forever; 400 days where nothing is said."""
+    given = {} if value is None else {"ENTRADA_AUDIT_KEEP": value}
+    settings, _ = load_settings(given)
+    assert settings.audit_keep == (None if kept is None else timedelta(days=kept))
+
+
+@pytest.mark.parametrize("value", ["0d", "a year", "-1d", "400", "never"])
+def test_what_is_no_time_to_keep_entries_stops_the_start(value: str) -> None:
+    """With a sentence that says how to write it."""
+    refusal = refused(ENTRADA_AUDIT_KEEP=value)
+    assert "forever" in refusal.sentence + refusal.hint

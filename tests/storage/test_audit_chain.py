@@ -12,6 +12,7 @@ from conformance.samples import ADA, NOW, from_entra, identity, session, user_id
 from entrada.audit.acts import ENTRADA, Act, Action, Cause
 from entrada.audit.chain import AuditEntry, Place, hash_of
 from entrada.audit.verify import verify
+from entrada.errors import StoreUnavailable
 from entrada.storage.sql import Database, SqlAccountStore, SqlAuditTrail, SqlSessionStore
 
 Attack = Callable[[sqlite3.Connection], object]
@@ -175,15 +176,47 @@ def test_a_place_that_retention_cut_off_proves_nothing_any_more(trail: SqlAuditT
     assert fault == "entry 3, which you expect, is past its time of retention; the chain begins at 7"
 
 
-def test_a_database_without_its_head_takes_no_change(
-    trail: SqlAuditTrail, path: Path, database: Database
+DAMAGES = {
+    "no head": sql("DELETE FROM entrada_audit_head"),
+    "an entry behind it": sql(f"UPDATE {E} SET number = 13 WHERE number = 12"),
+    "an entry far behind it": sql(f"UPDATE {E} SET number = 99 WHERE number = 12"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_fault_23_what_cannot_be_entered_does_not_begin(
+    trail: SqlAuditTrail, path: Path, database: Database, damage: str
 ) -> None:
-    """Nothing is changed without its entry: a session that could not be entered is not opened."""
-    at_hand(path, sql("DELETE FROM entrada_audit_head"))
-    opened = session(user_id(1))
-    with pytest.raises(Exception, match="it is damaged"):
-        SqlSessionStore(database).open(opened)
-    assert SqlSessionStore(database).find(opened.id) is None
+    """With a damaged chain no session opens, no account is made and no role is given: nothing half done."""
+    at_hand(path, DAMAGES[damage])
+    opened, accounts, sessions = session(user_id(1)), SqlAccountStore(database), SqlSessionStore(database)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        sessions.open(opened)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        accounts.create(user_id=user_id(2), identity=identity(2), profile=ADA, entra_grants=[], now=NOW)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        accounts.grant_role(user_id(1), role="Admin", granted_by="x", now=NOW)
+    assert sessions.find(opened.id) is None
+    assert accounts.get(user_id(2)) is None
+    assert [each.role for each in accounts.get(user_id(1)).grants] == ["Editor"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_fault_23_an_ending_is_never_stopped_by_the_trail(
+    trail: SqlAuditTrail, path: Path, database: Database, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever damages the chain keeps nobody signed in: it is done, and the log says that no entry is."""
+    at_hand(path, DAMAGES[damage])
+    accounts, sessions = SqlAccountStore(database), SqlSessionStore(database)
+    one, *_ = sessions.list_sessions()
+    assert sessions.end(one.id)
+    assert sessions.end_of_user(user_id(1)) == 9
+    disabled = accounts.set_disabled(user_id(1), disabled=True, now=NOW)
+    assert disabled is not None
+    assert not disabled.is_enabled
+    assert accounts.delete(user_id(1)) is not None
+    for action in ("session_ended", "sessions_ended", "account_disabled", "account_deleted"):
+        assert f"{action} has no entry" in caplog.text
 
 
 def test_entries_that_are_added_while_it_looks_are_left_for_the_next_look(

@@ -145,8 +145,8 @@ def find_person(stores: Stores, text: str) -> User:
     if not meant:
         raise ConfigurationError(
             f"Nobody here is called {text!r}.",
-            hint="`entrada users list` shows who has an account. Whoever was refused has none: the log says "
-            "why, at sign_in_refused.",
+            hint="`entrada users list` shows who has an account. Whoever was refused has none: "
+            "`entrada audit --person` says why.",
         )
     return meant[0]
 

@@ -84,7 +84,7 @@ def _masked(name: str, value: object) -> str:
     """Secrets as a mask; of a URL only the password."""
     if isinstance(value, SecretStr):
         return MASK
-    text = _shown(value)
+    text = "forever" if name == "audit_keep" and value is None else _shown(value)
     if not name.endswith("_url"):
         return text
     return _PASSWORD_IN_QUERY.sub(rf"\g<1>{MASK}", _PASSWORD.sub(rf"\g<1>{MASK}\g<2>", text))

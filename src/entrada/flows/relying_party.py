@@ -18,9 +18,10 @@ from typing import Protocol
 from entrada.accounts.identity import User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AccountStore
-from entrada.audit.acts import BY_ENTRADA, Cause
+from entrada.audit.acts import BY_ENTRADA, Act, Cause
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
+from entrada.flows.auditing import Auditing
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.background_watch import BackgroundWatch
@@ -66,6 +67,8 @@ class RelyingParty:
     """Which of several servers prunes; None: this is the only one."""
     watch: BackgroundWatch[SealedSignIn] | None = None
     """Learns within seconds who left; None: the re-check alone finds out."""
+    auditing: Auditing | None = None
+    """None: refusals are entered nowhere, and nothing is cut off the audit trail."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None
@@ -84,6 +87,8 @@ class RelyingParty:
             if self.listening is not None:
                 self.listening.close()
             self.session_watch.close()
+            if self.auditing is not None:
+                self.auditing.close()
             if self.pruning is not None:
                 self.pruning.release()
             close()
@@ -164,6 +169,11 @@ class RelyingParty:
             self.session_check.distrust()
         return user
 
+    def enter_refusal(self, act: Act) -> None:
+        """Has a refusal entered into the audit trail, soon; waits for nothing, and never fails."""
+        if self.auditing is not None:
+            self.auditing.enter_refusal(act)
+
     def check_database(self) -> None:
         """Whether a sign-in could be kept: writes a row of no meaning, at most every ten seconds.
 
@@ -190,5 +200,7 @@ class RelyingParty:
             return
         try:
             self.sessions.prune(now=now)
+            if self.auditing is not None:
+                self.auditing.prune(now)
         except StoreUnavailable:
             return  # the sign-in itself has its own end; the next one prunes

@@ -34,6 +34,7 @@ from entrada.settings.values import (
     read_habits,
     read_host_origin,
     read_items,
+    read_keep,
     read_line,
     read_listen_address,
     read_origin,
@@ -187,6 +188,11 @@ class Settings(BaseModel):
         "such as 5s: a leaver is out within seconds. Needs the application permissions User.Read.All and, "
         "for groups, GroupMember.Read.All of Microsoft Graph. Not set: $[recheck_every] alone.",
         unit="duration (30m, 8h, 7d)",
+    )
+    audit_keep: Annotated[timedelta | None, BeforeValidator(read_keep)] = _declare(
+        timedelta(days=400),
+        "How long entries of the audit trail are kept: a duration, or forever.",
+        unit="duration (90d, 400d) or forever",
     )
     entra_only: bool = _declare(
         False, "Mage and dstack: no other way to sign in, but for $[break_glass_users] and admins."

@@ -53,6 +53,7 @@ class SettingValues(TypedDict, total=False):
     sign_in_life: str | timedelta
     recheck_every: str | timedelta
     delta_every: str | timedelta
+    audit_keep: str | timedelta
     application_name: str | None
     sign_in_label: str
     admin_roles: str | list[str]

@@ -54,6 +54,18 @@ def read_duration(value: Any) -> Any:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def read_keep(value: Any) -> Any:
+    """A duration; None for `forever`."""
+    if isinstance(value, str) and value.strip().lower() == "forever":
+        return None
+    try:
+        return read_duration(value)
+    except OverflowError:
+        raise ValueError("it is longer than time is counted here; write forever") from None
+    except ValueError as wrong:
+        raise ValueError(f"{wrong}, or forever") from None
+
+
 def read_origin(value: Any) -> Any:
     """`https://host[:port]`, lower case, without a trailing slash."""
     if not isinstance(value, str):

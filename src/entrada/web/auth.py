@@ -61,7 +61,8 @@ class Auth:
 
     @cached_property
     def refusals(self) -> RefusalPages:
-        return RefusalPages(site=self.site, pages=self.pages, clock=self.relying_party.clock)
+        party = self.relying_party
+        return RefusalPages(site=self.site, pages=self.pages, clock=party.clock, enter=party.enter_refusal)
 
     @cached_property
     def sign_in(self) -> WebSignIn:

@@ -7,10 +7,12 @@ Page, JSON and log carry the same number, called the incident.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from entrada.accounts.principal import UserPrincipal
+from entrada.audit import acts
 from entrada.clock import Clock
 from entrada.errors import (
     AddressTooLong,
@@ -30,6 +32,7 @@ from entrada.errors import (
     RequestRefused,
     ResponseRefused,
     SignInError,
+    TokenRefused,
     TooManyAttempts,
     TooManyRequests,
     Unavailable,
@@ -102,6 +105,8 @@ class Person:
     object_id: str | None
     roles: Sequence[str] | None
     """None: nobody has looked which they have."""
+    user_id: str | None = None
+    """Their account, where they are signed in to it."""
 
 
 def person_of(found: Identified | UserPrincipal) -> Person:
@@ -113,6 +118,7 @@ def person_of(found: Identified | UserPrincipal) -> Person:
             tenant_id=found.identity.tenant_id,
             object_id=found.identity.object_id,
             roles=sorted(found.roles),
+            user_id=found.user_id,
         )
     newcomer = found.newcomer
     return Person(
@@ -160,6 +166,45 @@ def record_refusal(error: EntradaError, event: Event, *, status: int, person: Pe
     return incident
 
 
+def act_of_refusal(
+    error: EntradaError, event: Event, *, status: int, person: Person | None, incident: str, now: datetime
+) -> acts.Act | None:
+    """What the audit trail says of a refusal; None: nothing.
+
+    Entered are refusals of a person, and sign-ins that Entra answered and that came to nothing. A response to
+    no sign-in of this browser, which a stranger can send at will, is none.
+    """
+    person = person or person_in(error)
+    is_news = person is not None or isinstance(error, (EntraRefused, TokenRefused))
+    if not is_news or not isinstance(error, (SignInError, ClosedToEverybody, BearerError)):
+        return None
+    subject = acts.NOBODY
+    if person is not None:
+        is_known = person.user_id is not None
+        subject = acts.Subject(
+            tenant_id=person.tenant_id,
+            object_id=person.object_id,
+            name=None if is_known else person.name,
+            account=None if is_known else person.account,
+        )
+    return acts.Act(
+        action=acts.Action(event.value),
+        cause=acts.Cause(actor=acts.ENTRADA, at=now),
+        user_id=None if person is None else person.user_id,
+        subject=subject,
+        details={
+            "incident": incident,
+            "code": error.code,
+            "status": status,
+            "check": getattr(error, "check", None),
+            "error": getattr(error, "error", None),
+            "aadsts": getattr(error, "aadsts", None),
+            "roles": None if person is None or person.roles is None else ",".join(person.roles),
+            "entra_correlation_id": error.correlation_id,
+        },
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefusalPages:
     """Makes the response to a refusal, for the pages of one application."""
@@ -167,6 +212,18 @@ class RefusalPages:
     site: Site
     pages: Pages
     clock: Clock
+    enter: Callable[[acts.Act], None] = lambda _: None
+    """Has it entered into the audit trail; waits for nothing and never fails."""
+
+    def record(self, error: EntradaError, event: Event, *, status: int, person: Person | None = None) -> str:
+        """In the log and in the audit trail; the incident number that it bears in both."""
+        incident = record_refusal(error, event, status=status, person=person)
+        act = act_of_refusal(
+            error, event, status=status, person=person, incident=incident, now=self.clock.now()
+        )
+        if act is not None:
+            self.enter(act)
+        return incident
 
     def response(
         self,
@@ -186,7 +243,7 @@ class RefusalPages:
         status, person = status_of(error), person or person_in(error)
         is_sign_in = request.path == self.site.start_path or request.path in self.site.callback_routes
         event = Event.SIGN_IN_REFUSED if is_sign_in else Event.REQUEST_REFUSED
-        incident = record_refusal(error, event, status=status, person=person)
+        incident = self.record(error, event, status=status, person=person)
         retry_after = getattr(error, "retry_after_seconds", None)
         headers = [] if retry_after is None else [("retry-after", str(retry_after))]
         if not (request.wants_page or request.path in self.site.callback_routes):

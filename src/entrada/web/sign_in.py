@@ -35,7 +35,7 @@ from entrada.web.ending import Ending
 from entrada.web.known_browsers import KnownBrowsers
 from entrada.web.messages import WebRequest, WebResponse, not_early, redirect
 from entrada.web.pending_cookies import MOST_REFUSALS, PendingCookies
-from entrada.web.refusals import Person, RefusalPages, page_response, person_of, record_refusal
+from entrada.web.refusals import Person, RefusalPages, page_response, person_of
 from entrada.web.site import Site
 
 PROMPTS = frozenset({"login", "select_account", "consent", "none"})
@@ -249,7 +249,7 @@ class WebSignIn:
         """A silent sign-in that needs a person becomes an interactive one, once; the rest is a page."""
         elsewhere = self.ending.refused(error, pending)
         if elsewhere is not None:
-            record_refusal(error, Event.SIGN_IN_REFUSED, status=elsewhere.status, person=person)
+            self.refusals.record(error, Event.SIGN_IN_REFUSED, status=elsewhere.status, person=person)
             return elsewhere
         cookies = []
         if isinstance(error, EntraRefused):

@@ -11,14 +11,15 @@ for it longer than a commit takes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from entrada.accounts.identity import User
-from entrada.audit.acts import Act
+from entrada.audit.acts import Act, Action
 from entrada.audit.chain import AuditEntry, Place, entry_of
 from entrada.compatibility import UTC
 from entrada.storage.sql.failures import DamagedRow
@@ -40,6 +41,21 @@ ERASE_IDENTITY = (
     )
     .values(ERASED)
 )
+NEWEST_NUMBER = select(func.max(audit_entries.c.number))
+ENDINGS = frozenset(
+    {
+        Action.SESSION_ENDED,
+        Action.SESSIONS_ENDED,
+        Action.ALL_SESSIONS_ENDED,
+        Action.ACCESS_ENDED,
+        Action.ACCOUNT_DISABLED,
+        Action.ACCOUNT_DELETED,
+        Action.ROLE_REVOKED,
+    }
+)
+"""What only takes access away."""
+
+log = logging.getLogger("entrada")
 COLUMNS = tuple(field.name for field in fields(AuditEntry))
 
 
@@ -56,15 +72,23 @@ def forget_noted(connection: Connection) -> None:
 def write_noted(connection: Connection) -> Sequence[AuditEntry]:
     """The entries of what this transaction noted, written.
 
+    Where somebody has damaged the chain's end, nothing begins and nothing is given any more; but what only
+    takes access away is done all the same, and the log says that it has no entry.
+
     Raises:
-        DamagedRow: the row that says where the chain ends is gone.
+        DamagedRow: the row that says where the chain ends is gone, or is not true.
     """
     acts: Sequence[Act] = connection.info.pop(NOTED, ())
     if not acts:
         return ()
     row = connection.execute(HOLD_HEAD).first()
-    if row is None:
-        raise DamagedRow
+    newest = connection.execute(NEWEST_NUMBER).scalar() or 0
+    if row is None or newest > row.number:
+        if not ENDINGS.issuperset(act.action for act in acts):
+            raise DamagedRow
+        for act in acts:
+            log.error("The audit trail is damaged: %s has no entry. See `entrada audit verify`.", act.action)
+        return ()
     head, now, entries = Place(number=row.number, hash=row.hash), datetime.now(UTC), []
     for act in acts:
         entry = entry_of(act, after=head, now=now)
