@@ -640,6 +640,30 @@ def test_people_are_found_by_what_they_are_called(
     assert [user.id for user in accounts.search(text)] == [user_id(number) for number in found]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Nora", [2]),
+        ("NORA NORTH", [1]),
+        ("Nora@contoso.test", [1]),
+        (user_id(3), [3]),
+        (identity(2).object_id.upper(), [2]),
+        ("100%_sure", [3]),
+        ("Nora N", []),
+        ("%", []),
+        ("", []),
+        ("\0", []),
+        ("\ud83d", []),
+    ],
+)
+def test_people_are_found_by_the_whole_of_what_they_are_called(
+    accounts: AccountStore, text: str, found: list[int]
+) -> None:
+    """By id, object id, name, username or e-mail address, letters in either case; never by part of one."""
+    people(accounts)
+    assert [user.id for user in accounts.find_whole(text)] == [user_id(number) for number in found]
+
+
 def test_a_search_gives_no_more_than_was_asked_for(accounts: AccountStore) -> None:
     """`limit` counts, and whole matches are not what it cuts off."""
     people(accounts)

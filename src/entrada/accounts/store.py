@@ -119,6 +119,12 @@ class AccountStore(AdmissionStore, Protocol):
         who look for somebody: it decides nothing.
         """
 
+    def find_whole(self, text: str, *, limit: int = 20) -> Sequence[User]:
+        """Users of whom this is the whole id, object id, name, username or e-mail address, in no order.
+
+        ASCII letters count the same in either case. At the same cost among a million users as among ten.
+        """
+
     def find_people(
         self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
     ) -> Sequence[User]:

@@ -24,7 +24,6 @@ from entrada.clock import SystemClock
 from entrada.compatibility import UTC
 from entrada.errors import ConfigurationError
 from entrada.settings import Names, Settings, default_file, load_settings
-from entrada.storage.storable import is_called
 
 SHOWN_OF_MANY = 10
 PAGE = 500
@@ -157,9 +156,10 @@ def find_people(stores: Stores, text: str) -> Sequence[User]:
     Raises:
         ConfigurationError: several; the hint lists them.
     """
-    found = stores.accounts.search(text, limit=SHOWN_OF_MANY + 1) if text.strip() else []
-    whole = [user for user in found if is_called(user, text)]
-    meant = whole or found
+    if not text.strip():
+        return []
+    accounts, limit = stores.accounts, SHOWN_OF_MANY + 1
+    meant = accounts.find_whole(text, limit=limit) or accounts.search(text, limit=limit)
     if len(meant) < 2:
         return meant
     many = f"more than {SHOWN_OF_MANY}" if len(meant) > SHOWN_OF_MANY else str(len(meant))

@@ -368,6 +368,10 @@ class MemoryAccountStore(AccountStore):
             found = [user for user in self._users.values() if is_found_by(user, text)]
         return sorted(found, key=lambda user: (not is_called(user, text), user.id))[:limit]
 
+    def find_whole(self, text: str, *, limit: int = 20) -> Sequence[User]:
+        with self._lock:
+            return [user for user in self._users.values() if is_called(user, text)][:limit]
+
     def find_people(
         self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
     ) -> Sequence[User]:

@@ -46,7 +46,7 @@ from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.database import Database
-from entrada.storage.sql.people import find_called, find_ids
+from entrada.storage.sql.people import find_called, find_ids, find_whole
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
@@ -294,6 +294,11 @@ class SqlAccountStore(AccountStore):
         with self._database.reading() as connection:
             found = self._by_ids(connection, find_called(connection, text, limit=limit))
         return sorted(found, key=lambda user: not is_called(user, text))
+
+    def find_whole(self, text: str, *, limit: int = 20) -> Sequence[User]:
+        with self._database.reading() as connection:
+            found = self._by_ids(connection, find_whole(connection, text, limit=limit))
+        return [user for user in found if is_called(user, text)]
 
     def find_people(
         self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None

@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union_all,
 )
 
 from entrada.accounts.identity import UserId
@@ -54,6 +55,17 @@ CALLED = (
     .order_by(NAME, users.c.id)
     .limit(bindparam("at_most"))
 )
+
+TEXT = bindparam("text", type_=AnyText())
+WHOLE = union_all(
+    select(users.c.id).where(users.c.id == TEXT),
+    *(
+        select(users.c.id).where(func.lower(column) == func.lower(TEXT))
+        for column in (users.c.name, users.c.username, users.c.email)
+    ),
+    select(identities.c.user_id).where(identities.c.object_id == bindparam("object")),
+).limit(bindparam("at_most"))
+"""Each has its index."""
 
 HAS_ROLE = role_grants.c.role == bindparam("role", type_=AnyText())
 HAS_TENANT = identities.c.tenant_id == bindparam("tenant", type_=AnyText())
@@ -89,6 +101,14 @@ def find_ids(
     return [
         UserId(found) for found in connection.execute(statement.limit(bindparam("at_most")), names).scalars()
     ]
+
+
+def find_whole(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:
+    """Ids of whom it is the whole id, object id, name, username or e-mail address."""
+    # Each of at most five statements may find a user again.
+    names = {"text": text, "object": parse_guid(text), "at_most": 5 * limit}
+    found = connection.execute(WHOLE, names).scalars()
+    return [UserId(each) for each in dict.fromkeys(found)][:limit]
 
 
 def find_called(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:

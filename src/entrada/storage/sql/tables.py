@@ -114,12 +114,14 @@ users = Table(
     Column("disabled_at", UtcTime, index=True),
 )
 Index("ix_entrada_user_in_order", func.lower(users.c.name), users.c.id)
+Index("ix_entrada_user_by_email", func.lower(users.c.email))
+Index("ix_entrada_user_by_username", func.lower(users.c.username))
 
 identities = Table(
     "entrada_identity",
     metadata,
     Column("tenant_id", AnyText, primary_key=True),
-    Column("object_id", AnyText, primary_key=True),
+    Column("object_id", AnyText, primary_key=True, index=True),
     Column("user_id", ForeignKey(users.c.id), nullable=False, index=True),
     Column("linked_at", UtcTime, nullable=False),
     Column("last_sign_in_at", UtcTime),
