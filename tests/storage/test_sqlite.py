@@ -539,6 +539,20 @@ def after_an_ending(url: str, path: Path) -> tuple[bytes, Session, Session]:
     return content, ended, other
 
 
+def test_many_that_are_over_are_forgotten_a_few_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others who write wait for a few rows, never for all that are over; what is left goes in later calls."""
+    monkeypatch.setattr("entrada.storage.sql.sessions.PRUNED_AT_MOST", 4)
+    sessions = SqlSessionStore(database)
+    for number in range(1_200):
+        sessions.open(session(idle_expires_at=NOW - timedelta(seconds=number)))
+    live = session(idle_expires_at=NOW + timedelta(hours=1))
+    sessions.open(live)
+    assert [sessions.prune(now=NOW) for _ in range(4)] == [500, 500, 200, 0]
+    assert sessions.find(live.id) == live
+
+
 RESTORED = ["sqlite3 .restore", "another file moved there", "cp, while nobody has it open"]
 
 

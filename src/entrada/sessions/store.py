@@ -76,4 +76,7 @@ class SessionStore(Protocol):
         """Make every process read this user afresh."""
 
     def prune(self, *, now: datetime) -> int:
-        """Forget sessions and spent sign-ins at or past their limits; how many rows. Nothing ends by it."""
+        """Forget sessions and spent sign-ins at or past their limits; how many rows. Nothing ends by it.
+
+        Where very many are over it may leave some for the next call.
+        """

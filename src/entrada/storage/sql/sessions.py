@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
+    Column,
     Connection,
+    Delete,
     Row,
     bindparam,
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -72,10 +73,22 @@ FIND_BY_ENTRA_SESSION = select(sessions.c.id, sessions.c.user_id).where(
     sessions.c.entra_session_id == bindparam("value")
 )
 
-PRUNE_SESSIONS = delete(sessions).where(
-    or_(sessions.c.idle_expires_at <= bindparam("now"), sessions.c.absolute_expires_at <= bindparam("now"))
+def over_by(limit: Column[datetime]) -> Delete:
+    """Forgets some of what is past this limit, the oldest first; by the index of that column."""
+    key = limit.table.c.id
+    oldest = select(key).where(limit <= bindparam("now")).order_by(limit).limit(PRUNED_AT_ONCE)
+    return delete(limit.table).where(key.in_(oldest))
+
+
+PRUNED_AT_ONCE = 500
+"""Rows in a transaction: others who write wait that long and no longer."""
+PRUNED_AT_MOST = 5_000
+"""Rows of each kind in one call, so that it comes to an end while a million are over."""
+PRUNE = (
+    over_by(sessions.c.idle_expires_at),
+    over_by(sessions.c.absolute_expires_at),
+    over_by(spent_sign_ins.c.expires_at),
 )
-PRUNE_SPENT = delete(spent_sign_ins).where(spent_sign_ins.c.expires_at <= bindparam("now"))
 
 
 @repeats_transactions
@@ -183,9 +196,17 @@ class SqlSessionStore(SessionStore):
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
 
     def prune(self, *, now: datetime) -> int:
-        with self._database.writing() as connection:
-            pruned = connection.execute(PRUNE_SESSIONS, {"now": now}).rowcount
-            return pruned + connection.execute(PRUNE_SPENT, {"now": now}).rowcount
+        return sum(self._pruned(statement, now) for statement in PRUNE)
+
+    def _pruned(self, statement: Delete, now: datetime) -> int:
+        pruned = 0
+        while pruned < PRUNED_AT_MOST:
+            with self._database.writing() as connection:
+                at_once = connection.execute(statement, {"now": now}).rowcount
+            pruned += at_once
+            if at_once < PRUNED_AT_ONCE:
+                break
+        return pruned
 
 
 def drop_session(connection: Connection, session_id: SessionId) -> UserId | None:
