@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from bench.figures import Report
 from bench.scale.growth import on_postgresql, on_sqlite
+from bench.scale.leaving import leaving
 
 SCALE: dict[str, Callable[..., Report]] = {
     "scale-sqlite": on_sqlite,
     "scale-postgresql": on_postgresql,
+    "scale-leaving": leaving,
 }
 """Minutes and gigabytes: none of them runs unless it is named."""
