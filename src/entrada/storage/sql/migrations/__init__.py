@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from entrada.errors import ConfigurationError
 
-HEAD = "0011"
+HEAD = "0012"
 VERSION_TABLE = "entrada_schema_version"
 
 version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
