@@ -73,6 +73,7 @@ FIND_BY_ENTRA_SESSION = select(sessions.c.id, sessions.c.user_id).where(
     sessions.c.entra_session_id == bindparam("value")
 )
 
+
 def over_by(limit: Column[datetime]) -> Delete:
     """Forgets some of what is past this limit, the oldest first; by the index of that column."""
     key = limit.table.c.id
