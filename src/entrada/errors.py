@@ -31,6 +31,9 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     │   ├── BearerTokenRefused          the token failed a named check
     │   ├── InsufficientScope           genuine, but not for this: scope, role, client or kind of caller
     │   └── InsufficientClaims          genuine, but Conditional Access must be met first
+    ├── ApiTokenError                   no access token with which the application calls another API
+    │   ├── ApiTokenRefused             asked for in a way, or for a caller, for which there is none
+    │   └── InteractionRequired         the person has to go through Entra once more
     ├── RequestRefused                  malformed or forged request outside the sign-in walk
     │   ├── TooManyRequests             too much has failed from there lately
     │   ├── PageNotFound
@@ -379,6 +382,55 @@ class InsufficientClaims(BearerError):
         self.auth_context = auth_context
         self.can_be_answered = can_be_answered
         super().__init__()
+
+
+class ApiTokenError(EntradaError):
+    """The application wants to call an API as the person, and has no token for it."""
+
+    code = "api_token"
+    default_sentence = "This application cannot call another service in your name."
+    default_hint = "Show this page to your administrator."
+
+
+class ApiTokenRefused(ApiTokenError):
+    """No token is to be had in this way, or for this caller; Entra was not asked."""
+
+    code = "api_token_refused"
+
+
+class InteractionRequired(ApiTokenError):
+    """Entra wants the person: to consent, to sign in more strongly, or to sign in again.
+
+    `scopes` and `claims` (a claims request, as JSON) are what the next sign-in has to bring, `login_hint` is
+    who has to come. `by_token`: the caller is no browser with a session here, but came with an access token;
+    `can_be_answered`: it said that it understands a claims challenge. `is_repeated`: Entra has just been
+    asked for the same, so that asking once more would be a loop.
+    """
+
+    code = "interaction_required"
+    fixer = Fixer.PERSON
+    default_sentence = "Microsoft wants to ask you something before this application may go on in your name."
+    default_hint = "Follow the sign-in; you come back to where you were."
+
+    def __init__(
+        self,
+        sentence: str | None = None,
+        *,
+        hint: str | None = None,
+        scopes: tuple[str, ...] = (),
+        claims: str = "",
+        login_hint: str | None = None,
+        by_token: bool = False,
+        can_be_answered: bool = False,
+        is_repeated: bool = False,
+    ) -> None:
+        self.scopes = scopes
+        self.claims = claims
+        self.login_hint = login_hint
+        self.by_token = by_token
+        self.can_be_answered = can_be_answered
+        self.is_repeated = is_repeated
+        super().__init__(sentence, hint=hint)
 
 
 class RequestRefused(EntradaError):

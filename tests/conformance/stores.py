@@ -17,10 +17,19 @@ from sqlalchemy import create_engine, make_url
 from entrada.accounts.sealed_sign_ins import SealedSignIns
 from entrada.accounts.store import AccountStore
 from entrada.audit.trail import AuditTrail
+from entrada.sessions.sealed_grants import SealedGrants
 from entrada.sessions.store import SessionStore
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_sealed_grants import MemorySealedGrants
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
-from entrada.storage.sql import SqlAccountStore, SqlAuditTrail, SqlSealedSignIns, SqlSessionStore, connect
+from entrada.storage.sql import (
+    SqlAccountStore,
+    SqlAuditTrail,
+    SqlSealedGrants,
+    SqlSealedSignIns,
+    SqlSessionStore,
+    connect,
+)
 from storage.prepared import prepared_copy
 
 
@@ -31,6 +40,7 @@ class Stores:
     accounts: AccountStore
     sessions: SessionStore
     sealed_sign_ins: SealedSignIns
+    sealed_grants: SealedGrants
     audit: AuditTrail
     another: Callable[[], Stores] = field(repr=False)
     database_url: str | None = None
@@ -45,9 +55,8 @@ Server = Callable[[], str]
 def in_memory(_: Path, __: Server) -> Iterator[Stores]:
     sessions = MemorySessionStore()
     accounts = MemoryAccountStore(sessions=sessions)
-    stores = Stores(
-        accounts, sessions, MemorySealedSignIns(accounts, sessions), sessions.audit, lambda: stores
-    )
+    kept, grants = MemorySealedSignIns(accounts, sessions), MemorySealedGrants(sessions)
+    stores = Stores(accounts, sessions, kept, grants, sessions.audit, lambda: stores)
     yield stores
 
 
@@ -78,9 +87,9 @@ def in_sql(url: str) -> Iterator[Stores]:
     def another() -> Stores:
         database = connect(url)
         opened.append(database)
-        kept = SqlSealedSignIns(database)
+        kept, grants = SqlSealedSignIns(database), SqlSealedGrants(database)
         audit = SqlAuditTrail(database)
-        return Stores(SqlAccountStore(database), SqlSessionStore(database), kept, audit, another, url)
+        return Stores(SqlAccountStore(database), SqlSessionStore(database), kept, grants, audit, another, url)
 
     stores = another()
     opened[0].migrate()

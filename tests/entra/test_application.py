@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from entrada.entra.application import EntraApplication, TokenError, TokenResponse
+from entrada.entra.application import EntraApplication
 from entrada.entra.credential import ClientSecret
+from entrada.entra.token_response import TokenError, TokenResponse
 from entrada.entra.transport import HttpResponse
 from entrada.errors import DiscoveryRefused, EntraUnavailable, TokenRefused
 from flows.world import LOGIN, SECRET, TENANT, FakeEntra, answer, application, metadata

@@ -14,8 +14,10 @@ MARKS_OF_A_STORE = (
     {"open", "find", "touch", "end_of_user"},
     {"claim_due", "renew", "end_access"},
     {"take", "release", "is_current"},
+    {"put", "hold", "renew", "let_go"},
 )
-"""Whoever has all of one line has the methods of AdmissionStore, SessionStore, RecheckStore or LeaseStore."""
+"""Whoever has all of one line has the methods of AdmissionStore, SessionStore, RecheckStore, LeaseStore or
+SealedGrants."""
 
 
 def stores_in(folder: Path, package: str) -> Iterator[str]:
@@ -29,6 +31,7 @@ def stores_in(folder: Path, package: str) -> Iterator[str]:
                     "AdmissionStore",
                     "SessionStore",
                     "RecheckStore",
+                    "SealedGrants",
                     "SealedSignIns",
                     "LeaseStore",
                 }:

@@ -40,6 +40,7 @@ from entrada.settings import load_settings
 from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
 from entrada.storage.memory_directory import MemoryDirectory
 from entrada.storage.memory_leases import MemoryLeases
+from entrada.storage.memory_sealed_grants import MemorySealedGrants
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 from entrada.web.auth_routes import AuthRoutes
 from flows.world import FakeEntra, application
@@ -88,6 +89,7 @@ def memory_stores() -> Stores:
         sessions=sessions,
         sealed_sign_ins=kept,
         directory=MemoryDirectory(accounts, sessions, kept),
+        sealed_grants=MemorySealedGrants(sessions),
         leases=MemoryLeases(),
         audit=sessions.audit,
         close=lambda: None,

@@ -93,6 +93,7 @@ def served(
     app_of: Callable[[AuthRoutes], Any] | None = None,
     budgets: Budgets | None = None,
     config_of: Callable[[Any], uvicorn.Config] = server_config,
+    calls_apis: bool = False,
     **settings: str,
 ) -> Iterator[Site]:
     """A site until the end of the block; `settings` beat those that point at the emulator.
@@ -115,7 +116,7 @@ def served(
     }
     clock = clock or ShiftedClock()
     try:
-        auth = build_auth_routes(*load_settings(environment), clock=clock)
+        auth = build_auth_routes(*load_settings(environment), clock=clock, calls_apis=calls_apis)
         auth = replace(auth, budgets=budgets or without_end())
     except BaseException:
         listener.close()

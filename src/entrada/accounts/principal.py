@@ -1,17 +1,39 @@
-"""Who is asking, as every walk answers it: a person with an account here, or an application for itself."""
+"""Who is asking, as every walk answers it: a person with an account here, or an application for itself.
+
+A principal that a guard let in also knows with what its caller came: a session here, or an access token
+(`Evidence`), so that tokens of other APIs can be had for them. That is no field: it stands in no `repr` and
+no `asdict`, makes no difference in comparing, and a copy is without it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import EntraIdentity, User, UserId
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.entra.callers import CallerKind
+from entrada.entra.jws import RawAccessToken
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserPrincipal:
+class Evidence:
+    """With what a caller came: one of the two. `session_id` is that of a session here, and no secret."""
+
+    session_id: str | None = None
+    access_token: RawAccessToken | None = field(default=None, repr=False)
+
+
+class _WithEvidence:
+    """What copies and pickles of a principal hold: its fields."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserPrincipal(_WithEvidence):
     """A verified person. Made only from an enabled user by `principal_of`.
 
     `client_id` is the application or agent that asks in their name; None where they ask themselves.
@@ -46,7 +68,7 @@ class UserPrincipal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AppPrincipal:
+class AppPrincipal(_WithEvidence):
     """A verified application or agent that asks for itself. `identity` names its service principal."""
 
     client_id: str
@@ -84,6 +106,26 @@ class AppPrincipal:
 
 Principal = UserPrincipal | AppPrincipal
 """How someone came in makes no difference to it."""
+
+PrincipalT = TypeVar("PrincipalT", bound=Principal)
+_EVIDENCE = "_evidence"
+
+
+def with_evidence(principal: PrincipalT, evidence: Evidence) -> PrincipalT:
+    """The same principal as an object of its own, who came with that."""
+    return mark_with_evidence(replace(principal), evidence)
+
+
+def mark_with_evidence(principal: PrincipalT, evidence: Evidence) -> PrincipalT:
+    """As `with_evidence`, for a principal that has just been made and that nobody else holds."""
+    object.__setattr__(principal, _EVIDENCE, evidence)
+    return principal
+
+
+def evidence_of(principal: Principal) -> Evidence:
+    """With what this caller came; empty for a principal that no guard has let in."""
+    found: Evidence = vars(principal).get(_EVIDENCE, Evidence())
+    return found
 
 
 def principal_of(

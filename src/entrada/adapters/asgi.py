@@ -6,7 +6,8 @@
         visitor = visitor_of(scope)             # visitor.principal: a UserPrincipal, or None
 
 The middleware responds on the sign-in paths and says on every other request who makes it; the walks that may
-ask Entra or a database run in a bounded pool of threads. Mounted under a prefix (`--root-path`) it serves and
+ask Entra or a database run in a bounded pool of threads. An error of Entrada's that the application does not
+catch (`token_for` raises them) becomes the response. Mounted under a prefix (`--root-path`) it serves and
 names its paths there. A WebSocket that another site's page opens is nobody's. An open one is closed (4401)
 when what opened it is over: a person's session or access token, or the roles that they had.
 
@@ -17,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from entrada.adapters.asgi_sockets import (
@@ -41,6 +42,7 @@ from entrada.web.mounts import mounts_of
 from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
+    from entrada.entra.api_token import ApiToken
     from entrada.flows.session_check import CheckedSession
     from entrada.web.auth_routes import AuthRoutes
 
@@ -87,14 +89,25 @@ class EntradaMiddleware:
             return
         visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
 
+        has_begun = False
+
         async def send_or_refuse(message: Message) -> None:
             """A guard that could only raise has left its own response with the visitor."""
+            nonlocal has_begun
+            has_begun = True
             if visitor.refused is None:
                 await send(message)
             elif message["type"] == "http.response.start":
                 await respond(visitor.refused, send, head=request.method == "HEAD")
 
-        await self._app(scope, receive, send_or_refuse)
+        try:
+            await self._app(scope, receive, send_or_refuse)
+        except EntradaError as error:
+            if has_begun:
+                raise
+            refusal = error
+            response = await in_thread(lambda: visitor.response_to(refusal))
+            await respond(response, send, head=request.method == "HEAD")
 
     async def _serve_socket(
         self, auth: AuthRoutes, request: WebRequest, scope: Scope, receive: Receive, send: Send
@@ -138,8 +151,14 @@ class _Threads:
     def pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=WALKS_AT_ONCE, thread_name_prefix="entrada")
 
+    @cached_property
+    def for_tokens(self) -> ThreadPoolExecutor:
+        """Of its own: who waits for a token of another API keeps no sign-in and no session waiting."""
+        return ThreadPoolExecutor(max_workers=WALKS_AT_ONCE, thread_name_prefix="entrada-tokens")
+
     def forget(self) -> None:
         self.__dict__.pop("pool", None)
+        self.__dict__.pop("for_tokens", None)
 
 
 _threads = _Threads()
@@ -150,6 +169,17 @@ if hasattr(os, "register_at_fork"):
 async def in_thread(walk: Callable[[], ResultT]) -> ResultT:
     """What may wait for Entra or a database, while other requests go on; so many at once."""
     return await asyncio.get_running_loop().run_in_executor(_threads.pool, walk)
+
+
+async def token_for(scope: Scope, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+    """`Entrada.token_for` for who makes this request, in a thread."""
+    return await token_of(visitor_of(scope), scopes, challenge=challenge)
+
+
+async def token_of(visitor: Visitor, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+    """`Visitor.token_for` in a thread; so many at once."""
+    walk = partial(visitor.token_for, scopes, challenge=challenge)
+    return await asyncio.get_running_loop().run_in_executor(_threads.for_tokens, walk)
 
 
 def visitor_of(scope: Scope) -> Visitor:

@@ -12,6 +12,9 @@
     @app.get("/files")
     async def files(caller: Annotated[Principal, Security(entra, scopes=["Files.Read"])]): ...
 
+    @app.get("/mail")
+    def mail(token: Annotated[str, Depends(api_token("Mail.Read"))]): ...    # to call Graph as the person
+
 A dependency that refuses sends what every guard of Entrada sends: a page visit goes to the sign-in page, a
 script gets JSON. Routers, mounted applications and WebSockets are guarded alike. With `entra` as a dependency
 "Authorize" in /docs signs in by PKCE; its redirect URI (`…/docs/oauth2-redirect`) must be registered in Entra
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows
@@ -35,7 +38,7 @@ from starlette.requests import HTTPConnection
 
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters.asgi import close_code_of, refusal_of, visitor_of
-from entrada.adapters.starlette import EntradaMiddleware
+from entrada.adapters.starlette import EntradaMiddleware, token_for
 from entrada.entra.callers import CallerKind
 from entrada.web.guards import (
     PEOPLE,
@@ -47,6 +50,9 @@ from entrada.web.guards import (
     scope_requirement,
 )
 from entrada.web.messages import WebResponse
+
+if TYPE_CHECKING:
+    from entrada.entra.api_token import ApiToken
 
 Dependency = Callable[..., Awaitable[Principal]]
 
@@ -86,6 +92,16 @@ def scopes_required(
 ) -> Dependency:
     """A dependency that lets pass who is signed in, and access tokens with one of these scopes."""
     return _dependency(scope_requirement(scopes, roles, callers))
+
+
+def api_token(*scopes: str) -> Callable[..., Awaitable[ApiToken]]:
+    """A dependency that is a token with which to call an API as the person who asks; see `token_for`."""
+
+    async def token(connection: HTTPConnection, security_scopes: SecurityScopes) -> ApiToken:
+        await current_principal(connection, security_scopes)
+        return await token_for(connection, scopes)
+
+    return token
 
 
 class EntraScheme(SecurityBase):

@@ -15,7 +15,7 @@ find `url_for("entrada.login")` and `url_for("entrada.logout")`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -25,12 +25,14 @@ from werkzeug.local import LocalProxy
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters import wsgi
 from entrada.entra.callers import CallerKind
-from entrada.errors import AdmissionRefused
+from entrada.errors import AdmissionRefused, EntradaError
 from entrada.web.guards import PEOPLE, SIGNED_IN, HasAuth, Requirement, role_requirement, scope_requirement
 from entrada.web.messages import WebResponse
 
 if TYPE_CHECKING:
     from flask_login import LoginManager
+
+    from entrada.entra.api_token import ApiToken
 
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
@@ -49,6 +51,7 @@ class EntradaFlask:
         app.wsgi_app = wsgi.EntradaMiddleware(app.wsgi_app, self._entrada)  # type: ignore[method-assign]
         app.extensions["entrada"] = self
         app.register_blueprint(self._addresses())
+        app.register_error_handler(EntradaError, _respond_to)
 
     def init_login_manager(
         self, login_manager: LoginManager, *, load_user: Callable[[UserPrincipal], Any] | None = None
@@ -102,6 +105,11 @@ current_principal = cast("Principal", LocalProxy(_current))
 """Who makes this request, by session or by the token that a guard has let in."""
 
 
+def token_for(scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+    """`Entrada.token_for` for who makes this request."""
+    return wsgi.token_for(request.environ, scopes, challenge=challenge)
+
+
 def login_required(view: ViewT) -> ViewT:
     """Lets signed-in people pass; a page visit goes to the sign-in page, a script gets 401."""
     return _guarded(view, SIGNED_IN)
@@ -130,6 +138,11 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
         return current_app.ensure_sync(view)(*args, **kwargs)
 
     return cast("ViewT", guarded)
+
+
+def _respond_to(error: EntradaError) -> Response:
+    """Whatever of Entrada's a view has not caught, `token_for` above all."""
+    return _response(wsgi.visitor_of(request.environ).response_to(error))
 
 
 def _challenge() -> Response:

@@ -17,17 +17,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from quart import Quart, Response, current_app, has_websocket_context, request, websocket
 from werkzeug.local import LocalProxy
 
 from entrada.accounts.principal import Principal
 from entrada.adapters import asgi
-from entrada.adapters.asgi import close_code_of, refusal_of, visitor_of
+from entrada.adapters.asgi import close_code_of, in_thread, refusal_of, token_of, visitor_of
 from entrada.entra.callers import CallerKind
+from entrada.errors import EntradaError
 from entrada.web.guards import (
     PEOPLE,
     SIGNED_IN,
@@ -37,6 +38,10 @@ from entrada.web.guards import (
     role_requirement,
     scope_requirement,
 )
+from entrada.web.messages import WebResponse
+
+if TYPE_CHECKING:
+    from entrada.entra.api_token import ApiToken
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -54,6 +59,7 @@ class EntradaQuart:
         application: Any = app  # Quart types ASGI's messages one by one
         application.asgi_app = asgi.EntradaMiddleware(application.asgi_app, self._entrada)
         app.extensions["entrada"] = self
+        app.register_error_handler(EntradaError, _respond_to)
 
 
 def _visitor() -> Visitor:
@@ -67,6 +73,11 @@ def _current() -> Principal | None:
 
 current_principal = cast("Principal", LocalProxy(_current))
 """Who makes this request, by session or by the token that a guard has let in."""
+
+
+async def token_for(scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+    """`Entrada.token_for` for who makes this request; in a thread, because Entra may have to be asked."""
+    return await token_of(_visitor(), scopes, challenge=challenge)
 
 
 def login_required(view: ViewT) -> ViewT:
@@ -88,6 +99,20 @@ def scopes_required(
     return lambda view: _guarded(view, required)
 
 
+async def _respond_to(error: EntradaError) -> Response:
+    """Whatever of Entrada's a view has not caught, `token_for` above all."""
+    visitor = _visitor()
+    refused = await in_thread(lambda: visitor.response_to(error))
+    return _response(refused)
+
+
+def _response(refused: WebResponse) -> Response:
+    response = Response(refused.body, status=refused.status)
+    del response.headers["content-type"]
+    response.headers.extend(list(refused.headers))
+    return response
+
+
 def _guarded(view: ViewT, required: Requirement) -> ViewT:
     @wraps(view)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -97,6 +122,6 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
         if has_websocket_context():
             await websocket.close(close_code_of(refused))
             return None
-        return Response(refused.body, status=refused.status, headers=dict(refused.headers))
+        return _response(refused)
 
     return cast("ViewT", guarded)

@@ -8,13 +8,14 @@
         person = current_principal(request)
 
 `login_required`, `roles_required` and `scopes_required` guard single endpoints: pages, methods of a class,
-WebSockets. What the middleware does is told in `entrada.adapters.asgi`.
+WebSockets. `await token_for(request, ["Mail.Read"])` is a token to call Graph as who makes the request. What
+the middleware does is told in `entrada.adapters.asgi`.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -32,6 +33,7 @@ from entrada.web.guards import PEOPLE, SIGNED_IN, HasAuth, Requirement, role_req
 from entrada.web.messages import WebRequest, WebResponse
 
 if TYPE_CHECKING:
+    from entrada.entra.api_token import ApiToken
     from entrada.flows.session_check import CheckedSession
     from entrada.web.auth_routes import AuthRoutes
 
@@ -70,6 +72,13 @@ def principal_of(request: HTTPConnection) -> UserPrincipal | None:
     """The person who is signed in here, or None. Never waits."""
     session = session_of(request)
     return None if session is None else session.principal
+
+
+async def token_for(
+    request: HTTPConnection, scopes: Iterable[str], *, challenge: str | None = None
+) -> ApiToken:
+    """`Entrada.token_for` for who makes this request; in a thread, because Entra may have to be asked."""
+    return await asgi.token_for(request.scope, scopes, challenge=challenge)
 
 
 def login_required(endpoint: EndpointT) -> EndpointT:

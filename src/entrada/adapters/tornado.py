@@ -20,7 +20,7 @@ Source: Tornado, "Structure of a Tornado web application".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import unquote
@@ -30,7 +30,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from entrada.accounts.principal import Principal
-from entrada.adapters.asgi import in_thread, refusal_of
+from entrada.adapters.asgi import in_thread, refusal_of, token_of
 from entrada.adapters.asgi_sockets import SESSION_ENDED
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.entra.callers import CallerKind
@@ -49,6 +49,7 @@ from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
 from entrada.web.peers import UNKNOWN_PEER, peer_of
 
 if TYPE_CHECKING:
+    from entrada.entra.api_token import ApiToken
     from entrada.flows.session_check import CheckedSession
     from entrada.web.auth_routes import AuthRoutes
 
@@ -101,6 +102,31 @@ class EntradaMixin(RequestHandler):
             self._watch = _watch(self)
         if self.required is not None:
             await _let_in(self, self.required)
+
+    async def token_for(self, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+        """`Entrada.token_for` for who makes this request; in a thread, because Entra may have to be asked."""
+        visitor = self.visitor
+        try:
+            return await token_of(visitor, scopes, challenge=challenge)
+        except EntradaError as error:
+            refusal = error
+            self._response_to = refusal, await in_thread(lambda: visitor.response_to(refusal))
+            raise
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """What of Entrada's a method has not caught becomes the response."""
+        error = (kwargs.get("exc_info") or (None, None))[1]
+        found: tuple[EntradaError | None, WebResponse | None] = getattr(self, "_response_to", (None, None))
+        if isinstance(error, EntradaError) and hasattr(self, "visitor"):
+            made = found[1] if error is found[0] else None
+            send(self, made or self.visitor.response_to(error))
+        else:
+            super().write_error(status_code, **kwargs)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """A refusal has its own line in the log."""
+        if not isinstance(value, EntradaError):
+            super().log_exception(typ, value, tb)
 
     def on_connection_close(self) -> None:
         """Tornado calls this when the client is gone, a WebSocket's too."""

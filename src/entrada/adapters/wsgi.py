@@ -7,8 +7,9 @@
         person = current_principal(environ)
 
 The middleware responds on the sign-in paths and says on every other request who makes it. Mounted under a
-prefix (`SCRIPT_NAME`) it serves and names its paths there. Every call may wait for Entra or a database, as
-WSGI's do: the server's own workers and threads bound how many wait at once.
+prefix (`SCRIPT_NAME`) it serves and names its paths there. An error of Entrada's that the application raises
+before it has begun a response (`token_for` does) becomes the response. Every call may wait for Entra or a
+database, as WSGI's do: the server's own workers and threads bound how many wait at once.
 
 Source: PEP 3333.
 """
@@ -40,6 +41,7 @@ from entrada.web.peers import peer_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from entrada.entra.api_token import ApiToken
     from entrada.web.auth_routes import AuthRoutes
 
 
@@ -66,8 +68,11 @@ class EntradaMiddleware:
             session = auth.session_of(request) if "cookie" in request.headers else None
         except EntradaError as error:
             return respond(auth.failure(error, request), environ, start_response)
-        environ[VISITOR] = Visitor(auth=auth, request=request, session=session)
-        return self._app(environ, start_response)
+        visitor = environ[VISITOR] = Visitor(auth=auth, request=request, session=session)
+        try:
+            return self._app(environ, start_response)
+        except EntradaError as error:
+            return respond(visitor.response_to(error), environ, start_response)
 
 
 def visitor_of(environ: WSGIEnvironment) -> Visitor:
@@ -85,6 +90,11 @@ def visitor_of(environ: WSGIEnvironment) -> Visitor:
 def current_principal(environ: WSGIEnvironment) -> Principal | None:
     """Who is asking, by session or by the token that a guard has let in; or None."""
     return visitor_of(environ).principal
+
+
+def token_for(environ: WSGIEnvironment, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+    """`Entrada.token_for` for who makes this request."""
+    return visitor_of(environ).token_for(scopes, challenge=challenge)
 
 
 def login_required(app: WSGIApplication) -> WSGIApplication:

@@ -7,6 +7,7 @@ import hmac
 import logging
 from urllib.parse import urlsplit
 
+from entrada.build.api_tokens import build_api_tokens
 from entrada.build.relying_party import build_relying_party
 from entrada.build.stores import Stores, open_stores, secret_keys_of
 from entrada.build.token_callers import build_token_callers
@@ -29,8 +30,11 @@ def build_auth_routes(
     stores: Stores | None = None,
     clock: Clock | None = None,
     application_name: str | None = None,
+    calls_apis: bool = False,
 ) -> AuthRoutes:
     """The sign-in pages these settings describe. Warns of everything that begins with `insecure`.
+
+    `calls_apis`: see `build_relying_party`.
 
     Raises:
         ConfigurationError: see `build_relying_party`; also when the public URL is missing.
@@ -45,7 +49,7 @@ def build_auth_routes(
             )
         opened = stores or open_stores(settings.database_url)
         try:
-            return _build(settings, found, settings.public_url, opened, clock, application_name)
+            return _build(settings, found, settings.public_url, opened, clock, application_name, calls_apis)
         except BaseException:
             if stores is None:
                 opened.close()
@@ -59,11 +63,15 @@ def _build(
     stores: Stores,
     clock: Clock | None,
     application_name: str | None,
+    calls_apis: bool,
 ) -> AuthRoutes:
     warn_of(settings, found.names)
     site = Site(urls=settings.urls, callback_paths=callback_paths_of(settings, found))
     keys = secret_keys_of(settings)
-    relying_party = build_relying_party(settings, stores=stores, clock=clock, keys=keys)
+    relying_party = build_relying_party(
+        settings, stores=stores, clock=clock, keys=keys, calls_apis=calls_apis
+    )
+    token_callers = build_token_callers(relying_party, settings)
     pending = PendingCookies(
         sealer=Sealer(keys, purpose="pending sign-in"),
         cross_site=settings.response_mode == "form_post",
@@ -80,7 +88,8 @@ def _build(
         form_key=hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest(),
         sign_in_label=settings.sign_in_label,
         admin_roles=frozenset(settings.admin_roles),
-        token_callers=build_token_callers(relying_party, settings),
+        token_callers=token_callers,
+        api_tokens=build_api_tokens(relying_party, token_callers),
     )
 
 

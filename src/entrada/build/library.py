@@ -7,11 +7,13 @@ What is wrong is raised, never exited with: a server that starts workers would s
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from entrada.accounts.principal import Principal
 from entrada.build.auth_routes import build_auth_routes
+from entrada.entra.api_token import ApiToken
 from entrada.errors import EntradaError
 from entrada.settings import (
     SettingValues,
@@ -58,7 +60,7 @@ class Entrada:
                 os.environ if environ is None else environ, file=file or default_file()
             )
             settings = with_loopback_url(settings, found.names)
-            return cls(build_auth_routes(settings, found, application_name=application_name))
+            return cls(build_auth_routes(settings, found, application_name=application_name, calls_apis=True))
         except EntradaError as error:
             raise error.with_traceback(None) from None
 
@@ -75,9 +77,29 @@ class Entrada:
         try:
             found = given_values(values)
             settings = with_loopback_url(check_values(found), found.names)
-            return cls(build_auth_routes(settings, found))
+            return cls(build_auth_routes(settings, found, calls_apis=True))
         except EntradaError as error:
             raise error.with_traceback(None) from None
+
+    def token_for(
+        self, principal: Principal | None, scopes: Iterable[str], *, challenge: str | None = None
+    ) -> ApiToken:
+        """An access token with which to call Microsoft Graph, or another API, as this person.
+
+        `principal` is whom a guard let in on this request. `Mail.Read` is a scope of Graph's; another API's
+        begin with its App ID URI, and one token is for one API. Waits for Entra where it has to; the adapters
+        have a form of their own, which is asynchronous where the framework is. An error that is not caught
+        becomes the response: the person goes through Entra and comes back to where they were.
+        `challenge` is the field WWW-Authenticate of an API's answer 401 that says `insufficient_claims`: the
+        token it refused is dropped, and a new one brings what it asks for.
+
+        Raises:
+            InteractionRequired: Entra wants the person first: to consent, or to sign in again.
+            ApiTokenRefused: there is none for this caller, or in this way.
+            EntraRefused: Entra gives none, and the person cannot change that.
+            Unavailable: Entra or the database did not answer.
+        """
+        return self.auth.token_for(principal, scopes, challenge=challenge)
 
     def close(self) -> None:
         """Let go of the database and of connections to Entra."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from entrada.audit.refusals import Refusals
 from entrada.build.directory_watch import build_directory_watch
 from entrada.build.identification import admission_of, build_identification
-from entrada.build.stores import SEALED_SIGN_IN, Stores, open_stores, secret_keys_of
+from entrada.build.stores import SEALED_SIGN_IN, SESSION_GRANT, Stores, open_stores, secret_keys_of
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.flows.auditing import Auditing
@@ -16,6 +16,7 @@ from entrada.flows.leased_job import LeasedJob
 from entrada.flows.recheck import Recheck
 from entrada.flows.relying_party import PRUNE_EVERY, RelyingParty
 from entrada.flows.session_check import SessionCheck
+from entrada.flows.session_tokens import SessionTokens
 from entrada.flows.sign_in import SignIn
 from entrada.flows.sign_out import SignOut
 from entrada.sealing import Sealer
@@ -30,9 +31,10 @@ def build_relying_party(
     stores: Stores | None = None,
     clock: Clock | None = None,
     keys: Sequence[bytes] | None = None,
+    calls_apis: bool = False,
 ) -> RelyingParty:
     """The relying party these settings describe. `stores` replaces the configured database, `keys` the
-    configured keys.
+    configured keys. `calls_apis`: a session keeps what other APIs are called with in its person's name.
 
     `names` are those that errors call settings by.
 
@@ -41,10 +43,12 @@ def build_relying_party(
     """
     with (names or Names()).in_errors():
         stores = stores or open_stores(settings.database_url)
-        return _build(settings, stores, clock or SystemClock(), keys or secret_keys_of(settings))
+        return _build(settings, stores, clock or SystemClock(), keys or secret_keys_of(settings), calls_apis)
 
 
-def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[bytes]) -> RelyingParty:
+def _build(
+    settings: Settings, stores: Stores, clock: Clock, keys: Sequence[bytes], calls_apis: bool
+) -> RelyingParty:
     roles = settings.roles
     policy, admission = session_policy_of(settings), admission_of(settings, roles)
     transport = PooledTransport(ca_bundle=settings.ca_bundle)
@@ -75,6 +79,16 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         every=settings.delta_every,
         ended=session_check.distrust,
     )
+    session_tokens = (
+        SessionTokens(
+            identification=identification,
+            grants=stores.sealed_grants,
+            sealer=Sealer(keys, purpose=SESSION_GRANT),
+            session_check=session_check,
+        )
+        if calls_apis and not identification.application.authority.is_broker
+        else None
+    )
 
     def close() -> None:
         transport.close()
@@ -88,6 +102,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
             admission=admission,
             session_policy=policy,
             remember=recheck.remember,
+            keep=None if session_tokens is None else session_tokens.keep,
         ),
         session_check=session_check,
         sign_out=SignOut(
@@ -103,6 +118,7 @@ def _build(settings: Settings, stores: Stores, clock: Clock, keys: Sequence[byte
         auditing=Auditing(
             trail=stores.audit, refusals=Refusals(stores.audit, clock), keep=settings.audit_keep
         ),
+        session_tokens=session_tokens,
         close=close,
     )
 

@@ -20,6 +20,7 @@ from entrada.flows.relying_party import Listening
 from entrada.flows.tenant_watch import DirectoryStore
 from entrada.leases import LeaseStore
 from entrada.sealing import MAKE_KEY_COMMAND, SMALLEST_KEY_BYTES
+from entrada.sessions.sealed_grants import SealedGrants
 from entrada.sessions.store import SessionStore
 from entrada.settings import Settings
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SEALED_SIGN_IN = "kept sign-in"
 """The purpose of the sealer for what is stored of a sign-in."""
+SESSION_GRANT = "session grant"
+"""The purpose of the sealer for what a session may use to call other APIs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Stores:
     leases: LeaseStore
     audit: AuditTrail
     directory: DirectoryStore[SealedSignIn]
+    sealed_grants: SealedGrants
     close: Callable[[], None]
     listening: Callable[[Callable[[], None]], Listening | None] | None = None
     """Makes what calls its argument when something ended; None: this store tells nothing by itself."""
@@ -58,6 +62,7 @@ def open_stores(database_url: str) -> Stores:
         from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
         from entrada.storage.memory_directory import MemoryDirectory
         from entrada.storage.memory_leases import MemoryLeases
+        from entrada.storage.memory_sealed_grants import MemorySealedGrants
         from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
 
         memory_sessions = MemorySessionStore()
@@ -70,6 +75,7 @@ def open_stores(database_url: str) -> Stores:
             audit=memory_sessions.audit,
             sealed_sign_ins=memory_sign_ins,
             directory=MemoryDirectory(memory_accounts, memory_sessions, memory_sign_ins),
+            sealed_grants=MemorySealedGrants(memory_sessions),
             close=lambda: None,
         )
     try:
@@ -78,6 +84,7 @@ def open_stores(database_url: str) -> Stores:
             SqlAuditTrail,
             SqlDirectory,
             SqlLeases,
+            SqlSealedGrants,
             SqlSealedSignIns,
             SqlSessionStore,
             connect,
@@ -97,6 +104,7 @@ def open_stores(database_url: str) -> Stores:
         leases=SqlLeases(database),
         audit=SqlAuditTrail(database),
         directory=SqlDirectory(database),
+        sealed_grants=SqlSealedGrants(database),
         close=database.close,
         listening=database.listening,
         database=database,

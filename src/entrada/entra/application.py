@@ -21,10 +21,11 @@ import msal
 
 from entrada.entra.authority import Authority, Metadata, TenantId, read_metadata
 from entrada.entra.credential import ClientCredential
-from entrada.entra.jws import RawAccessToken, RawIdToken, RawRefreshToken
+from entrada.entra.jws import RawAccessToken, RawRefreshToken
 from entrada.entra.key_ring import KeyRing
 from entrada.entra.keys import KeySet
 from entrada.entra.msal_transport import MsalHttpClient, NoTokenCache, msal_authority, read_object
+from entrada.entra.token_response import TokenError, TokenResponse, read_token_response
 from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import (
     BrokerUnavailable,
@@ -53,23 +54,6 @@ class AuthorizationRequest:
     """MSAL's nonce; it goes out hashed."""
     sent_nonce: str = field(repr=False)
     """The nonce as it stands in the request, and so in the ID token."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenResponse:
-    """A successful answer of the token endpoint, nothing in it verified yet."""
-
-    id_token: RawIdToken = field(repr=False)
-    access_token: RawAccessToken | None = field(repr=False)
-    refresh_token: RawRefreshToken | None = field(repr=False, default=None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenError:
-    """An OAuth error answer (RFC 6749, 5.2) as Entra worded it."""
-
-    error: str
-    description: str
 
 
 class EntraApplication:
@@ -107,7 +91,7 @@ class EntraApplication:
             credentials=self._credentials,
             transport=self._transport,
             clock=self._clock,
-            scopes=self._scopes[len(SIGN_IN_SCOPES) :],
+            scopes=self.own_scopes,
         )
 
     def metadata(self) -> Metadata:
@@ -152,11 +136,17 @@ class EntraApplication:
         login_hint: str | None = None,
         domain_hint: str | None = None,
         max_age: timedelta | None = None,
+        scopes: Sequence[str] = (),
+        claims: str = "",
     ) -> AuthorizationRequest:
-        """The authorization request: code flow, PKCE S256, a nonce of its own."""
+        """The authorization request: code flow, PKCE S256, a nonce of its own.
+
+        `scopes` are those of an API to be called later, `claims` the JSON of a claims request.
+        """
         client = self._ready().clients[0]
         flow = client.initiate_auth_code_flow(
-            self._scopes,
+            self._scopes_with(scopes),
+            claims_challenge=claims or None,
             redirect_uri=redirect_uri,
             state=state,
             prompt=prompt,
@@ -177,9 +167,19 @@ class EntraApplication:
         )
 
     def redeem(
-        self, code: str, *, state: str, redirect_uri: str, code_verifier: str, nonce: str
+        self,
+        code: str,
+        *,
+        state: str,
+        redirect_uri: str,
+        code_verifier: str,
+        nonce: str,
+        scopes: Sequence[str] = (),
+        claims: str = "",
     ) -> TokenResponse | TokenError:
         """The tokens for a code, or Entra's refusal. A code is sent once per credential, never twice.
+
+        `scopes` and `claims` as they were given to `begin`.
 
         Raises:
             EntraUnavailable: no usable answer.
@@ -191,9 +191,10 @@ class EntraApplication:
                 "state": state,
                 "redirect_uri": redirect_uri,
                 # All that was asked for: a provider may give no more than the redemption names.
-                "scope": [*_ADDED_BY_MSAL, *self._scopes],
+                "scope": [*_ADDED_BY_MSAL, *self._scopes_with(scopes)],
                 "code_verifier": code_verifier,
                 "nonce": nonce,
+                "claims_challenge": claims or None,
             }
             # Only code and state: MSAL would decode whatever else the visitor put into the query.
             answer: Mapping[str, Any] = client.acquire_token_by_auth_code_flow(
@@ -222,12 +223,7 @@ class EntraApplication:
             EntraUnavailable: no usable answer, or a refusal.
         Source: RFC 6749, section 4.4.
         """
-        discovered = self._ready()
-        result: Mapping[str, Any] = {}
-        for client in tuple(discovered.clients):
-            result = _asked(lambda each: each.acquire_token_for_client([scope]), client)
-            if result.get("error") != "invalid_client":
-                break
+        result = self.ask(lambda client: client.acquire_token_for_client([scope]))
         token, seconds = result.get("access_token"), result.get("expires_in")
         if not isinstance(token, str) or not isinstance(seconds, int):
             raise EntraUnavailable(
@@ -252,17 +248,40 @@ class EntraApplication:
             query["logout_hint"] = logout_hint
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
-    def _ask(self, question: Callable[[Any], Mapping[str, Any]]) -> TokenResponse | TokenError:
-        """The answer to the first credential that Entra accepts, or what it said to the last."""
+    def ask(self, question: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What Entra says to the first credential that it accepts, or to the last. `question` is put by MSAL.
+
+        Raises:
+            EntraUnavailable: no usable answer.
+            TokenRefused: an answer whose ID token MSAL could not even take apart.
+        """
         discovered = self._ready()
-        answer: TokenResponse | TokenError = TokenError(error="invalid_client", description="")
+        answer: Mapping[str, Any] = {"error": "invalid_client"}
         for client in tuple(discovered.clients):
             with self._outage_named():
-                answer = _token_response(_asked(question, client))
-            if not (isinstance(answer, TokenError) and answer.error == "invalid_client"):
+                answer = _asked(question, client)
+            if answer.get("error") != "invalid_client":
                 discovered.prefer(client)
                 break
         return answer
+
+    def _ask(self, question: Callable[[Any], Mapping[str, Any]]) -> TokenResponse | TokenError:
+        with self._outage_named():
+            return read_token_response(self.ask(question))
+
+    @property
+    def own_scopes(self) -> Sequence[str]:
+        """What a sign-in asks for of Graph, so that groups can be found."""
+        return self._scopes[len(SIGN_IN_SCOPES) :]
+
+    def _scopes_with(self, scopes: Sequence[str]) -> list[str]:
+        """Tokens are for one API: another one's scopes stand in the place of our own of Graph."""
+        if not scopes:
+            return self._scopes
+        apis = {scope.rpartition("/")[0] for scope in (*scopes, *self.own_scopes)}
+        is_default = any(scope.endswith("/.default") for scope in scopes)
+        own = self._scopes if len(apis) == 1 and not is_default else SIGN_IN_SCOPES
+        return [*own, *(scope for scope in scopes if scope not in own)]
 
     def _ready(self) -> _Discovered:
         discovered, now = self._discovered, self._clock()
@@ -407,23 +426,3 @@ def _asked(question: Callable[[Any], Mapping[str, Any]], client: Any) -> Mapping
         # MSAL takes the unverified ID token apart to compare its nonce, and raises what the bytes provoke.
         check = "nonce" if "nonce" in str(error) else "form"
         raise TokenRefused(check, "MSAL could not accept the ID token") from None
-
-
-def _token_response(result: Mapping[str, Any]) -> TokenResponse | TokenError:
-    if "error" in result:
-        return TokenError(
-            error=str(result["error"])[:100], description=str(result.get("error_description", ""))[:2000]
-        )
-    if str(result.get("token_type", "")).lower() != "bearer":
-        raise EntraUnavailable(
-            reason="the token endpoint answered a token type other than Bearer", answered=True
-        )
-    id_token, access_token = result.get("id_token"), result.get("access_token")
-    refresh_token = result.get("refresh_token")
-    if not isinstance(id_token, str):
-        raise EntraUnavailable(reason="the token endpoint answered without an ID token", answered=True)
-    return TokenResponse(
-        id_token=RawIdToken(id_token),
-        access_token=RawAccessToken(access_token) if isinstance(access_token, str) else None,
-        refresh_token=RawRefreshToken(refresh_token) if isinstance(refresh_token, str) else None,
-    )

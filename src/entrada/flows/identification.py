@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -22,8 +23,9 @@ from entrada.accounts.groups import Group
 from entrada.accounts.identity import UNNAMED, EntraIdentity, Profile
 from entrada.accounts.roles import RoleMapping
 from entrada.clock import Clock
-from entrada.entra.application import EntraApplication, TokenError, TokenResponse
+from entrada.entra.application import EntraApplication
 from entrada.entra.authority import TenantId
+from entrada.entra.claims_request import auth_contexts_in, with_capabilities
 from entrada.entra.entra_errors import AadstsContext, admin_consent_url, read_entra_error
 from entrada.entra.id_token import (
     IdToken,
@@ -33,6 +35,7 @@ from entrada.entra.id_token import (
     verify_refreshed_id_token,
 )
 from entrada.entra.jws import RawRefreshToken, read_kid
+from entrada.entra.token_response import TokenError, TokenResponse
 from entrada.errors import (
     AdmissionRefused,
     EntraRefused,
@@ -125,12 +128,15 @@ class Identification:
         tenant_id: TenantId | None = None,
         context: str = "",
         replaces: SessionId | None = None,
+        scopes: Sequence[str] = (),
+        claims: str = "",
     ) -> tuple[PendingSignIn, str]:
         """What to remember in this browser, and where to send it.
 
         `state`, where somebody else reads it too, is theirs to make: unguessable, and never the same twice.
         `replaces` is the session this browser has now, for a response that comes without its cookie.
         `tenant_id` narrows the tenants that may sign in to one of them, for this sign-in.
+        `scopes` are of an API that is to be called later, `claims` a claims request that is to be answered.
 
         Raises:
             EntraUnavailable: Entra's metadata was never read so far.
@@ -143,6 +149,8 @@ class Identification:
             login_hint=login_hint,
             domain_hint=domain_hint,
             max_age=max_age,
+            scopes=scopes,
+            claims=_to_send(scopes, claims),
         )
         pending = PendingSignIn(
             state=request.state,
@@ -159,6 +167,8 @@ class Identification:
             max_age_seconds=None if max_age is None else int(max_age.total_seconds()),
             tenant_id=tenant_id,
             context=context,
+            scopes=tuple(scopes),
+            claims=claims,
         )
         return pending, request.url
 
@@ -174,7 +184,7 @@ class Identification:
         id_token = self._verify(tokens, pending, code)
         if pending.tenant_id not in (None, id_token.tenant_id):
             raise _not_of_that_tenant(id_token)
-        return self._identify(id_token, tokens)
+        return self._identify(id_token, self._with_graph_token(tokens, pending))
 
     def refresh(self, remembered: RememberedSignIn, refresh_token: RawRefreshToken) -> Identified:
         """The same person as Entra sees them today, without asking them anything.
@@ -227,6 +237,8 @@ class Identification:
             redirect_uri=pending.redirect_uri,
             code_verifier=pending.code_verifier,
             nonce=pending.nonce,
+            scopes=pending.scopes,
+            claims=_to_send(pending.scopes, pending.claims),
         )
         if isinstance(answer, TokenError):
             raise self.refusal(answer.error, answer.description, pending.redirect_uri)
@@ -236,11 +248,27 @@ class Identification:
         return verify_id_token(
             tokens.id_token,
             keys=self.application.keys_for(read_kid(tokens.id_token)),
-            expected=self._expectations(nonce=pending.sent_nonce, max_age=self._max_age(pending)),
+            expected=self._expectations(
+                nonce=pending.sent_nonce,
+                max_age=self._max_age(pending),
+                auth_contexts=auth_contexts_in(pending.claims),
+            ),
             now=self.clock.now(),
             access_token=tokens.access_token,
             code=code,
         )
+
+    def _with_graph_token(self, tokens: TokenResponse, pending: PendingSignIn) -> TokenResponse:
+        """With Graph's access token in the place of another API's, where groups may be asked about."""
+        own, refresh_token = self.application.own_scopes, tokens.refresh_token
+        if not (own and pending.scopes) or refresh_token is None:
+            return tokens
+        if {scope.rpartition("/")[0] for scope in (*own, *pending.scopes)} == {
+            self.application.authority.graph_url
+        }:
+            return tokens
+        again = self.application.refresh(refresh_token)
+        return tokens if isinstance(again, TokenError) else replace(tokens, access_token=again.access_token)
 
     def _max_age(self, pending: PendingSignIn) -> timedelta | None:
         """What was asked for, or the time since then: who signed in meanwhile is fresh, however slow."""
@@ -259,7 +287,9 @@ class Identification:
             access_token=tokens.access_token,
         )
 
-    def _expectations(self, *, nonce: str, max_age: timedelta | None = None) -> IdTokenExpectations:
+    def _expectations(
+        self, *, nonce: str, max_age: timedelta | None = None, auth_contexts: frozenset[str] = frozenset()
+    ) -> IdTokenExpectations:
         return IdTokenExpectations(
             client_id=self.application.client_id,
             issuer_template=self.application.metadata().issuer_template,
@@ -267,6 +297,7 @@ class Identification:
             allowed_tenants=self.allowed_tenants(),
             nonce=nonce,
             max_age=max_age,
+            auth_contexts=auth_contexts,
         )
 
     def _identify(self, id_token: IdToken, tokens: TokenResponse) -> Identified:
@@ -347,6 +378,11 @@ class Identification:
                 ),
             ),
         )
+
+
+def _to_send(scopes: Sequence[str], claims: str) -> str:
+    """Who calls APIs understands their challenges, and says so; a mere sign-in does not speak of it."""
+    return with_capabilities(claims) if scopes or claims else ""
 
 
 def _not_of_that_tenant(id_token: IdToken) -> TenantRefused:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -52,6 +53,10 @@ class PendingSignIn:
     max_age_seconds: int | None = None
     tenant_id: str | None = None
     context: str = field(default="", repr=False)
+    scopes: Sequence[str] = ()
+    """Those of an API that is to be called later, whole; see `entrada.entra.api_scopes`."""
+    claims: str = ""
+    """The claims request that this sign-in answers, as JSON."""
 
     @property
     def tag(self) -> str:
@@ -72,7 +77,14 @@ def seal_pending(pending: PendingSignIn, sealer: Sealer) -> str:
 
     Nothing secret can be guessed from the length: every sign-in has secrets of its own.
     """
-    plain = json.dumps(vars(pending), separators=(",", ":")).encode()
+    # What is not asked for is left out: an older version beside this one reads the rest.
+    asked = {name for name in ("scopes", "claims") if getattr(pending, name)}
+    kept = {
+        name: value
+        for name, value in vars(pending).items()
+        if name in asked or name not in ("scopes", "claims")
+    }
+    plain = json.dumps(kept, separators=(",", ":")).encode()
     packer = zlib.compressobj(9, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
     return sealer.seal(packer.compress(plain) + packer.flush(), context=pending.tag)
 

@@ -29,6 +29,7 @@ from entrada.flows.identification import Identified
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import CheckedSession, SessionCheck
+from entrada.flows.session_tokens import SessionTokens
 from entrada.flows.session_watch import SessionWatch
 from entrada.flows.sign_in import SignedIn, SignIn
 from entrada.flows.sign_out import SignOut
@@ -69,6 +70,8 @@ class RelyingParty:
     """Learns within seconds who left; None: the re-check alone finds out."""
     auditing: Auditing | None = None
     """None: refusals are entered nowhere, and nothing is cut off the audit trail."""
+    session_tokens: SessionTokens | None = None
+    """Tokens of other APIs for who is signed in; None: nobody calls other APIs."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     _pruned_at: datetime | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock, Thread
 
-from entrada.accounts.principal import UserPrincipal, principal_of
+from entrada.accounts.principal import Evidence, UserPrincipal, mark_with_evidence, principal_of
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import ENTRADA, Cause
 from entrada.clock import Clock
@@ -56,7 +56,7 @@ class CheckedSession:
 
     @property
     def principal(self) -> UserPrincipal:
-        return self.live.principal
+        return mark_with_evidence(self.live.principal, Evidence(session_id=self.session_id))
 
     @property
     def created_at(self) -> datetime:
@@ -215,7 +215,8 @@ class SessionCheck:
         user = self.accounts.get(session.user_id)
         if user is None or not user.is_enabled:
             return None
-        return session, principal_of(user, session.identity)
+        evidence = Evidence(session_id=session.id)
+        return session, mark_with_evidence(principal_of(user, session.identity), evidence)
 
     def _checked(self, cookie: bytes, live: LiveSession) -> CheckedSession:
         return CheckedSession(

@@ -49,6 +49,8 @@ class SignIn:
     session_policy: SessionPolicy
     remember: Callable[[UserId, Identified], None] = lambda _user, _identified: None
     """See `BackgroundRecheck.remember`."""
+    keep: Callable[[Session, Identified, PendingSignIn], None] | None = None
+    """See `SessionTokens.keep`; None: nobody calls other APIs."""
 
     @property
     def application(self) -> EntraApplication:
@@ -86,6 +88,8 @@ class SignIn:
         user = self._with_groups(user, identified)
         replaced = self._session_to_replace(replaces, pending)
         signed_in = self._open_session(user, identified, replaces=replaced, device=device)
+        if self.keep is not None:
+            self.keep(signed_in.session, identified, pending)
         if self.identification.clock.now() - kept_at > LONGEST_OPENING:
             # The process stood still in between. Somebody without a session is forgotten by the re-check.
             self.remember(user.id, identified)

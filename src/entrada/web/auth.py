@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from entrada.errors import EntradaError, RequestRefused
+from entrada.accounts.principal import Principal
+from entrada.entra.api_token import ApiToken
+from entrada.errors import ApiTokenRefused, EntradaError, InteractionRequired, RequestRefused
+from entrada.flows.api_tokens import ApiTokens
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.web.budgets import Budgets
+from entrada.web.interaction import Interactions
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
@@ -41,6 +45,8 @@ class Auth:
     """Roles whose holders administer; empty: nobody does."""
     token_callers: TokenCallers | None = field(default=None, repr=False)
     """Whose access tokens the application's guards take; None: nobody's."""
+    api_tokens: ApiTokens | None = field(default=None, repr=False)
+    """With what the application calls other APIs; None: it calls none."""
     budgets: Budgets = field(default_factory=Budgets, repr=False)
     further: Mapping[str, Mapping[str, Route]] = field(default_factory=dict, repr=False)
     """Addresses beside those of `Site`, by path and method; one of them may take the place of one of ours."""
@@ -80,6 +86,23 @@ class Auth:
             ),
             prune=self.relying_party.prune_now_and_then,
         )
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        return Interactions(sign_in=self.sign_in, sealer=self.pending.sealer)
+
+    # Calling other APIs
+
+    def token_for(
+        self, principal: Principal | None, scopes: Iterable[str], *, challenge: str | None = None
+    ) -> ApiToken:
+        """See `ApiTokens.token_for`."""
+        if self.api_tokens is None:
+            raise ApiTokenRefused(
+                "This application signs people in through a service that gives no tokens for other APIs.",
+                hint="It needs an app registration of its own ($[client_id]), in the place of $[broker_url].",
+            )
+        return self.api_tokens.token_for(principal, scopes, challenge=challenge)
 
     # Who is asking
 
@@ -133,7 +156,14 @@ class Auth:
     def failure(
         self, error: EntradaError, request: WebRequest, *, session: CheckedSession | None = None
     ) -> WebResponse:
-        """The page, or for a script the JSON, of a refusal; logged once. `session` is who was refused."""
+        """The page, or for a script the JSON, of a refusal; logged once. `session` is who was refused.
+
+        Who has to go through Entra once more is sent there; see `entrada.web.interaction`.
+        """
+        if isinstance(error, InteractionRequired):
+            response = self.interactions.response(error, request)
+            if response is not None:
+                return response
         if session is None:
             next_path = self._way_back(request) if request.is_page_visit else None
             return self.refusals.response(error, request, next_path=next_path)

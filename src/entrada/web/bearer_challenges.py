@@ -16,6 +16,7 @@ from entrada.errors import (
     EntradaError,
     InsufficientClaims,
     InsufficientScope,
+    InteractionRequired,
 )
 
 _NOT_QUOTABLE = re.compile(r"[^ !#-\[\]-~]")
@@ -36,6 +37,11 @@ def bearer_challenge(error: EntradaError | None) -> str:
         case InsufficientClaims(can_be_answered=True):
             parameters["error"] = "insufficient_claims"
             parameters["claims"] = claims_challenge(error.auth_context)
+        case InteractionRequired(can_be_answered=True) if error.claims:
+            parameters["error"] = "insufficient_claims"
+            parameters["claims"] = in_base64(error.claims)
+        case InteractionRequired():
+            parameters["error"] = "insufficient_scope"
         case InsufficientClaims():
             parameters["error"] = "insufficient_scope"
     if error is not None:
@@ -48,4 +54,9 @@ def bearer_challenge(error: EntradaError | None) -> str:
 def claims_challenge(auth_context: str) -> str:
     """The claims request that asks for an authentication context, in base64."""
     asked = {"access_token": {"acrs": {"essential": True, "value": auth_context}}}
-    return base64.b64encode(json.dumps(asked, separators=(",", ":")).encode()).decode()
+    return in_base64(json.dumps(asked, separators=(",", ":")))
+
+
+def in_base64(claims: str) -> str:
+    """A claims request as a challenge bears it."""
+    return base64.b64encode(claims.encode()).decode()

@@ -14,17 +14,18 @@ Source: RFC 6750, section 3; Microsoft, "Secure applications and APIs by validat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from entrada.accounts.principal import Principal, UserPrincipal
+from entrada.accounts.principal import Evidence, Principal, UserPrincipal, with_evidence
 from entrada.entra.callers import CallerKind
 from entrada.errors import BearerError, EntradaError, InsufficientScope, RoleRequired
 from entrada.web.bearer_challenges import bearer_challenge
 from entrada.web.messages import WebRequest, WebResponse
 
 if TYPE_CHECKING:  # an adapter is imported with its framework, and builds nothing yet
+    from entrada.entra.api_token import ApiToken
     from entrada.flows.bearer import CheckedToken
     from entrada.flows.session_check import CheckedSession
     from entrada.web.auth_routes import AuthRoutes
@@ -108,6 +109,14 @@ class Visitor:
             return self.token.principal
         return None if self.session is None else self.session.principal
 
+    def token_for(self, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+        """A token with which to call an API as who makes this request; see `Entrada.token_for`. May wait."""
+        return self.auth.token_for(self.principal, scopes, challenge=challenge)
+
+    def response_to(self, error: EntradaError) -> WebResponse:
+        """The response to a refusal that the application did not catch. May wait."""
+        return self.auth.failure(error, self.request, session=self.session if self.token is None else None)
+
     def takes_token(self, required: Requirement) -> bool:
         """Whether `refusal` judges by a token, and so may have to wait for Entra or the database."""
         callers = self._token_callers(required)
@@ -119,7 +128,9 @@ class Visitor:
         try:
             raw = None if callers is None else callers.token_of(self.request)
             if callers is not None and raw is not None:
-                self.token = _sufficient(callers.identify(raw), required, callers.scopes)
+                checked = _sufficient(callers.identify(raw), required, callers.scopes)
+                principal = with_evidence(checked.principal, Evidence(access_token=raw))
+                self.token = replace(checked, principal=principal)
                 if self.on_token is not None:
                     self.on_token(self.token)
                 return None

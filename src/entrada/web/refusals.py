@@ -18,6 +18,8 @@ from entrada.errors import (
     AddressTooLong,
     AdmissionRefused,
     AmbiguousRequest,
+    ApiTokenError,
+    ApiTokenRefused,
     BearerError,
     BearerRequestRefused,
     ClosedToEverybody,
@@ -28,6 +30,7 @@ from entrada.errors import (
     ForwardAuthRefused,
     InsufficientClaims,
     InsufficientScope,
+    InteractionRequired,
     PageNotFound,
     RequestRefused,
     ResponseRefused,
@@ -47,6 +50,7 @@ from entrada.web.site import Site
 
 _ABOUT_THE_PAGE = (
     AmbiguousRequest,
+    ApiTokenRefused,
     ClosedToEverybody,
     ForwardAuthRefused,
     PageNotFound,
@@ -78,6 +82,10 @@ def status_of(error: EntradaError) -> int:
         case InsufficientClaims(can_be_answered=True):
             return 401
         case InsufficientScope() | InsufficientClaims():
+            return 403
+        case InteractionRequired(is_repeated=False):
+            return 401
+        case ApiTokenError():
             return 403
         case BearerRequestRefused() | AmbiguousRequest():
             return 400

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -49,7 +49,7 @@ class SignInRequest:
     """What one sign-in asks for. Everything left out follows from the application.
 
     `state` and `context` belong to the ending: see `Identification.begin` and `PendingSignIn`.
-    `tenant_id` lets only people of that tenant come back.
+    `tenant_id` lets only people of that tenant come back. `scopes` and `claims`: see `Identification.begin`.
     """
 
     next_path: str
@@ -61,6 +61,8 @@ class SignInRequest:
     tenant_id: TenantId | None = None
     state: str | None = field(default=None, repr=False)
     context: str = field(default="", repr=False)
+    scopes: Sequence[str] = ()
+    claims: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +91,8 @@ class WebSignIn:
 
     # Out
 
-    def start(self, request: WebRequest) -> WebResponse:
-        """303 to Entra, as a link, a button or a bookmark asks for it.
+    def start(self, request: WebRequest, asked: SignInRequest | None = None) -> WebResponse:
+        """303 to Entra, as a link, a button or a bookmark asks for it; `asked` beats what stands in it.
 
         Raises:
             TooManyAttempts: Entra refused this browser the same way again and again.
@@ -110,6 +112,8 @@ class WebSignIn:
             login_hint=_hint(request.first("login_hint")),
             domain_hint=_hint(request.first("domain_hint")),
         )
+        if asked is not None:
+            wish = replace(asked, next_path=wish.next_path)
         return self.begin(wish, request).response()
 
     def stop_loop(self, request: WebRequest) -> None:
@@ -139,6 +143,8 @@ class WebSignIn:
             tenant_id=wish.tenant_id,
             context=wish.context,
             replaces=self.ending.replaces(request),
+            scopes=wish.scopes,
+            claims=wish.claims,
         )
         record(Event.SIGN_IN_BEGUN, redirect_uri=pending.redirect_uri)
         rules, now = rules or self.site.cookie_rules(request), self.identification.clock.now()
@@ -266,7 +272,14 @@ class WebSignIn:
                 f"{error.error} {error.aadsts or ''}", error.sentence
             )
             cookies.append(self.pending.keep_refusals(count, rules))
-        page = self.refusals.response(error, request, next_path=pending.next_path, person=person)
+        page = self.refusals.response(
+            error,
+            request,
+            next_path=pending.next_path,
+            person=person,
+            # Who was asked for more than a sign-in, and declined, is still signed in.
+            is_signed_in=pending.replaces is not None and bool(pending.scopes or pending.claims),
+        )
         return page.with_cookies(cookies)
 
     def _consent(self, consent: _Consent) -> WebResponse:

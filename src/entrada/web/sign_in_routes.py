@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from entrada.web.auth import Auth
+from entrada.web.interaction import FOR
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.refusals import page_response
 from entrada.web.session_cookie import SESSION_COOKIE
@@ -39,7 +40,8 @@ def signed_in(auth: Auth, request: WebRequest) -> WebResponse:
 
 
 def start(auth: Auth, request: WebRequest) -> WebResponse:
-    return auth.sign_in.start(request)
+    sealed = request.first(FOR)
+    return auth.sign_in.start(request, None if sealed is None else auth.interactions.asked_for(sealed))
 
 
 def callback(auth: Auth, request: WebRequest) -> WebResponse:

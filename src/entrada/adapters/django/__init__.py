@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from entrada.adapters.django.backend import EntradaBackend
     from entrada.adapters.django.guards import (
+        atoken_for,
         current_principal,
         login_required,
         roles_required,
         scopes_required,
+        token_for,
     )
     from entrada.adapters.django.middleware import EntradaMiddleware
     from entrada.adapters.django.rest_framework import EntradaAuthentication
@@ -31,20 +33,24 @@ __all__ = [
     "EntradaAuthentication",
     "EntradaBackend",
     "EntradaMiddleware",
+    "atoken_for",
     "current_principal",
     "login_required",
     "roles_required",
     "scopes_required",
+    "token_for",
 ]
 
 _HOMES = {
     "EntradaAuthentication": "rest_framework",
     "EntradaBackend": "backend",
     "EntradaMiddleware": "middleware",
+    "atoken_for": "guards",
     "current_principal": "guards",
     "login_required": "guards",
     "roles_required": "guards",
     "scopes_required": "guards",
+    "token_for": "guards",
 }
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
 from entrada.accounts.principal import Principal, UserPrincipal
-from entrada.adapters.asgi import in_thread
+from entrada.adapters.asgi import in_thread, token_of
 from entrada.adapters.django.middleware import take_as_user, to_django
 from entrada.entra.callers import CallerKind
 from entrada.errors import AccountDisabled
 from entrada.web.guards import PEOPLE, SIGNED_IN, Requirement, Visitor, role_requirement, scope_requirement
 from entrada.web.messages import WebResponse
+
+if TYPE_CHECKING:
+    from entrada.entra.api_token import ApiToken
 
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
@@ -35,6 +38,18 @@ def visitor_of(request: HttpRequest) -> Visitor:
 def current_principal(request: HttpRequest) -> Principal | None:
     """Who is asking, by session or by the token that a guard has let in; or None."""
     return visitor_of(request).principal
+
+
+def token_for(request: HttpRequest, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
+    """`Entrada.token_for` for who makes this request."""
+    return visitor_of(request).token_for(scopes, challenge=challenge)
+
+
+async def atoken_for(
+    request: HttpRequest, scopes: Iterable[str], *, challenge: str | None = None
+) -> ApiToken:
+    """As `token_for`, for asynchronous views: in a thread, because Entra may have to be asked."""
+    return await token_of(visitor_of(request), scopes, challenge=challenge)
 
 
 def login_required(view: ViewT) -> ViewT:

@@ -65,6 +65,13 @@ class EntradaMiddleware:
             take_as_user(request, visitor.principal)
         return None
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """What of Entrada's a view has not caught, `token_for` above all, becomes the response."""
+        visitor: Visitor | None = getattr(request, "entrada", None)
+        if visitor is None or not isinstance(exception, EntradaError):
+            return None
+        return to_django(visitor.response_to(exception))
+
     def _may_wait(self, request: HttpRequest) -> bool:
         """Whether Entra or the database may have to be asked."""
         asked, auth = web_request(request), self._auth_of(request)

@@ -15,6 +15,7 @@ from entrada.storage.sql.database import Database
 from entrada.storage.sql.directory import SqlDirectory
 from entrada.storage.sql.engine import connect
 from entrada.storage.sql.leases import SqlLeases
+from entrada.storage.sql.sealed_grants import SqlSealedGrants
 from entrada.storage.sql.sealed_sign_ins import SqlSealedSignIns
 from entrada.storage.sql.sessions import SqlSessionStore
 
@@ -24,6 +25,7 @@ __all__ = [
     "SqlAuditTrail",
     "SqlDirectory",
     "SqlLeases",
+    "SqlSealedGrants",
     "SqlSealedSignIns",
     "SqlSessionStore",
     "broker_tables",

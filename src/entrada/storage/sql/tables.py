@@ -7,6 +7,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_identity        the Entra identities that sign in as a user
     entrada_role_grant      who gave a user which role
     entrada_session         one signed-in browser; only the hash of its secret
+    entrada_session_grant   what a session may use to call other APIs, sealed; gone with its session
     entrada_kept_sign_in    the newest sign-in of an identity, sealed, and when to ask Entra again
     entrada_spent_sign_in   sign-ins that were answered already
     entrada_assertion_key   a key that signs assertions, sealed
@@ -158,6 +159,16 @@ sessions = Table(
     Column("user_agent", AnyText),
     Column("address", AnyText),
     Column("authenticated_at", UtcTime),
+)
+
+session_grants = Table(
+    "entrada_session_grant",
+    metadata,
+    Column("session_id", ForeignKey(sessions.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    # Who refreshes it now, and until when nobody else does.
+    Column("holder", AnyText),
+    Column("held_until", UtcTime),
 )
 
 sealed_sign_ins = Table(
