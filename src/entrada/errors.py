@@ -41,6 +41,8 @@ puts that in (`told`, `name_settings`); the native name stands there otherwise.
     │   ├── AmbiguousRequest            two readers could take it differently; no rule is asked
     │   ├── ForwardAuthRefused          a proxy asked in a way that cannot be believed
     │   ├── InstallationRefused         at a broker: no address an answer may go to
+    │   ├── AdministrationRefused       an administrator's act that the rules of administration do not allow
+    │   │   └── LastAdministrator       nobody would be left who administers
     │   └── AddressTooLong              the page that was asked for cannot be kept through a sign-in
     ├── IdentityAlreadyLinked           the (tenant_id, object_id) belongs to another user
     └── Unavailable                     nobody's mistake; trying again later helps
@@ -496,6 +498,22 @@ class InstallationRefused(RequestRefused):
     code = "installation_refused"
     default_sentence = "This application is not known here."
     default_hint = "Ask the administrator of the application to have it listed at this sign-in service."
+
+
+class AdministrationRefused(RequestRefused):
+    code = "administration_refused"
+    fixer = Fixer.PERSON
+    default_sentence = "That would take away your own way in, so nothing was changed."
+    default_hint = "Another administrator can do it, or whoever runs the server by `entrada users`."
+
+
+class LastAdministrator(AdministrationRefused):
+    code = "last_administrator"
+    default_sentence = "Nobody would be left who administers, so nothing was changed."
+    default_hint = (
+        "Make somebody else an administrator first: by a role of $[admin_roles] in Microsoft Entra ID, or by "
+        "hand with `entrada users grant`."
+    )
 
 
 class AddressTooLong(RequestRefused):

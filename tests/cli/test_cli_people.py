@@ -386,3 +386,22 @@ def test_k58_no_database_is_made(
     assert said in error
     assert "ENTRADA_DATABASE_URL" in error
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "words", [("disable", "norman"), ("revoke", "norman", "Root"), ("delete", "norman", "--yes")]
+)
+def test_c22_the_last_administrator_stays_by_command_too(
+    words: tuple[str, ...], entrada: Entrada, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C22: one sentence with the next step, and nothing is done; with a second administrator it is."""
+    monkeypatch.setenv("ENTRADA_ADMIN_ROLES", "Root")
+    entrada("users", "grant", "norman", "Root")
+    before = stores.accounts.get(NORMAN)
+    status, shown, said = entrada("users", *words)
+    assert (status, shown) == (1, "")
+    assert "Nobody would be left who administers" in said
+    assert "ENTRADA_ADMIN_ROLES" in said
+    assert stores.accounts.get(NORMAN) == before
+    entrada("users", "grant", "nora", "Root")
+    assert entrada("users", *words)[0] == 0

@@ -24,6 +24,7 @@ from conformance.samples import (
     user_id,
 )
 from conformance.stores import SHARED, Stores
+from entrada.accounts.administration import AdministrationRules
 from entrada.accounts.admission import AdmissionPolicy, LinkByEmail, Newcomer, admit
 from entrada.accounts.groups import UNKNOWN, Membership
 from entrada.accounts.identity import (
@@ -38,7 +39,8 @@ from entrada.accounts.identity import (
 from entrada.accounts.people import PeopleQuery
 from entrada.accounts.roles import role_mapping
 from entrada.accounts.store import AccountStore
-from entrada.errors import IdentityAlreadyLinked
+from entrada.entra.authority import TenantId
+from entrada.errors import AdministrationRefused, IdentityAlreadyLinked, LastAdministrator
 from storage.others import create_the_same, in_processes
 
 
@@ -714,6 +716,106 @@ def test_people_are_found_by_what_is_asked(stores: Stores) -> None:
         assert found(text=hostile) in ([], [norman] if hostile == "%" else [])
         assert found(role=hostile) == []
     assert list(accounts.find_people(PeopleQuery(), after=UserId("\0"))) == []
+
+
+RULES = AdministrationRules(roles=frozenset({"Admin", "Root"}))
+LESS_BY_HAND = {
+    "disable": lambda accounts, user, rules: accounts.set_disabled(user, disabled=True, now=NOW, rules=rules),
+    "revoke": lambda accounts, user, rules: accounts.revoke_role(user, role="Admin", rules=rules),
+    "delete": lambda accounts, user, rules: accounts.delete(user, rules=rules),
+}
+"""What takes an administrator away who is one by hand."""
+
+
+def administrators(accounts: AccountStore, *numbers: int, tenant_id: TenantId = CONTOSO) -> None:
+    for number in numbers:
+        accounts.create(
+            user_id=user_id(number),
+            identity=identity(number, tenant_id=tenant_id),
+            profile=ED,
+            entra_grants=[],
+            now=NOW,
+        )
+        accounts.grant_role(user_id(number), role="Admin", granted_by="root", now=NOW)
+
+
+@pytest.mark.parametrize("act", LESS_BY_HAND)
+def test_c22_the_last_administrator_stays(act: str, stores: Stores) -> None:
+    """C22: by hand nobody removes the last one of a tenant; one of another tenant, a disabled one and one
+    with identities of two tenants are no other; where there is another it is done. Nothing else changes.
+    """
+    accounts = stores.accounts
+    administrators(accounts, 1)
+    administrators(accounts, 2, tenant_id=FABRIKAM)
+    administrators(accounts, 3, 4)
+    accounts.set_disabled(user_id(3), disabled=True, now=NOW)
+    accounts.link(user_id=user_id(4), identity=identity(5, tenant_id=FABRIKAM), now=NOW)
+    stores.sessions.open(session(user_id(1)))
+    before, log = accounts.get(user_id(1)), log_length(stores.sessions)
+    with pytest.raises(LastAdministrator):
+        LESS_BY_HAND[act](accounts, user_id(1), RULES)
+    assert (accounts.get(user_id(1)), log_length(stores.sessions)) == (before, log)
+    assert len(stores.sessions.list_sessions(user_id=user_id(1))) == 1
+    accounts.set_disabled(user_id(3), disabled=False, now=NOW)
+    LESS_BY_HAND[act](accounts, user_id(1), RULES)
+    gone = accounts.get(user_id(1))
+    assert gone is None or not gone.is_enabled or gone.roles == frozenset()
+
+
+def test_c22_a_role_that_entra_gives_besides_keeps_an_administrator(accounts: AccountStore) -> None:
+    """C22: taking back by hand what Entra gives too removes nobody; without rules everything goes."""
+    administrators(accounts, 1)
+    user = accounts.get(user_id(1))
+    assert user is not None
+    signed_in(accounts, user, [from_entra("Root")])
+    assert accounts.revoke_role(user_id(1), role="Admin", rules=RULES) is not None
+    assert accounts.set_disabled(user_id(1), disabled=True, now=NOW) is not None
+
+
+def test_an_administrator_keeps_their_own_way_in_and_asks_as_one(accounts: AccountStore) -> None:
+    """Not oneself; nobody of another tenant; and only who administers at that moment."""
+    administrators(accounts, 1, 2)
+    administrators(accounts, 3, tenant_id=FABRIKAM)
+    created(accounts, 4, ED)
+    by_one = replace(RULES, by=user_id(1))
+    for act in LESS_BY_HAND.values():
+        with pytest.raises(AdministrationRefused):
+            act(accounts, user_id(1), by_one)
+        with pytest.raises(AdministrationRefused):
+            act(accounts, user_id(3), by_one)
+        with pytest.raises(AdministrationRefused):
+            act(accounts, user_id(2), replace(RULES, by=user_id(4)))
+        with pytest.raises(AdministrationRefused):
+            act(accounts, user_id(2), replace(RULES, by=user_id(9)))
+    with pytest.raises(AdministrationRefused):
+        accounts.grant_role(
+            user_id(4), role="Admin", granted_by="x", now=NOW, rules=replace(RULES, by=user_id(4))
+        )
+    assert accounts.grant_role(user_id(4), role="Admin", granted_by="x", now=NOW, rules=by_one) is not None
+
+
+@pytest.mark.parametrize("act", LESS_BY_HAND)
+def test_c22_of_two_who_remove_each_other_one_stays(act: str, stores: Stores) -> None:
+    """C22: at the same moment, in stores of their own: exactly one is removed, and somebody administers.
+
+    With a third administrator besides, who was removed removes nobody any more: decided in the transaction.
+    """
+    for round_number in range(5):
+        pair = (10 * round_number + 1, 10 * round_number + 2)
+        administrators(stores.accounts, *pair)
+        if round_number:
+            administrators(stores.accounts, 10 * round_number + 3)
+        others = [stores.another().accounts for _ in pair]
+
+        def remove(number: int, pair: tuple[int, int] = pair, others: list[AccountStore] = others) -> object:
+            rules = replace(RULES, by=user_id(pair[number]))
+            return LESS_BY_HAND[act](others[number], user_id(pair[1 - number]), rules)
+
+        outcomes = at_once(2, remove)
+        assert sum(isinstance(outcome, User) for outcome in outcomes) == 1, outcomes
+        assert sum(isinstance(outcome, AdministrationRefused) for outcome in outcomes) == 1, outcomes
+        for number in range(10 * round_number + 1, 10 * round_number + 4):
+            stores.accounts.delete(user_id(number))
 
 
 def test_deleting_forgets_all_of_a_user(stores: Stores) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from entrada.accounts.administration import AdministrationRules
 from entrada.accounts.groups import Membership
 from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, UserId
 from entrada.accounts.people import PeopleQuery
@@ -80,7 +81,8 @@ class AccountStore(AdmissionStore, Protocol):
     """Stores users, linked identities and role grants of our own.
 
     Every change of an account or of its roles is entered into the audit trail (`entrada.audit`) in the same
-    transaction; what changes nothing is not. `cause` says who does it, and why.
+    transaction; what changes nothing is not. `cause` says who does it, and why. `rules` are asked inside that
+    transaction, of everything as it is then; what they raise changes nothing.
     """
 
     def get(self, user_id: UserId) -> User | None: ...
@@ -93,19 +95,41 @@ class AccountStore(AdmissionStore, Protocol):
         """
 
     def set_disabled(
-        self, user_id: UserId, *, disabled: bool, now: datetime, cause: Cause = BY_ENTRADA
+        self,
+        user_id: UserId,
+        *,
+        disabled: bool,
+        now: datetime,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
     ) -> User | None:
         """The user, disabled or enabled; None if there is no such user."""
 
     def grant_role(
-        self, user_id: UserId, *, role: str, granted_by: str, now: datetime, cause: Cause = BY_ENTRADA
+        self,
+        user_id: UserId,
+        *,
+        role: str,
+        granted_by: str,
+        now: datetime,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
     ) -> User | None:
         """The user with a manual grant of `role` (unchanged if already there); None if no such user."""
 
-    def revoke_role(self, user_id: UserId, *, role: str, cause: Cause = BY_ENTRADA) -> User | None:
+    def revoke_role(
+        self,
+        user_id: UserId,
+        *,
+        role: str,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
+    ) -> User | None:
         """The user without the manual grant of `role`; None if no such user."""
 
-    def delete(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> User | None:
+    def delete(
+        self, user_id: UserId, *, cause: Cause = BY_ENTRADA, rules: AdministrationRules | None = None
+    ) -> User | None:
         """The user who was, now forgotten with identities, roles, sessions and what was stored to ask Entra.
 
         The audit trail keeps what happened to the id, and no longer says whose it was.

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from entrada.accounts.administration import AdministrationRules
 from entrada.accounts.identity import RoleGrant, User
 from entrada.audit.acts import Actor, ActorKind, Cause
 from entrada.build import Stores, open_stores
@@ -50,6 +51,11 @@ class Opened(Located):
 
     stores: Stores
     now: datetime
+
+    @property
+    def rules(self) -> AdministrationRules:
+        """What whoever runs the server may not do either."""
+        return AdministrationRules(roles=frozenset(self.settings.admin_roles))
 
     @property
     def cause(self) -> Cause:

@@ -119,7 +119,9 @@ def _show(args: argparse.Namespace) -> int:
 
 def _disable(args: argparse.Namespace) -> int:
     def disable(here: Opened, user: User) -> tuple[User | None, str]:
-        changed = here.stores.accounts.set_disabled(user.id, disabled=True, now=here.now, cause=here.cause)
+        changed = here.stores.accounts.set_disabled(
+            user.id, disabled=True, now=here.now, cause=here.cause, rules=here.rules
+        )
         return changed, "is disabled, and signed out everywhere"
 
     return _change(args, disable)
@@ -165,7 +167,7 @@ def _revoke(args: argparse.Namespace) -> int:
                 if held
                 else f"`entrada users show {user.id}` says which roles there are.",
             )
-        changed = here.stores.accounts.revoke_role(user.id, role=role, cause=here.cause)
+        changed = here.stores.accounts.revoke_role(user.id, role=role, cause=here.cause, rules=here.rules)
         still = f", but Entra still gives it: {plain(held[0].granted_by)}" if len(held) > 1 else ""
         return changed, f"has the role {role} by hand no longer{still}"
 
@@ -180,7 +182,7 @@ def _delete(args: argparse.Namespace) -> int:
                 hint="Say --yes to do it. To keep somebody out, disable them: whoever is deleted may come "
                 "back as somebody new.",
             )
-        return here.stores.accounts.delete(user.id, cause=here.cause), "is deleted"
+        return here.stores.accounts.delete(user.id, cause=here.cause, rules=here.rules), "is deleted"
 
     return _change(args, delete)
 

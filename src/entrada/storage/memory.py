@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 
+from entrada.accounts.administration import AdministrationRules, tenant_administered_by
 from entrada.accounts.groups import Membership
 from entrada.accounts.identity import (
     EntraIdentity,
@@ -310,13 +311,20 @@ class MemoryAccountStore(AccountStore):
                 self._replace(after, note=is_news(before, after))
 
     def set_disabled(
-        self, user_id: UserId, *, disabled: bool, now: datetime, cause: Cause = BY_ENTRADA
+        self,
+        user_id: UserId,
+        *,
+        disabled: bool,
+        now: datetime,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
     ) -> User | None:
         cause = replace(cause, at=now)
         with self._lock:
             user = self._users.get(user_id)
             if user is None:
                 return None
+            self._check(rules, user, replace(user, disabled_at=now if disabled else None))
             ended = self._drop_sessions(user_id) if disabled else 0
             if disabled != user.is_enabled:
                 if ended:
@@ -326,31 +334,51 @@ class MemoryAccountStore(AccountStore):
             return self._replace(replace(user, disabled_at=now if disabled else None), note=True)
 
     def grant_role(
-        self, user_id: UserId, *, role: str, granted_by: str, now: datetime, cause: Cause = BY_ENTRADA
+        self,
+        user_id: UserId,
+        *,
+        role: str,
+        granted_by: str,
+        now: datetime,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
     ) -> User | None:
         with self._lock:
             user = self._users.get(user_id)
             if user is None or manual_grant(user, role):
                 return user
             grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
+            self._check(rules, user, with_grant(user, grant))
             cause = replace(cause, at=now)
             self.audit.record(recorded.grant_act(Action.ROLE_GRANTED, user_id, grant, cause))
             return self._replace(with_grant(user, grant), note=True)
 
-    def revoke_role(self, user_id: UserId, *, role: str, cause: Cause = BY_ENTRADA) -> User | None:
+    def revoke_role(
+        self,
+        user_id: UserId,
+        *,
+        role: str,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
+    ) -> User | None:
         with self._lock:
             user = self._users.get(user_id)
             lost = manual_grant(user, role)
             if user is None or lost is None:
                 return user
+            self._check(rules, user, without_grant(user, lost))
             self.audit.record(recorded.grant_act(Action.ROLE_REVOKED, user_id, lost, cause))
             return self._replace(without_grant(user, lost), note=True)
 
-    def delete(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> User | None:
+    def delete(
+        self, user_id: UserId, *, cause: Cause = BY_ENTRADA, rules: AdministrationRules | None = None
+    ) -> User | None:
         with self._lock:
-            user = self._users.pop(user_id, None)
+            user = self._users.get(user_id)
             if user is None:
                 return None
+            self._check(rules, user, None)
+            del self._users[user_id]
             for linked in user.identities:
                 self._owners.pop(linked.identity, None)
             ended = self._drop_sessions(user_id)
@@ -359,6 +387,18 @@ class MemoryAccountStore(AccountStore):
             self.audit.erase(user)
             self.audit.record(recorded.deletion(user_id, ended=ended, cause=cause))
             return user
+
+    def _check(self, rules: AdministrationRules | None, before: User, after: User | None) -> None:
+        if rules is not None:
+            others = [user for user in self._users.values() if user.id != before.id]
+            rules.check(
+                before,
+                after,
+                get=self._users.get,
+                has_another=lambda tenant_id: any(
+                    tenant_administered_by(user, rules.roles) == tenant_id for user in others
+                ),
+            )
 
     def _drop_sessions(self, user_id: UserId) -> int:
         return 0 if self._sessions is None else self._sessions.drop_sessions(user_id)

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from entrada.accounts.administration import AdministrationRules
 from entrada.accounts.groups import Membership, read_membership, written
 from entrada.accounts.identity import (
     EntraIdentity,
@@ -46,7 +47,7 @@ from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.database import Database
-from entrada.storage.sql.people import find_called, find_ids, find_whole
+from entrada.storage.sql.people import find_called, find_ids, find_whole, has_administrator
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
@@ -235,13 +236,20 @@ class SqlAccountStore(AccountStore):
         return after
 
     def set_disabled(
-        self, user_id: UserId, *, disabled: bool, now: datetime, cause: Cause = BY_ENTRADA
+        self,
+        user_id: UserId,
+        *,
+        disabled: bool,
+        now: datetime,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
     ) -> User | None:
         disabled_at, cause = now if disabled else None, replace(cause, at=now)
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is None:
                 return None
+            self._check(connection, rules, user, replace(user, disabled_at=disabled_at))
             ended = drop_sessions(connection, user_id) if disabled else 0
             if disabled != user.is_enabled:
                 if ended:
@@ -253,34 +261,53 @@ class SqlAccountStore(AccountStore):
         return replace(user, disabled_at=disabled_at)
 
     def grant_role(
-        self, user_id: UserId, *, role: str, granted_by: str, now: datetime, cause: Cause = BY_ENTRADA
+        self,
+        user_id: UserId,
+        *,
+        role: str,
+        granted_by: str,
+        now: datetime,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
     ) -> User | None:
         grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is None or manual_grant(user, role):
                 return user
+            self._check(connection, rules, user, with_grant(user, grant))
             add_grants(connection, user_id, [grant])
             given = recorded.grant_act(Action.ROLE_GRANTED, user_id, grant, replace(cause, at=now))
             note(connection, given)
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return with_grant(user, grant)
 
-    def revoke_role(self, user_id: UserId, *, role: str, cause: Cause = BY_ENTRADA) -> User | None:
+    def revoke_role(
+        self,
+        user_id: UserId,
+        *,
+        role: str,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
+    ) -> User | None:
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             lost = manual_grant(user, role)
             if user is None or lost is None:
                 return user
+            self._check(connection, rules, user, without_grant(user, lost))
             drop_grants(connection, user_id, [lost])
             note(connection, recorded.grant_act(Action.ROLE_REVOKED, user_id, lost, cause))
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return without_grant(user, lost)
 
-    def delete(self, user_id: UserId, *, cause: Cause = BY_ENTRADA) -> User | None:
+    def delete(
+        self, user_id: UserId, *, cause: Cause = BY_ENTRADA, rules: AdministrationRules | None = None
+    ) -> User | None:
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
             if user is not None:
+                self._check(connection, rules, user, None)
                 ended = drop_sessions(connection, user_id)
                 if not ended:  # access tokens are remembered without a session
                     add_revocation(connection, RevocationKind.RIGHTS, user_id)
@@ -309,6 +336,22 @@ class SqlAccountStore(AccountStore):
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:
             return users_of(connection.execute(LIST, {"after": after or "", "at_most": limit}))
+
+    def _check(
+        self, connection: Connection, rules: AdministrationRules | None, before: User, after: User | None
+    ) -> None:
+        """Before anything else is written, so that two such changes wait for each other here alone."""
+        if rules is None:
+            return
+        self._database.hold_administration(connection)
+        rules.check(
+            before,
+            after,
+            get=lambda user_id: only_user(connection, GET, {"user_id": user_id}),
+            has_another=lambda tenant_id: has_administrator(
+                connection, tenant_id, rules.roles, beside=before.id
+            ),
+        )
 
     def _by_ids(self, connection: Connection, ids: Sequence[UserId]) -> Sequence[User]:
         found = {user.id: user for user in users_of(connection.execute(BY_IDS, {"ids": ids}))}

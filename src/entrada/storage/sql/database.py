@@ -95,6 +95,10 @@ class Database(ABC):
         """What calls `heard` when something ended anywhere; None: this database does not say so by itself."""
         return None
 
+    @abstractmethod
+    def hold_administration(self, connection: Connection) -> None:
+        """From here to the transaction's end nobody else changes anything under rules of administration."""
+
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See SessionStore."""
         with self.reading() as connection:

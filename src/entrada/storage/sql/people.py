@@ -8,7 +8,7 @@ each person in order, until the page is full.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -26,9 +26,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from entrada.accounts.identity import UserId
+from entrada.accounts.identity import GrantSource, UserId
 from entrada.accounts.people import PeopleQuery
-from entrada.entra.authority import parse_guid
+from entrada.entra.authority import TenantId, parse_guid
 from entrada.storage.sql.tables import AnyText, UtcTime, identities, role_grants, sessions, users
 
 FEW = 1_000
@@ -79,6 +79,20 @@ WITH_SESSION = select(sessions.c.user_id).where(HAS_SESSION)
 WITH_OBJECT_ID = select(identities.c.user_id).where(identities.c.object_id == bindparam("object"))
 DISABLED = select(users.c.id).where(users.c.disabled_at.is_not(None))
 
+ANOTHER_ADMINISTRATOR = (
+    select(role_grants.c.user_id)
+    .join(users, users.c.id == role_grants.c.user_id)
+    .where(
+        role_grants.c.role.in_(bindparam("roles", expanding=True)),
+        role_grants.c.source.in_([source.value for source in GrantSource]),
+        role_grants.c.user_id != bindparam("beside"),
+        users.c.disabled_at.is_(None),
+        exists().where(identities.c.user_id == role_grants.c.user_id, HAS_TENANT),
+        ~exists().where(identities.c.user_id == role_grants.c.user_id, ~HAS_TENANT),
+    )
+    .limit(1)
+)
+
 LAST = select(NAME).where(users.c.id == bindparam("after")).scalar_subquery()
 BEHIND = and_(NAME >= LAST, or_(NAME > LAST, users.c.id > bindparam("after")))
 
@@ -119,6 +133,14 @@ def find_called(connection: Connection, text: str, *, limit: int) -> Sequence[Us
     names = {"whole": f"%\n{escaped(text)}\n%", "at_most": limit}
     whole = [UserId(found) for found in connection.execute(CALLED, names).scalars()]
     return [*whole, *(found for found in part if found not in whole)][:limit]
+
+
+def has_administrator(
+    connection: Connection, tenant_id: TenantId, roles: Collection[str], *, beside: UserId
+) -> bool:
+    """Whether somebody beside this user administers that tenant; see `tenant_administered_by`."""
+    names = {"tenant": tenant_id, "roles": sorted(roles), "beside": beside}
+    return connection.execute(ANOTHER_ADMINISTRATOR, names).first() is not None
 
 
 def filters_of(query: PeopleQuery) -> Iterator[tuple[Select[Any] | None, ColumnElement[bool]]]:

@@ -39,9 +39,11 @@ from entrada.storage.sql.tables import users
 
 HOLD_USER = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
 NOW = select(func.clock_timestamp())
-HOLD_SCHEMA = select(func.pg_advisory_xact_lock(bindparam("key")))
+HOLD_ADVISORY = select(func.pg_advisory_xact_lock(bindparam("key")))
 SCHEMA_KEY = 0x656E7472616461
 """`entrada` in ASCII: the advisory lock of whoever prepares the database."""
+ADMINISTRATION_KEY = SCHEMA_KEY + 1
+"""The advisory lock of whoever changes what administrators are protected from."""
 
 LOOK_AT_SERVER = "SELECT pg_backend_pid(), current_setting('transaction_read_only')"
 POOLED = "entrada pooled"
@@ -109,6 +111,10 @@ class PostgresqlDatabase(Database):
         """See `Database`."""
         connection.execute(HOLD_USER, {"user_id": user_id})
 
+    def hold_administration(self, connection: Connection) -> None:
+        """See `Database`."""
+        connection.execute(HOLD_ADVISORY, {"key": ADMINISTRATION_KEY})
+
     def now(self, connection: Connection, /) -> datetime:
         """See `Database`; the server's own."""
         now: datetime = connection.execute(NOW).scalar_one()
@@ -151,7 +157,7 @@ class PostgresqlDatabase(Database):
     def _migrating(self) -> Iterator[Connection]:
         limit = MIGRATION_WAIT + self.wait
         with within(limit), self._transaction(limit) as connection:
-            connection.execute(HOLD_SCHEMA, {"key": SCHEMA_KEY})
+            connection.execute(HOLD_ADVISORY, {"key": SCHEMA_KEY})
             yield connection
 
 

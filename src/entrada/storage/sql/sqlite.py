@@ -98,6 +98,9 @@ class SqliteDatabase(Database):
         """See `Database`; this machine's, which all who have the file open run on."""
         return datetime.now(UTC)
 
+    def hold_administration(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE holds everything already."""
+
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See `Database`."""
         seen, version = self._seen, self._version()

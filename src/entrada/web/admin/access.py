@@ -15,15 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from entrada.accounts.administration import tenant_administered_by
+from entrada.accounts.administration import AdministrationRules, answers_for, tenant_administered_by
 from entrada.accounts.identity import User, UserId
 from entrada.audit.acts import Cause
 from entrada.audit.acts import person as person_actor
 from entrada.entra.authority import TenantId
-from entrada.errors import PageNotFound, RequestRefused, RoleRequired
+from entrada.errors import AdministrationRefused, PageNotFound, RequestRefused, RoleRequired
+from entrada.events import Event
 from entrada.sessions.session import Session
 from entrada.web.auth import Auth, Route
 from entrada.web.messages import WebRequest, WebResponse
+from entrada.web.pages.values import Action
+from entrada.web.refusals import page_response, record_refusal
 from entrada.web.same_origin import require_same_origin
 
 RECENT = timedelta(minutes=15)
@@ -39,10 +42,16 @@ class Administrator:
     session: Session
     form_token: str = field(repr=False)
     now: datetime
+    admin_roles: frozenset[str]
 
     @property
     def is_recent(self) -> bool:
         return self.session.is_recent(self.now, within=RECENT)
+
+    @property
+    def rules(self) -> AdministrationRules:
+        """What no administrator may do."""
+        return AdministrationRules(roles=self.admin_roles, by=self.user.id)
 
     @property
     def cause(self) -> Cause:
@@ -50,7 +59,7 @@ class Administrator:
         return Cause(actor=person_actor(self.user.id), at=self.now)
 
     def answers_for(self, person: User) -> bool:
-        return all(linked.identity.tenant_id == self.tenant_id for linked in person.identities)
+        return answers_for(self.tenant_id, person)
 
 
 AdminRoute = Callable[[Auth, WebRequest, Administrator], WebResponse]
@@ -79,10 +88,42 @@ def for_administrators(respond: AdminRoute) -> Route:
             session=session,
             form_token=token,
             now=auth.relying_party.clock.now(),
+            admin_roles=auth.admin_roles,
         )
-        return respond(auth, request, administrator)
+        try:
+            return respond(auth, request, administrator)
+        except (AdministrationRefused, PageNotFound) as error:
+            return _refused(auth, request, error)
 
     return route
+
+
+def _refused(auth: Auth, request: WebRequest, error: RequestRefused) -> WebResponse:
+    """A page with the way back to where administrators work; a script gets what it always gets."""
+    if not request.wants_page:
+        return auth.failure(error, request)
+    status = 404 if isinstance(error, PageNotFound) else 409
+    record_refusal(error, Event.REQUEST_REFUSED, status=status)
+    sentence, hint = error.told(auth.pages.names)
+    page = auth.pages.note(
+        "It is not there" if status == 404 else "Nothing was changed",
+        paragraphs=[sentence, hint],
+        actions=[Action(label="Go to the list of people", path=auth.site.admin_path(), first=True)],
+    )
+    return page_response(page, status=status)
+
+
+def sign_in_again(auth: Auth, way_back: str, *, paragraph: str, back: Action) -> WebResponse:
+    """Asks for a sign-in of this moment; it leads to `way_back`, where the same form waits."""
+    page = auth.pages.note(
+        "Sign in once more first",
+        paragraphs=[f"Your sign-in is a while ago, and this {paragraph} Nothing was changed."],
+        actions=[
+            Action(label="Sign in again", path=auth.site.start_at(way_back, prompt="login"), first=True),
+            back,
+        ],
+    )
+    return page_response(page, status=403)
 
 
 def require_form(auth: Auth, request: WebRequest) -> None:

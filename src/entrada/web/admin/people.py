@@ -27,7 +27,7 @@ from entrada.web.refusals import page_response
 
 PAGE = 50
 MOST_SESSIONS = 200
-LONGEST_ROLE = 200
+LONGEST_ROLE = 120
 SESSION_COLUMNS = ("Device", "Address", "Signed in", "Last used", "Ends by")
 _STATES = (("", "Anybody"), ("enabled", "Enabled"), ("disabled", "Disabled"))
 _SIGNED_IN = (("", "Anybody"), ("now", "Signed in now"))

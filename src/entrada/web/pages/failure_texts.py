@@ -12,6 +12,7 @@ from entrada.entra.entra_errors import cause_of
 from entrada.errors import (
     AccountDisabled,
     AddressTooLong,
+    AdministrationRefused,
     AdmissionRefused,
     AmbiguousRequest,
     ApiTokenError,
@@ -68,6 +69,7 @@ _HEADINGS: Final[Mapping[type[EntradaError], str]] = {
     ClosedToEverybody: "This page is closed",
     ForwardAuthRefused: "This application is not set up correctly",
     PageNotFound: "There is no such page",
+    AdministrationRefused: "Nothing was changed",
     AddressTooLong: "This link is too long",
     ApiTokenError: "This could not be done in your name",
     InteractionRequired: "Microsoft wants to hear from you",
