@@ -121,9 +121,21 @@ def test_an_older_database_is_told_and_left_alone_until_the_upgrade(entrada: Ent
     assert entrada("check")[0] == 0
 
 
+NEWER = (
+    "UPDATE entrada_schema_version SET version_num = '9999';"
+    "UPDATE entrada_schema_oldest SET version_num = '9998';"
+)
+"""What a version that took something away leaves."""
+
+
 def test_a_newer_database_is_refused(entrada: Entrada, database: Path) -> None:
     with closing(sqlite3.connect(database)) as raw, raw:
         raw.execute("UPDATE entrada_schema_version SET version_num = '9999'")
+    status, shown, said = entrada("check", "--json")
+    assert (status, checks(shown)["schema"]) == (0, True)
+    assert "version 9999 of a newer Entrada, which says that this one" in shown
+    with closing(sqlite3.connect(database)) as raw, raw:
+        raw.executescript(NEWER)
     status, shown, said = entrada("check", "--json")
     assert (status, checks(shown)["schema"]) == (1, False)
     assert "newer version" in said
@@ -321,11 +333,7 @@ def test_what_is_no_backup_is_refused(entrada: Entrada, database: Path, kind: st
         copy.write_text("no database, only words. " * 100 if kind == "text" else "")
     elif kind != "missing":
         with closing(sqlite3.connect(copy)) as raw, raw:
-            raw.execute(
-                "CREATE TABLE other (id)"
-                if kind == "another"
-                else "UPDATE entrada_schema_version SET version_num = '9999'"
-            )
+            raw.executescript("CREATE TABLE other (id)" if kind == "another" else NEWER)
     before = database.read_bytes()
     status, shown, said = entrada("restore", "copy.db", "--yes")
     assert (status, shown) == (1, "")

@@ -7,21 +7,27 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import create_engine, inspect
 
 from conformance.samples import ADA, NOW, identity, log_length, user_id
 from entrada.errors import ConfigurationError, StoreUnavailable
 from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect, migrations
-from entrada.storage.sql.migrations import HEAD, VERSION_TABLE
+from entrada.storage.sql.migrations import HEAD, VERSION_TABLE, version_of
 from entrada.storage.sql.tables import metadata
 from storage.forked import DONE, die_before_statement, ending_of, fork
 from storage.others import in_processes, migrate
 from storage.prepared import prepared
+
+Columns = dict[str, tuple[str, bool]]
+"""By name: the type, and whether who writes a row may leave it out."""
 
 
 def schema_of(path: Path) -> list[tuple[str, str]]:
@@ -121,13 +127,66 @@ def test_fault_21_a_migration_cut_off_anywhere_starts_afresh(tmp_path: Path) -> 
     assert killed >= 5
 
 
-def test_a_database_of_a_newer_version_is_refused(database: Database, path: Path) -> None:
-    """A step that this version does not know stops the start, with the way out."""
+def test_a_database_of_a_newer_version_that_does_not_fit_is_refused(database: Database) -> None:
+    """A newer step that took away what this version reads stops the start, with the way out."""
     with database.writing() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE entrada_schema_oldest SET version_num = '9998'")
     with pytest.raises(ConfigurationError, match="newer version") as refused:
         database.migrate()
     assert "Start the newer version" in refused.value.hint
+
+
+def test_fault_18_a_database_of_a_newer_version_that_fits_is_used(database: Database) -> None:
+    """While servers restart in turn, one of the old version starts on what the new one has prepared."""
+    with database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    database.migrate()
+    with database.reading() as connection:
+        assert version_of(connection) == "9999"
+
+
+def test_fault_18_no_step_takes_away_what_the_version_before_needs(tmp_path: Path) -> None:
+    """Since there is the rule: what was there is there after each step, and a writer who does not know a new
+    column may leave it out; else the step names the oldest version that works with it."""
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    steps = sorted(scripts.walk_revisions(), key=lambda step: step.revision)
+    before: dict[str, Columns] = {}
+    for step in steps:
+        after = columns_at(tmp_path / f"{step.revision}.db", step.revision)
+        expands = all(expanded(columns, after.get(table, {})) for table, columns in before.items())
+        assert step.revision <= "0014" or expands or hasattr(step.module, "oldest"), step.revision
+        assert getattr(step.module, "oldest", "") <= step.revision
+        before = after
+
+
+def expanded(before: Columns, after: Columns) -> bool:
+    """Whether nothing went, and everything new may be left out."""
+    new = [may for name, (_, may) in after.items() if name not in before]
+    return before.items() <= after.items() and all(new)
+
+
+def may_be_left_out(column: Any) -> bool:
+    return bool(column["nullable"] or column["default"])
+
+
+def columns_at(path: Path, revision: str) -> dict[str, Columns]:
+    """Every table's columns, in a database that stands at this step."""
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        found = inspect(connection)
+        columns = {
+            table: {
+                each["name"]: (str(each["type"]), may_be_left_out(each)) for each in found.get_columns(table)
+            }
+            for table in found.get_table_names()
+        }
+    engine.dispose()
+    return columns
 
 
 def test_a_database_without_tables_says_so(path: Path) -> None:

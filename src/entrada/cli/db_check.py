@@ -25,7 +25,7 @@ from entrada.gateway.assertion_keys import SEALED_ASSERTION_KEYS
 from entrada.sealing import Sealer
 from entrada.settings import Settings
 from entrada.storage.sql import Database, broker_tables
-from entrada.storage.sql.migrations import HEAD, version_of
+from entrada.storage.sql.migrations import HEAD, is_newer_and_fits, version_of
 from entrada.storage.sql.sqlite import SqliteDatabase, driver_of
 from entrada.storage.sql.sqlite_copy import faults_in
 from entrada.storage.sql.tables import assertion_keys, revocation, sealed_sign_ins
@@ -65,7 +65,8 @@ def findings(database: Database, settings: Settings) -> Iterator[Finding]:
         yield _failed("reachable", error)
         return
     yield Finding(check="reachable", ok=True, detail="it answers")
-    schema = _schema(version)
+    with database.reading() as connection:
+        schema = _schema(version, fits=is_newer_and_fits(connection, version))
     yield schema
     yield from _tried("integrity", lambda: _integrity(database))
     if schema.ok:
@@ -86,9 +87,12 @@ def _failed(check: str, error: EntradaError) -> Finding:
     return Finding(check=check, ok=False, detail=error.marked_sentence, hint=error.marked_hint)
 
 
-def _schema(version: str | None) -> Finding:
+def _schema(version: str | None, *, fits: bool) -> Finding:
     if version == HEAD:
         return Finding(check="schema", ok=True, detail=f"version {HEAD}, as this version of Entrada has it")
+    if fits:
+        detail = f"version {version} of a newer Entrada, which says that this one ({HEAD}) works with it"
+        return Finding(check="schema", ok=True, detail=detail)
     hint = "`entrada db upgrade` brings it up to date, and so does the next start of a server."
     if version is None:
         detail = "it has no tables of Entrada's"

@@ -27,7 +27,7 @@ from sqlalchemy import Connection, Engine
 from entrada.accounts.identity import UserId
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.failures import failures_named
-from entrada.storage.sql.migrations import is_at_head, upgrade
+from entrada.storage.sql.migrations import is_usable, upgrade
 from entrada.storage.sql.revocation import read_revocations
 
 if TYPE_CHECKING:
@@ -59,16 +59,16 @@ class Database(ABC):
         return f"{type(self).__name__}({self.name!r})"
 
     def migrate(self) -> None:
-        """Bring a fresh or older database up to date; quick when it is so already.
+        """Bring a fresh or older database up to date; quick when it is so already, or newer and fits.
 
         Processes that start together do it once: the others wait. Cut off in the middle, nothing of it stays.
 
         Raises:
-            ConfigurationError: a newer Entrada has prepared this database.
+            ConfigurationError: a newer Entrada has prepared this database, and this one does not fit it.
             StoreUnavailable: it did not answer, or another process takes longer than a minute to prepare it.
         """
         with self.reading() as connection:
-            if is_at_head(connection):
+            if is_usable(connection):
                 return
         with self._migrating() as connection:
             upgrade(connection)

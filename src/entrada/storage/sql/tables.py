@@ -13,6 +13,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_assertion_key   a key that signs assertions, sealed
     entrada_lease           which of several servers does a job that one of them is to do
     entrada_delta_position  how far the changes of a tenant's directory were read, and which server reads on
+    entrada_schema_oldest   one row: the step of the oldest version that works with these tables
     entrada_revocation      one row: the number of the last entry of the log of what ended
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
     entrada_audit_entry     what happened, who did it and why, in a chain of hashes; see entrada.audit
@@ -231,6 +232,7 @@ def delta_position_table(name: str, metadata: MetaData) -> Table:
 
 
 delta_positions = delta_position_table("entrada_delta_position", metadata)
+oldest_version = Table("entrada_schema_oldest", metadata, Column("version_num", String(32), primary_key=True))
 
 revocation = Table(
     "entrada_revocation",

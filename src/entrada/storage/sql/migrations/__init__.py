@@ -3,9 +3,13 @@
 Alembic is loaded only where there is something to do. All steps run in the caller's one transaction, so a
 migration that is cut off leaves nothing behind and starts afresh (both databases roll back CREATE and ALTER).
 
-A new step: a file in `versions` whose `down_revision` is the last one, and HEAD moved to it. A step may add;
-it takes away only what the version before it no longer reads, because two versions run side by side while
-servers restart in turn.
+A new step: a file in `versions` whose `down_revision` is the last one, and HEAD moved to it.
+
+Two versions run side by side while servers restart in turn, and the newer one has brought the database up to
+date by then. So a step expands: it adds tables, and columns that a writer who does not know them may leave
+out. Taking away is another step, in a later version, when no version that reads it is run any more. Such a
+step names `oldest`: the step of the oldest version that still works with what it leaves. The database keeps
+the newest of these, and an older version starts on a newer database if it is not older than that.
 """
 
 from __future__ import annotations
@@ -13,11 +17,13 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select
 
 from entrada.errors import ConfigurationError
+from entrada.storage.sql.tables import oldest_version
 
-HEAD = "0012"
+HEAD = "0014"
+LOCATION = Path(__file__).parent
 VERSION_TABLE = "entrada_schema_version"
 
 version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
@@ -25,9 +31,18 @@ ONE_AT_A_TIME = Lock()
 """Alembic keeps the migration that runs in module globals."""
 
 
-def is_at_head(connection: Connection) -> bool:
-    """Whether nothing is left to do."""
-    return version_of(connection) == HEAD
+def is_usable(connection: Connection) -> bool:
+    """Whether nothing is left to do: it is at this version's last step, or at a newer one that fits."""
+    version_there = version_of(connection)
+    return version_there == HEAD or is_newer_and_fits(connection, version_there)
+
+
+def is_newer_and_fits(connection: Connection, version_there: str | None) -> bool:
+    """Whether a newer version has prepared it, and says that this one may use it."""
+    if version_there is None or version_there <= HEAD:
+        return False
+    oldest = connection.execute(select(oldest_version.c.version_num)).scalar()
+    return oldest is not None and oldest <= HEAD
 
 
 def version_of(connection: Connection) -> str | None:
@@ -41,7 +56,7 @@ def upgrade(connection: Connection) -> None:
     """Run the steps that are missing, in the transaction the connection is in.
 
     Raises:
-        ConfigurationError: the database is at a step that this version of Entrada does not know.
+        ConfigurationError: the database is at a step of a newer version, which this one does not work with.
     """
     from alembic import command
     from alembic.config import Config
@@ -49,13 +64,19 @@ def upgrade(connection: Connection) -> None:
 
     with ONE_AT_A_TIME:
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent))
+        config.set_main_option("script_location", str(LOCATION))
         config.attributes["connection"] = connection
-        known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
-        if version_of(connection) not in known | {None}:
+        steps = list(ScriptDirectory.from_config(config).walk_revisions())
+        if is_usable(connection):
+            return  # another process was faster
+        if version_of(connection) not in {step.revision for step in steps} | {None}:
             raise ConfigurationError(
-                "$[database_url] names a database that a newer version of Entrada has prepared.",
+                "$[database_url] names a database that a newer version of Entrada has prepared, and this one "
+                "does not work with it.",
                 hint="Start the newer version, or restore the backup that was made before the upgrade.",
                 setting="database_url",
             )
         command.upgrade(config, "head")
+        oldest = max(getattr(step.module, "oldest", "") for step in steps)
+        connection.execute(delete(oldest_version))
+        connection.execute(insert(oldest_version).values(version_num=oldest))
