@@ -97,7 +97,7 @@ class Replicas:
         )
         self.started.append(made)
         if wait:
-            wait_until(made.is_ready, seconds=30)
+            wait_until(made.is_ready, seconds=60)
         return made
 
     def browser(self, http: httpx.Client, at: Replica) -> Visitor:

@@ -50,7 +50,7 @@ def pair(servers: Replicas) -> tuple[Replica, Replica]:
     alive = [each for each in servers.started if each.process.poll() is None and not each.is_other][-2:]
     one, two = [*alive, *(servers.start(wait=False) for _ in range(2 - len(alive)))]
     for each in (one, two):
-        wait_until(each.is_ready, seconds=30)
+        wait_until(each.is_ready, seconds=60)
     return one, two
 
 
@@ -121,6 +121,7 @@ def test_fault_18_a_rolling_restart_while_people_work(
             except httpx.HTTPError as failure:
                 lost.append(repr(failure))
             looks[0] += 1
+            over.wait(0.02)
 
     with ThreadPoolExecutor(6) as threads:
         for number in range(6):
@@ -128,7 +129,7 @@ def test_fault_18_a_rolling_restart_while_people_work(
         try:
             fresh = [servers.start(wait=False), servers.start(wait=False)]
             for old, new in zip(pair, fresh, strict=True):
-                wait_until(new.is_ready, seconds=30)
+                wait_until(new.is_ready, seconds=60)
                 in_service.append(new)
                 in_service.remove(old)
                 seen = looks[0]
