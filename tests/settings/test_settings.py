@@ -97,6 +97,7 @@ PROMISED = {
     "ENTRADA_RECHECK_EVERY": set(),
     "ENTRADA_DELTA_EVERY": set(),
     "ENTRADA_AUDIT_KEEP": set(),
+    "ENTRADA_AUDIT_LOG": set(),
     "ENTRADA_ENTRA_ONLY": set(),
     "ENTRADA_BREAK_GLASS_USERS": set(),
     "ENTRADA_DSTACK_PROJECTS": set(),

@@ -68,3 +68,9 @@ class AuditTrail(Protocol):
 
         At most `limit` at once. Where the chain then begins is remembered, and is an entry itself.
         """
+
+    def exported(self, target: str) -> int | None:
+        """The number of the last entry that was written out to this target; None: nothing was so far."""
+
+    def note_exported(self, target: str, number: int) -> None:
+        """Everything up to this number was written out to this target."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from entrada.audit.refusals import Refusals
+from entrada.build.auditing import build_auditing
 from entrada.build.directory_watch import build_directory_watch
 from entrada.build.identification import admission_of, build_identification
 from entrada.build.stores import SEALED_SIGN_IN, SESSION_GRANT, Stores, open_stores, secret_keys_of
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
-from entrada.flows.auditing import Auditing
 from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.recheck import Recheck
@@ -115,10 +114,8 @@ def _build(
         listening=None if stores.listening is None else stores.listening(session_check.look),
         pruning=LeasedJob(name="prune", leases=stores.leases, clock=clock, life=2 * PRUNE_EVERY),
         watch=watch,
-        auditing=Auditing(
-            trail=stores.audit, refusals=Refusals(stores.audit, clock), keep=settings.audit_keep
-        ),
         session_tokens=session_tokens,
+        auditing=build_auditing(settings, stores, clock),
         close=close,
     )
 

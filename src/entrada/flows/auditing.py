@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from entrada.audit.acts import ENTRADA, Act, Cause
 from entrada.audit.refusals import Refusals
 from entrada.audit.trail import AuditTrail
+from entrada.flows.audit_export import AuditExport
 
 CUTS_AT_ONCE = 10
 
@@ -22,6 +23,13 @@ class Auditing:
     refusals: Refusals
     keep: timedelta | None
     """For how long entries are kept; None: for ever."""
+    export: AuditExport | None = None
+    """None: they are in the database alone."""
+
+    def start(self) -> None:
+        """From here on entries are written out; doing so twice is once."""
+        if self.export is not None:
+            self.export.start()
 
     def enter_refusal(self, act: Act) -> None:
         self.refusals.enter(act)
@@ -45,6 +53,8 @@ class Auditing:
 
     def close(self) -> None:
         self.refusals.close()
+        if self.export is not None:
+            self.export.close()
 
 
 def in_words(keep: timedelta) -> str:

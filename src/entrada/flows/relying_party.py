@@ -150,7 +150,8 @@ class RelyingParty:
         return self.session_check.check(cookie_value)
 
     def start_background(self) -> None:
-        """From here on Entra is asked again about whoever is signed in, and the store is listened to.
+        """From here on Entra is asked again about whoever is signed in, the store is listened to, and entries
+        of the audit trail are written out.
 
         Doing so twice is once. After a fork the next request does it in the child.
         """
@@ -160,6 +161,8 @@ class RelyingParty:
             self.listening.start()
         if self.watch is not None:
             self.watch.start()
+        if self.auditing is not None:
+            self.auditing.start()
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, cause: Cause = BY_ENTRADA) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.

@@ -194,6 +194,9 @@ class Settings(BaseModel):
         "How long entries of the audit trail are kept: a duration, or forever.",
         unit="duration (90d, 400d) or forever",
     )
+    audit_log: Annotated[str, BeforeValidator(read_line)] | None = _declare(
+        None, "Where entries of the audit trail go as well, as JSON lines: a file, stdout or syslog."
+    )
     entra_only: bool = _declare(
         False, "Mage and dstack: no other way to sign in, but for $[break_glass_users] and admins."
     )

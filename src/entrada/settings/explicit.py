@@ -54,6 +54,7 @@ class SettingValues(TypedDict, total=False):
     recheck_every: str | timedelta
     delta_every: str | timedelta
     audit_keep: str | timedelta
+    audit_log: str | None
     application_name: str | None
     sign_in_label: str
     admin_roles: str | list[str]

@@ -25,6 +25,7 @@ class MemoryAuditTrail(AuditTrail):
         self._lock = Lock()
         self._entries: deque[AuditEntry] = deque()
         self._anchor: Place = START
+        self._exported: dict[str, int] = {}
 
     def record(self, *acts: Act) -> None:
         with self._lock:
@@ -50,6 +51,12 @@ class MemoryAuditTrail(AuditTrail):
         with self._lock:
             old = takewhile(lambda entry: entry.at < before, self._entries)
             return self._cut(min(limit, sum(1 for _ in old)), cause)
+
+    def exported(self, target: str) -> int | None:
+        return self._exported.get(target)
+
+    def note_exported(self, target: str, number: int) -> None:
+        self._exported[target] = number
 
     def erase(self, user: User) -> None:
         """Who this was at Entra is in no entry any more."""

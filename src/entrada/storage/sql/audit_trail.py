@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from entrada.audit.acts import Act, Action, Cause
 from entrada.audit.chain import AuditEntry, Place, as_written
@@ -16,7 +17,7 @@ from entrada.storage.sql.audit_entries import COLUMNS, HOLD_HEAD, note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.repeating import repeats_transactions
-from entrada.storage.sql.tables import audit_entries, audit_head
+from entrada.storage.sql.tables import audit_entries, audit_exports, audit_head
 
 REFUSALS = (Action.SIGN_IN_REFUSED.value, Action.REQUEST_REFUSED.value)
 ALL = select(*(audit_entries.c[name] for name in COLUMNS))
@@ -31,6 +32,14 @@ FIRST_TO_STAY = select(func.min(audit_entries.c.number)).where(audit_entries.c.a
 HASH = select(audit_entries.c.hash).where(audit_entries.c.number == bindparam("of_number"))
 CUT = delete(audit_entries).where(audit_entries.c.number <= bindparam("through"))
 MOVE_ANCHOR = update(audit_head).values(cut_number=bindparam("to_number"), cut_hash=bindparam("to_hash"))
+
+EXPORTED = select(audit_exports.c.number).where(audit_exports.c.target == bindparam("to_target"))
+NOTE_EXPORTED = (
+    update(audit_exports)
+    .where(audit_exports.c.target == bindparam("to_target"))
+    .values(number=bindparam("up_to"))
+)
+FIRST_EXPORTED = insert(audit_exports)
 
 
 @repeats_transactions
@@ -83,6 +92,20 @@ class SqlAuditTrail(AuditTrail):
             connection.execute(MOVE_ANCHOR, {"to_number": through, "to_hash": hash})
             note(connection, pruning(Place(number=through, hash=hash), cut=cut, cause=cause))
             return cut
+
+    def exported(self, target: str) -> int | None:
+        with self._database.reading() as connection:
+            number: int | None = connection.execute(EXPORTED, {"to_target": target}).scalar()
+        return number
+
+    def note_exported(self, target: str, number: int) -> None:
+        names = {"to_target": target, "up_to": number}
+        try:
+            with self._database.writing() as connection:
+                if connection.execute(NOTE_EXPORTED, names).rowcount != 1:
+                    connection.execute(FIRST_EXPORTED, {"target": target, "number": number})
+        except IntegrityError:  # another server was faster, and will be again
+            return
 
 
 def conditions_of(query: AuditQuery, before: int | None) -> list[ColumnElement[bool]]:

@@ -18,6 +18,7 @@ The migrations make exactly these tables; a test compares the two.
     entrada_revoked         that log, its last entries; see entrada.sessions.revocation
     entrada_audit_entry     what happened, who did it and why, in a chain of hashes; see entrada.audit
     entrada_audit_head      one row: where that chain begins and ends
+    entrada_audit_export    how far it was written out, to each file, to standard output, to syslog
 
 Sessions name their user without a foreign key: a store of sessions works beside any store of accounts.
 """
@@ -285,4 +286,12 @@ audit_head = Table(
     # The last entry that was cut off.
     Column("cut_number", BigInteger, nullable=False),
     Column("cut_hash", Text, nullable=False),
+)
+
+audit_exports = Table(
+    "entrada_audit_export",
+    metadata,
+    Column("target", AnyText, primary_key=True),
+    # Of the last entry that was written there.
+    Column("number", BigInteger, nullable=False),
 )
