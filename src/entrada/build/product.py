@@ -18,6 +18,7 @@ from entrada.build.identification import admission_of, build_identification
 from entrada.build.stores import SEALED_SIGN_IN, secret_keys_of, shared_key_missing
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
+from entrada.entra.transport import HttpTransport
 from entrada.flows.identification import Identification, SpentSignIns
 from entrada.sealing import Sealer
 from entrada.settings import FoundValues, Settings
@@ -45,10 +46,12 @@ class ProductParts:
     secret_keys: Sequence[bytes] = field(repr=False)
     """For sealers of the product's own; the first seals, all open."""
     recheck_every: timedelta
+    delta_every: timedelta | None
     session_absolute: timedelta
     entra_only: bool
     """Nobody signs in but through Entra, except those whom the product is told of as `break_glass`."""
     clock: Clock
+    transport: HttpTransport
     close: Callable[[], None]
 
     @cached_property
@@ -115,8 +118,10 @@ def build_parts(
         sign_in_sealer=Sealer(keys, purpose=SEALED_SIGN_IN),
         secret_keys=keys,
         recheck_every=settings.recheck_every,
+        delta_every=settings.delta_every,
         session_absolute=settings.session_absolute,
         entra_only=settings.entra_only,
         clock=clock,
+        transport=transport,
         close=transport.close,
     )

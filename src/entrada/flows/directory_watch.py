@@ -25,6 +25,8 @@ from entrada.flows.recheck import Due
 from entrada.flows.tenant_graph import TenantGraph
 from entrada.flows.tenant_watch import (
     BATCHES_A_SECOND,
+    EVERYBODY_EVERY,
+    LOOKS_IN_A_ROUND,
     DirectoryStore,
     Looked,
     PositionLost,
@@ -132,6 +134,7 @@ class DirectoryWatch(Generic[Due]):
                 groups=self.groups,
                 clock=self.clock,
                 keep=keep,
+                everybody_every=min(self.every * LOOKS_IN_A_ROUND, EVERYBODY_EVERY),
                 batches_a_look=max(1, round(BATCHES_A_SECOND * self.every.total_seconds())),
                 position=position,
             )
@@ -167,7 +170,7 @@ class DirectoryWatch(Generic[Due]):
         if wait is not None:
             pause = timedelta(seconds=wait)
         elif error.fixer is Fixer.ADMINISTRATOR:
-            pause = min(PERMISSION_PAUSE, self.every * 60)
+            pause = min(PERMISSION_PAUSE, self.every * 10)
         else:
             pause = min(self.every * 2 ** min(part.failures - 1, 10), LONGEST_PAUSE)
         paused = (watched.people, watched.groups, watched.everybody) if wait is not None else (part,)

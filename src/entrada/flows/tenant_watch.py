@@ -41,7 +41,9 @@ from entrada.flows.recheck import Due, DueSignIn
 from entrada.flows.tenant_graph import TenantGraph
 
 EVERYBODY_EVERY = timedelta(minutes=1)
-"""How often everybody who is signed in is asked about, where `BATCHES_A_SECOND` allows it."""
+LOOKS_IN_A_ROUND = 12
+"""How often everybody who is signed in is asked about: once in so many looks, and once a minute at least,
+where `BATCHES_A_SECOND` allows it."""
 BATCHES_A_SECOND = 5
 PAGES_A_LOOK = 200
 """Then other tenants, and whoever is signed in, have their turn; the next look goes on from there."""
@@ -139,6 +141,7 @@ class TenantWatch(Generic[Due]):
     groups: WatchedGroups
     clock: Clock
     keep: Callable[[DeltaPosition], None]
+    everybody_every: timedelta
     batches_a_look: int
     position: DeltaPosition
     is_behind: bool = field(default=False, init=False)
@@ -174,7 +177,7 @@ class TenantWatch(Generic[Due]):
         """The next part of everyone who is signed in."""
         now, asked_at = self.clock.now(), self.position.asked_at
         if self._round is None:
-            if asked_at is not None and timedelta(0) <= now - asked_at < EVERYBODY_EVERY:
+            if asked_at is not None and timedelta(0) <= now - asked_at < self.everybody_every:
                 return Looked()
             self._round = _Round(began_at=now)
         looked = Looked()

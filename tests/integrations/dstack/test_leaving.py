@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from clients.dstack import Dstack, running_dstack
 from entrada.emulator import RunningEmulator
+from entrada.emulator.seed import CLIENT_ID
 from integrations.dstack.administrator import Administrator, may_use
 from integrations.dstack.conftest import SHARED_SETTINGS, NewPerson, NewVisitor
 from integrations.dstack.leaving import refreshed, soon
@@ -19,7 +21,8 @@ EVERY_SECONDS = 1
 
 @pytest.fixture(scope="module")
 def started_watchful(started_emulator: RunningEmulator) -> Iterator[Dstack]:
-    settings = SHARED_SETTINGS | {"ENTRADA_RECHECK_EVERY": f"{EVERY_SECONDS}s"}
+    every = f"{EVERY_SECONDS}s"
+    settings = SHARED_SETTINGS | {"ENTRADA_RECHECK_EVERY": every, "ENTRADA_DELTA_EVERY": every}
     with running_dstack(started_emulator, **settings) as running:
         yield running
 
@@ -61,6 +64,38 @@ def test_access_ends(
     assert left["creds"]["token"] != token
     admin.change_user(left, active=True)
     assert not may_use(watchful, token), "the token was not replaced"
+
+
+@pytest.mark.parametrize("how", ["disabled", "deleted"])
+def test_k12_graph_alone_says_who_left(
+    how: str,
+    watchful: Dstack,
+    admin: Administrator,
+    emulator: RunningEmulator,
+    new_visitor: NewVisitor,
+    new_person: NewPerson,
+) -> None:
+    """While the token endpoint answers nobody, so that no re-check can find out; others keep their token."""
+    emulator.change_app(CLIENT_ID, application_permissions=["User.Read.All"])
+    pat, other = new_person("Viewer"), new_person("Viewer")
+    told = new_visitor(watchful).sign_in_as(pat)
+    token, name = told["creds"]["token"], told["username"]
+    others = new_visitor(watchful).sign_in_as(other)["creds"]["token"]
+    soon(lambda: looks_at_graph(emulator) >= 2, "Graph is asked", watchful)
+    emulator.fail("server_error", endpoint="token", times=None)
+    if how == "disabled":
+        emulator.change_person(pat.user_principal_name, enabled=False)
+    else:
+        emulator.remove_person(pat.user_principal_name)
+    gone_at = time.monotonic()
+    soon(lambda: not may_use(watchful, token), "the token is void", watchful)
+    assert time.monotonic() - gone_at < EVERY_SECONDS + 2
+    assert not admin.user(name)["active"]
+    assert may_use(watchful, others)
+
+
+def looks_at_graph(emulator: RunningEmulator) -> int:
+    return sum(one.path == "/v1.0/users/delta" and one.status == 200 for one in emulator.requests)
 
 
 def test_a_new_sign_in_opens_again(

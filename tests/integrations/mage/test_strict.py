@@ -16,7 +16,7 @@ import pytest
 from clients.mage import DATABASE_VARIABLE, running_mage
 from clients.postgres import SUPERUSER, running_postgres
 from entrada.emulator import RunningEmulator
-from entrada.emulator.seed import FINANCE, OLGA_GROUPS, PLATFORM
+from entrada.emulator.seed import CLIENT_ID, FINANCE, OLGA_GROUPS, PLATFORM
 from integrations.mage.conftest import WITH_ENTRADA
 from integrations.mage.desk import OWNER, OWNER_PASSWORD, Desk
 from integrations.mage.test_sessions import socket_of
@@ -24,6 +24,7 @@ from integrations.mage.test_sessions import socket_of
 pytestmark = [pytest.mark.heavy, pytest.mark.browser, pytest.mark.timeout(300)]
 
 _CHECKED_EVERY_SECONDS = 2
+_LOOKED_EVERY_SECONDS = 1
 _OLGAS_LAST_GROUP = f"90000000-0000-4000-8000-000000000{OLGA_GROUPS + 100:03d}"
 _MAPPING = {
     "Admin": "Admin",
@@ -48,6 +49,7 @@ def running(entra: RunningEmulator) -> Iterator[Desk]:
             "ENTRADA_ENTRA_ONLY": "true",
             "ENTRADA_BREAK_GLASS_USERS": OWNER,
             "ENTRADA_RECHECK_EVERY": f"{_CHECKED_EVERY_SECONDS}s",
+            "ENTRADA_DELTA_EVERY": f"{_LOOKED_EVERY_SECONDS}s",
         }
         with running_mage(entra, with_entrada=True, settings=settings) as mage:
             desk = Desk(mage=mage, entra=entra)
@@ -175,6 +177,37 @@ def test_k5_open_sockets_end_when_entra_is_asked_again(strict: Desk) -> None:
             assert socket.is_closed_within(30)
             assert socket.closed == 4401
         assert not others.is_closed_within(0.5)
+
+
+@pytest.mark.parametrize("how", ["disabled", "deleted"])
+def test_k12_graph_alone_says_who_left_and_sockets_close_within_a_second(strict: Desk, how: str) -> None:
+    """While the token endpoint answers nobody, so that no re-check can find out: session, kernel, shell."""
+    strict.entra.change_app(CLIENT_ID, application_permissions=["User.Read.All"])
+    strict.entra.add_person("uma@contoso.test", roles=["Editor"])
+    session, stays = strict.sign_in("uma@contoso.test"), strict.sign_in("ed@contoso.test")
+    wait_until(lambda: looks_at_graph(strict) >= 2)
+    strict.entra.fail("server_error", endpoint="token", times=None)
+    with (
+        socket_of(strict, session) as kernel,
+        socket_of(strict, session, "/websocket/terminal?term_name=uma") as shell,
+        socket_of(strict, stays) as others,
+    ):
+        if how == "disabled":
+            strict.entra.change_person("uma@contoso.test", enabled=False)
+        else:
+            strict.entra.remove_person("uma@contoso.test")
+        gone_at = time.monotonic()
+        wait_until(lambda: not strict.opens(session))
+        assert kernel.is_closed_within(1)
+        assert shell.is_closed_within(1)
+        assert time.monotonic() - gone_at < _LOOKED_EVERY_SECONDS + 3
+        assert (kernel.closed, shell.closed) == (4401, 4401)
+        assert not others.is_closed_within(0.5)
+    assert strict.opens(stays)
+
+
+def looks_at_graph(desk: Desk) -> int:
+    return sum(one.path == "/v1.0/users/delta" and one.status == 200 for one in desk.entra.requests)
 
 
 def test_a_lost_role_goes_while_the_session_stays(strict: Desk) -> None:

@@ -34,7 +34,7 @@ from entrada.integrations.dstack.routes import DstackRoutes
 from entrada.integrations.dstack.stop import StartRefused, stop
 from entrada.integrations.dstack.store import DstackStore
 from entrada.integrations.kit import links
-from entrada.integrations.recheck import recheck_of
+from entrada.integrations.recheck import recheck_of, watch_of
 from entrada.sealing import Sealer
 from entrada.settings import Settings, default_file, load_settings
 
@@ -58,7 +58,12 @@ class Prepared:
         )
         self.hooks.register_provider(self.hooks.OAuthProviderInfo(name="entra", enabled=True))
         parts = self.routes.parts
-        app.state.entrada_rechecks = start_rechecks(recheck_of(parts, self.routes.ending.store))
+        store = self.routes.ending.store
+        recheck = recheck_of(parts, store)
+        app.state.entrada_rechecks = start_rechecks(recheck)
+        watch = watch_of(parts, store.directory, recheck)
+        if watch is not None:
+            watch.start()
         authority = parts.identification.application.authority
         announce_redirect_uris(log, authority, [url + CALLBACK_PATH for url in parts.site.urls])
 

@@ -8,10 +8,12 @@ the roles change together. A user's id is dstack's own.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from entrada.accounts.admission import Newcomer
@@ -22,6 +24,7 @@ from entrada.integrations.dstack import users
 from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.dstack.members import give_roles
 from entrada.integrations.kit import links
+from entrada.integrations.kit.directory import LinkedDirectory
 from entrada.integrations.kit.links import Link
 
 _SESSION_LIFE = timedelta(days=60)
@@ -251,6 +254,17 @@ class DstackStore:
             return True
 
         return self.database.wait_for(self.database.change(uuid.UUID(link.user_id), work))
+
+    @property
+    def directory(self) -> LinkedDirectory:
+        """For whoever watches who leaves."""
+
+        def transaction(work: Callable[[Connection], Any]) -> Any:
+            return self.database.wait_for(
+                self.database.transaction(lambda session: work(session.connection()))
+            )
+
+        return LinkedDirectory(transaction=transaction, end=self.end_access)
 
     # dstack's own pages and administrators
 

@@ -3,6 +3,7 @@
     entrada_link                    (tenant_id, object_id) → the product's user, and when to ask Entra again
     entrada_link_grant              roles the product's user holds because Entra says so
     entrada_link_spent_sign_in      sign-ins that were answered already
+    entrada_link_delta_position     how far the changes of a directory were read (see directory)
     entrada_link_session            sign-ins that a broker's back channel may name, where a product wants that
 
 Plain functions over a synchronous SQLAlchemy connection, each inside the caller's transaction: a link and
@@ -115,7 +116,7 @@ def create_tables(connection: Connection) -> None:
 def find_link(connection: Connection, identity: EntraIdentity) -> Link | None:
     """The link of an identity, or None."""
     row = connection.execute(select(links).where(_is(identity))).one_or_none()
-    return None if row is None else _link(row)
+    return None if row is None else link_of_row(row)
 
 
 def links_of(connection: Connection, user_id: UserId) -> Sequence[Link]:
@@ -123,13 +124,13 @@ def links_of(connection: Connection, user_id: UserId) -> Sequence[Link]:
     rows = connection.execute(
         select(links).where(links.c.user_id == user_id).order_by(links.c.linked_at, links.c.object_id)
     )
-    return [_link(row) for row in rows]
+    return [link_of_row(row) for row in rows]
 
 
 def all_links(connection: Connection) -> Sequence[Link]:
     """Every link there is, the oldest first."""
     rows = connection.execute(select(links).order_by(links.c.linked_at, links.c.object_id))
-    return [_link(row) for row in rows]
+    return [link_of_row(row) for row in rows]
 
 
 def put_link(
@@ -211,7 +212,7 @@ def claim_due(connection: Connection, *, now: datetime, next_check_at: datetime)
         ).one_or_none()
         if row is None:
             return None
-        link = _link(row)
+        link = link_of_row(row)
         claimed = connection.execute(
             update(links)
             .where(_is(link.identity), links.c.next_check_at == link.next_check_at)
@@ -229,7 +230,11 @@ def end_link(connection: Connection, link: Link, *, because: str, now: datetime)
     """
     ended = connection.execute(
         update(links)
-        .where(_is(link.identity), links.c.sealed_sign_in == link.sealed_sign_in)
+        .where(
+            _is(link.identity),
+            links.c.sealed_sign_in == link.sealed_sign_in,  # IS NULL, where nobody could ask
+            links.c.ended_at.is_(None),
+        )
         .values(sealed_sign_in=None, next_check_at=None, ended_at=now, ended_because=because)
     )
     return ended.rowcount == 1
@@ -322,7 +327,8 @@ def _is(identity: EntraIdentity) -> Any:
     return (links.c.tenant_id == identity.tenant_id) & (links.c.object_id == identity.object_id)
 
 
-def _link(row: Row[Any]) -> Link:
+def link_of_row(row: Row[Any]) -> Link:
+    """The link of a row."""
     return Link(
         identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
         user_id=UserId(row.user_id),

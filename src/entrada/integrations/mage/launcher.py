@@ -36,7 +36,7 @@ from entrada.integrations.mage.provider import ACTIVE_DIRECTORY, AZURE_DEVOPS, g
 from entrada.integrations.mage.routes import MageRoutes
 from entrada.integrations.mage.store import MageStore, check_interval
 from entrada.integrations.mage.walk import MageWalk
-from entrada.integrations.recheck import recheck_of
+from entrada.integrations.recheck import recheck_of, watch_of
 from entrada.sealing import Sealer
 from entrada.settings import FoundValues, Settings
 
@@ -88,9 +88,11 @@ def install(mage: Mage, settings: Settings, found: FoundValues) -> None:
         ended = store.end_foreign_sessions()
         log.info("Entra only: %d sessions that it did not open have ended.", ended)
     _replace_sign_in(mage, parts, routes, store, break_glass)
+    recheck = recheck_of(parts, store)
     jobs = BackgroundJobs(
-        recheck_of(parts, store),
+        recheck,
         store,
+        watch=watch_of(parts, store.directory, recheck),
         every=check_interval(parts.recheck_every),
         first_look=lambda: what_owners_should_know(mage, parts.admission.roles, store),
     )

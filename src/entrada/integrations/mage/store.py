@@ -21,6 +21,7 @@ from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.flows.identification import Identified
 from entrada.integrations.kit import links
+from entrada.integrations.kit.directory import LinkedDirectory
 from entrada.integrations.kit.links import Link
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.sessions import EndedSession, MageToken, OpenSession
@@ -233,6 +234,11 @@ class MageStore:
             return True
 
         return self._in_transaction(carry_out)
+
+    @property
+    def directory(self) -> LinkedDirectory:
+        """For whoever watches who leaves."""
+        return LinkedDirectory(transaction=self._in_transaction, end=self.end_access)
 
     def forget_expired(self) -> None:
         """Delete what is past its limit: sessions and spent sign-ins."""
