@@ -10,13 +10,19 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 _handler: logging.Handler | None = None
 LOST = "The log could not be written %d times: lines are missing here."
 
 
-class CountingHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    TextHandler = logging.StreamHandler[TextIO]
+else:
+    TextHandler = logging.StreamHandler  # takes no type before Python 3.11
+
+
+class CountingHandler(TextHandler):
     """Says how often it could not write, in place of a traceback that nobody reads either."""
 
     _failed = 0
