@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import create_engine, delete, insert, select, update
@@ -29,12 +29,15 @@ from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AdmissionStore
 from entrada.flows.recheck import RecheckStore
+from entrada.flows.tenant_watch import DirectoryStore
 from entrada.integrations.dstack.roles import ADMIN
 from entrada.integrations.dstack.store import DstackStore
 from entrada.integrations.kit import links
 from entrada.integrations.kit.links import Link
 from entrada.integrations.mage.store import MageStore
 from entrada.integrations.mage.tables import key_of
+from entrada.storage.memory_directory import MemoryDirectory
+from entrada.storage.sql import SqlAccountStore, SqlDirectory
 from integrations.dstack import unit_world as dstack_world
 from integrations.dstack.real_store import RealStore, real_store
 from integrations.mage import unit_world
@@ -50,6 +53,8 @@ class People:
     give_by_hand: Callable[[UserId, str], object]
     delete_user: Callable[[UserId], object] | None
     """None where users are never deleted."""
+    directory: DirectoryStore[Any] | None = None
+    """None where the store is in another process."""
     transaction: Callable[[], Any] | None = None
     """Of the product's database."""
     ours: Stores | None = None
@@ -96,6 +101,13 @@ class InTransactions:
         return call
 
 
+def directory_of(stores: Stores) -> DirectoryStore[SealedSignIn]:
+    if isinstance(stores.accounts, SqlAccountStore):
+        return SqlDirectory(stores.accounts._database)
+    accounts: Any = stores.accounts
+    return MemoryDirectory(accounts, cast(Any, stores.sessions), cast(Any, stores.sealed_sign_ins))
+
+
 def ours(name: str) -> Callable[[Path, Server], Any]:
     @contextmanager
     def make(folder: Path, server: Server) -> Iterator[People]:
@@ -103,6 +115,7 @@ def ours(name: str) -> Callable[[Path, Server], Any]:
             yield People(
                 admission=stores.accounts,
                 recheck=stores.sealed_sign_ins,
+                directory=directory_of(stores),
                 ours=stores,
                 give_by_hand=lambda user, role: stores.accounts.grant_role(
                     user, role=role, granted_by="root", now=NOW
@@ -142,6 +155,7 @@ def of_mage(folder: Path, _: Server) -> Iterator[People]:
     yield People(
         admission=InTransactions(store),  # type: ignore[arg-type]  # every method of MageUsers
         recheck=store,
+        directory=store.directory,
         give_by_hand=give,
         delete_user=remove,
         transaction=store.transaction,
@@ -168,6 +182,7 @@ def of_dstack(folder: Path, _: Server) -> Iterator[People]:
         yield People(
             admission=store,
             recheck=store,
+            directory=store.directory,
             give_by_hand=lambda user, _: changed(user, global_role=hooks.GlobalRole.ADMIN),
             delete_user=lambda user: changed(user, deleted=True, active=False, name=f"deleted {user[:8]}"),
             transaction=engine.begin,
@@ -246,6 +261,8 @@ def marked(names: Iterable[str]) -> list[Any]:
 
 
 ALL_PEOPLE = marked(PEOPLE)
+WATCHED_PEOPLE = marked(["memory", "sqlite", "postgresql", "mage", "dstack"])
+"""Whose directories may be watched from this process; dstack itself is watched in its walks."""
 
 IMPLEMENTERS = {
     "entrada.accounts.store.AccountStore": "a Protocol itself",
