@@ -55,10 +55,9 @@ def hold_position(
             return None
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         new = dialect.insert(table).values(tenant_id=tenant_id, held_by=holder, held_until=until)
-        if connection.execute(new.on_conflict_do_nothing()).rowcount != 1:
-            return None  # another server was faster
+        connection.execute(new.on_conflict_do_nothing())
     row = connection.execute(select(table).where(table.c.tenant_id == tenant_id)).one()
-    return position_of_row(row)
+    return position_of_row(row) if row.held_by == holder else None  # another server was faster
 
 
 def keep_position(connection: Connection, table: Table, position: DeltaPosition, *, holder: str) -> bool:
