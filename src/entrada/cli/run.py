@@ -141,6 +141,9 @@ class _Run:
                 identity=STYLES,
                 audience=args.audience or (known.product.name if known else title),
             )
+            if known is not None:
+                product = known.product
+                route = replace(route, own_cookies=product.own_cookies, beside_ours=product.beside_ours)
             book = replace(book, routes=[*book.routes, route])
             plan = Plan(
                 settings=settings,
@@ -229,10 +232,12 @@ class _Run:
                 log.warning("%s did not end when asked to, and was killed.", title)
             return application.status
         if before is not None:
-            _complain(
-                f"{title} {how} before it listened on {before}.",
-                "A command that goes into the background by itself cannot be run: leave that option out.",
+            hint = (
+                "What it has written above says why."
+                if application.status
+                else "A command that goes into the background by itself cannot be run: leave that option out."
             )
+            _complain(f"{title} {how} before it listened on {before}.", hint)
             return application.status or 1
         _complain(f"{title} {how}, so there is nothing left to serve.")
         return application.status

@@ -93,7 +93,8 @@ def create_gateway(
             bearer=bearer,
             ca_bundle=ca_bundle,
         )
-        app = _Upstreams(auth, app, proxy)
+        beside_ours: frozenset[str] = frozenset().union(*(route.beside_ours for route in book.routes))
+        app = _Upstreams(auth, app, proxy, beside_ours)
         if closing is not None:
             closing.callback(proxy.close)
     if assertions is not None:
@@ -158,11 +159,15 @@ class _PublishedKeys:
 class _Upstreams:
     """What is ours is answered by us, the rest by upstreams."""
 
-    def __init__(self, auth: AuthRoutes, app: ASGIApp, proxy: ReverseProxy) -> None:
-        self._auth, self._app, self._proxy = auth, app, proxy
+    def __init__(
+        self, auth: AuthRoutes, app: ASGIApp, proxy: ReverseProxy, beside_ours: frozenset[str]
+    ) -> None:
+        self._auth, self._app, self._proxy, self._beside_ours = auth, app, proxy, beside_ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_ours = scope["type"] != "http" or self._auth.owns(scope["path"]) or scope["path"] in OWN_PATHS
+        if is_ours and scope["type"] == "http" and scope["path"] in self._beside_ours:
+            is_ours = False
         await (self._app if is_ours else self._proxy)(scope, receive, send)
 
 

@@ -42,6 +42,7 @@ from entrada.gateway.fields import Field, connection_options, strip
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import outcome_of
+from entrada.gateway.own_cookies import own_cookies_of
 from entrada.gateway.refused import refusal
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, Rule, RuleBook
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
@@ -197,6 +198,7 @@ class ReverseProxy:
         if caller is not None and route.audience is not None and self.assertion is not None:
             assertion = await self.assertion(caller, route.audience)
         head = self._request_head(exchange, visit, target, route, session, caller, assertion)
+        own_cookies = own_cookies_of(route, caller)
         pool = self._pool_of(route)
         watch = _Watch(self, exchange, session, caller)
         try:
@@ -210,9 +212,10 @@ class ReverseProxy:
                 if not upgrade:
                     raise UpstreamUnavailable(reason="101 that nobody asked for")
                 watch.begin()
-                await exchange.tunnel(upstream, self._others_fields(answer))
+                await exchange.tunnel(upstream, own_cookies.to_browser(self._others_fields(answer)))
             else:
-                await exchange.respond(upstream, answer, self._kept_fields(answer), on_long=watch.begin)
+                kept = own_cookies.to_browser(self._kept_fields(answer))
+                await exchange.respond(upstream, answer, kept, on_long=watch.begin)
                 if exchange.is_sent:
                     pool.give_back(upstream)
                 else:
@@ -285,7 +288,7 @@ class ReverseProxy:
             if name == b"expect" or (name == b"authorization" and not route.pass_authorization):
                 continue
             if name == b"cookie":
-                value = self._others_cookies(value)
+                value = own_cookies_of(route, caller).to_application(self._others_cookies(value))
                 if not value:
                     continue
             lines += [name, b": ", value, b"\r\n"]

@@ -155,6 +155,7 @@ class Route(Place):
     """`upstream` is an http or https origin, or `unix:/path`. `opaque`: its paths are not read.
 
     `answer_seconds`: how long the upstream may take to begin its answer; None: as long as is usual.
+    `own_cookies`: see `entrada.gateway.own_cookies`. `beside_ours`: paths under our prefix, but not ours.
     """
 
     upstream: str
@@ -164,6 +165,8 @@ class Route(Place):
     identity: tuple[str, ...] = ()
     audience: str | None = None
     pass_authorization: bool = False
+    own_cookies: tuple[str, ...] = ()
+    beside_ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,8 @@ def test_a_word_of_the_persons_own_stays() -> None:
         ("streamlit run app.py --server.address=0.0.0.0", {}, "--server.address"),
         ("marimo run -p 80 app.py", {}, "-p"),
         ("panel serve app.py --port 5006", {}, "--port"),
+        ("panel serve app.py --session-ids unsigned", {}, "--session-ids"),
+        ("bokeh serve app.py", {"BOKEH_SIGN_SESSIONS": "no"}, "BOKEH_SIGN_SESSIONS"),
         ("streamlit run app.py", {"STREAMLIT_SERVER_PORT": "8501"}, "STREAMLIT_SERVER_PORT"),
         ("gradio app.py", {"GRADIO_SERVER_NAME": "0.0.0.0"}, "GRADIO_SERVER_NAME"),
     ],

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
-from entrada.cli.running.products import HOST, OTHERS_ADDRESS, PRODUCTS, Product
+from entrada.cli.running.products import HOST, OTHERS_FIXED, PRODUCTS, Product
 from entrada.errors import NATIVE_PREFIX, ConfigurationError
 
 PORT, SOCKET = "{port}", "{socket}"
@@ -132,17 +132,18 @@ def prepare(words: Sequence[str], environ: Mapping[str, str], place: Place) -> P
     }
     if found is None:
         usual = {name: text for product in PRODUCTS for name, text in product.usual.items()}
-        address = {name: text for product in PRODUCTS for name, text in product.address.items()}
-        address.update(OTHERS_ADDRESS)
+        fixed = {name: text for product in PRODUCTS for name, text in product.fixed.items()}
+        fixed.update(OTHERS_FIXED)
     else:
-        usual, address = dict(found.product.usual), dict(found.product.address)
+        usual, fixed = dict(found.product.usual), dict(found.product.fixed)
         _check_options(words, found.product)
-        _check_environment(environment, address, place, found.product)
+        _check_environment(environment, fixed, place, found.product)
         words = _with_options(words, found)
     for name, text in usual.items():
         environment.setdefault(name, place.put_into(text))
-    if place.socket is None:
-        environment.update({name: place.put_into(text) for name, text in address.items()})
+    if place.socket is not None:
+        fixed = {name: text for name, text in fixed.items() if PORT not in text and "{host}" not in text}
+    environment.update({name: place.put_into(text) for name, text in fixed.items()})
     return Prepared(words=[place.put_into(word) for word in words], environment=environment)
 
 
@@ -157,18 +158,18 @@ def _check_options(words: Sequence[str], product: Product) -> None:
         if not any(mark in following for mark in _PLACEHOLDERS):
             raise ConfigurationError(
                 f"The command says {name}, which `entrada run` chooses for {product.title}.",
-                hint=f"Leave {name} out: people come to the public URL, and it listens for Entrada alone.",
+                hint=f"Leave {name} out: another value would lead around the sign-in, or nowhere.",
             )
 
 
 def _check_environment(
-    environment: Mapping[str, str], address: Mapping[str, str], place: Place, product: Product
+    environment: Mapping[str, str], fixed: Mapping[str, str], place: Place, product: Product
 ) -> None:
-    for name, text in address.items():
+    for name, text in fixed.items():
         if environment.get(name, place.put_into(text)) != place.put_into(text):
             raise ConfigurationError(
                 f"{name} is set, which `entrada run` chooses for {product.title}.",
-                hint=f"Unset {name}: people reach it at the public URL, and it listens for Entrada alone.",
+                hint=f"Unset {name}: another value would lead around the sign-in, or nowhere.",
             )
 
 

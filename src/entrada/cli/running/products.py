@@ -38,9 +38,9 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """`ours` are options that only we may give: with another address nobody would find the application.
+    """`ours` are options that only we may give: another address would lead around the sign-in, or nowhere.
 
-    `address` are variables of that kind, `usual` those that a person's own value beats.
+    `fixed` are variables of that kind, `usual` those that a person's own value beats.
     """
 
     name: str
@@ -48,11 +48,13 @@ class Product:
     subcommands: frozenset[str] = frozenset()
     """The words behind its name that start a server; empty: a script does."""
     ours: tuple[str, ...] = ()
-    address: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
     usual: Mapping[str, str] = field(default_factory=dict)
     options: Sequence[Option] = ()
     own_cookies: tuple[str, ...] = ()
     """Cookies by which it remembers who somebody is, whoever comes with them later."""
+    beside_ours: frozenset[str] = frozenset()
+    """Addresses of its own that begin like ours."""
 
     @property
     def takes_socket(self) -> bool:
@@ -61,9 +63,10 @@ class Product:
 
 _OF_BOKEH: Mapping[str, object] = {
     "subcommands": frozenset({"serve"}),
-    "ours": ("--port", "--address", "--unix-socket", "--allow-websocket-origin"),
+    "ours": ("--port", "--address", "--unix-socket", "--allow-websocket-origin", "--session-ids"),
     # A page carries who opened it in a token that the socket sends back: unsigned, anybody could write one.
-    "usual": {"BOKEH_SIGN_SESSIONS": "true", "BOKEH_SECRET_KEY": "{secret}"},
+    "fixed": {"BOKEH_SIGN_SESSIONS": "yes"},
+    "usual": {"BOKEH_SECRET_KEY": "{secret}"},
     "options": (Option(words=("--unix-socket", "{socket}")), Option(words=("--use-xheaders",))),
 }
 
@@ -73,7 +76,7 @@ PRODUCTS: Sequence[Product] = (
         title="Streamlit",
         subcommands=frozenset({"run", "hello"}),
         ours=("--server.port", "--server.address", "--server.baseUrlPath"),
-        address={"STREAMLIT_SERVER_ADDRESS": "{host}", "STREAMLIT_SERVER_PORT": "{port}"},
+        fixed={"STREAMLIT_SERVER_ADDRESS": "{host}", "STREAMLIT_SERVER_PORT": "{port}"},
         usual={
             "STREAMLIT_SERVER_HEADLESS": "true",
             "STREAMLIT_BROWSER_SERVER_ADDRESS": "{public_name}",  # the address that it prints
@@ -86,7 +89,7 @@ PRODUCTS: Sequence[Product] = (
         title="Gradio",
         ours=("--server-port", "--server-name"),
         # Without the last it takes the next port when this one is taken.
-        address={"GRADIO_SERVER_NAME": "{host}", "GRADIO_SERVER_PORT": "{port}", "GRADIO_NUM_PORTS": "1"},
+        fixed={"GRADIO_SERVER_NAME": "{host}", "GRADIO_SERVER_PORT": "{port}", "GRADIO_NUM_PORTS": "1"},
         usual={"GRADIO_SHARE": "false"},
     ),
     Product(
@@ -94,10 +97,11 @@ PRODUCTS: Sequence[Product] = (
         title="Chainlit",
         subcommands=frozenset({"run"}),
         ours=("--port", "--host", "--root-path"),
-        address={"CHAINLIT_HOST": "{host}", "CHAINLIT_PORT": "{port}"},
+        fixed={"CHAINLIT_HOST": "{host}", "CHAINLIT_PORT": "{port}"},
         usual={"CHAINLIT_AUTH_SECRET": "{secret}"},
         options=(Option(words=("--headless",), unless=("-h",)),),
         own_cookies=("access_token",),
+        beside_ours=frozenset({"/auth/config", "/auth/header"}),
     ),
     Product(
         name="marimo",
@@ -116,5 +120,5 @@ PRODUCTS: Sequence[Product] = (
     Product(name="bokeh", title="Bokeh", **_OF_BOKEH),  # type: ignore[arg-type]
 )
 
-OTHERS_ADDRESS: Mapping[str, str] = {"HOST": "{host}", "PORT": "{port}"}
+OTHERS_FIXED: Mapping[str, str] = {"HOST": "{host}", "PORT": "{port}"}
 """What many servers read; for a command that is none of these."""
