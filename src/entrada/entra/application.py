@@ -24,7 +24,13 @@ from entrada.entra.credential import ClientCredential
 from entrada.entra.jws import RawAccessToken, RawRefreshToken
 from entrada.entra.key_ring import KeyRing
 from entrada.entra.keys import KeySet
-from entrada.entra.msal_transport import MsalHttpClient, NoTokenCache, msal_authority, read_object
+from entrada.entra.msal_transport import (
+    MsalHttpClient,
+    NoHttpCache,
+    NoTokenCache,
+    msal_authority,
+    read_object,
+)
 from entrada.entra.token_response import TokenError, TokenResponse, read_token_response
 from entrada.entra.transport import HttpTransport, read_retry_after
 from entrada.errors import (
@@ -357,6 +363,7 @@ class EntraApplication:
             instance_discovery=False,
             http_client=http_client,
             token_cache=NoTokenCache(),
+            http_cache=NoHttpCache(),
         )
 
 

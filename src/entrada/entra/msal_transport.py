@@ -36,6 +36,15 @@ class NoTokenCache(msal.TokenCache):  # type: ignore[misc]  # msal is untyped
         """Forget at once."""
 
 
+class NoHttpCache(dict[Any, Any]):
+    """Keeps nothing. MSAL gives an answer again for a while, such as a refusal for a minute: whoever has
+    consented meanwhile would be refused still, and of an exchange on-behalf-of it does not look whose it is.
+    """
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Forget at once."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _MsalResponse:
     status_code: int
