@@ -39,6 +39,7 @@ TOOLS = (
 IN_PROCESSES = (
     "adapters/test_conformance.py",
     "adapters/test_django.py",
+    "adapters/test_typed.py",
     "adapters/test_wrong_settings.py",
 )
 """Not fast: they start servers in processes. `test_framework_versions` has adapters on other Pythons."""
