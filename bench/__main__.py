@@ -16,6 +16,7 @@ from bench.emulators import emulators
 from bench.environment import machine
 from bench.figures import Report
 from bench.gateway import GATEWAY
+from bench.guarded import guarded
 from bench.processes import CLIENT_CORE, CannotRun
 from bench.revocation import revocation
 from bench.scale import SCALE
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "revocation": revocation,
     "broker": broker,
     "emulators": emulators,
+    "guarded": guarded,
     **GATEWAY,
     **SCALE,
 }

@@ -69,7 +69,7 @@ def bearer_over_http(folder: Path, *, smoke: bool) -> Report:
         provider = start_provider(folder, people=1)
         stack.enter_context(provider.server)
         ours = _entrada(provider, folder, stack)
-        peer = _peer(provider, folder, stack)
+        peer = fastapi_azure_auth(provider, folder, stack)
         tokens = issued(provider, 50 if smoke else TOKENS)
         for subject in (ours, peer):
             replace(subject, headers={**subject.headers, "Authorization": f"Bearer {tokens[0]}"}).answer()
@@ -114,7 +114,8 @@ def _entrada(provider: Provider, folder: Path, stack: ExitStack) -> Subject:
     return Subject(server=server, url=f"{origin}/auth/nginx", headers=headers)
 
 
-def _peer(provider: Provider, folder: Path, stack: ExitStack) -> Subject:
+def fastapi_azure_auth(provider: Provider, folder: Path, stack: ExitStack) -> Subject:
+    """The peer, asked without a token."""
     port = free_port()
     server: Server = stack.enter_context(
         start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -318,3 +321,78 @@ def test_a_socket_lives_as_long_as_the_token_and_its_persons_account(
     finally:
         stores.accounts.set_disabled(ed.id, disabled=False, now=datetime.now(timezone.utc))
         stores.close()
+
+
+# Deep links, whatever they look like
+
+_PART = st.one_of(
+    st.text("abcXYZ019-._~!$&'()*+,;=:@", min_size=1, max_size=8),
+    st.sampled_from(
+        ["%2F", "%5C", "%00", "%0D%0A", "%25", "%252F", "%C3%A9", "%FF", "%23", "%3F", "..", ".", "%2e%2e"]
+    ),
+    st.sampled_from(["\\", "//evil.test", "/\\evil.test", "@evil.test", "[", "|", "^", "`", "<script>", '"']),
+)
+_PATH = st.lists(st.tuples(_PART, st.sampled_from(["", "/"])), max_size=6).map(
+    lambda parts: "/members/a" + "".join(one + slash for one, slash in parts)
+)
+_QUERY = st.lists(
+    st.tuples(st.sampled_from(["q", "next", "a.b", "x[]", "%C3%A9", ""]), st.one_of(_PART, st.just(""))),
+    max_size=4,
+).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
+_STATED = frozenset({400, 404, 414, 431})
+"""The server's, the framework's or our own: nothing is lost in silence."""
+
+
+def raw_get(place: Place, target: str) -> tuple[int, str]:
+    """Status and Location of a page visit whose target goes over the wire as it is."""
+    host = urlsplit(place.public_url).netloc
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
+    lines += ["Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "", ""]
+    with socket.create_connection(("127.0.0.1", urlsplit(place.address).port or 0), timeout=20) as connection:
+        connection.sendall("\r\n".join(lines).encode("latin-1"))
+        answer = b""
+        while b"\r\n\r\n" not in answer and (chunk := connection.recv(65_536)):
+            answer += chunk
+    head = answer.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    return int(head[0].split()[1]), fields.get("location", "")
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example(path="/members/a", query="q=1&q=2&q=")
+@example(path="/members/a//b/../c", query="next=//evil.test")
+@example(path="/members/a\\b", query="x=\\")
+@example(path="/members/a%00%0D%0Ab", query="%0d%0aset-cookie:x=1")
+@example(path="/members/" + "a" * 3_000, query="q=" + "b" * 3_000)
+@example(path="/members/a" + "b" * 61_000, query="")
+@given(path=_PATH, query=_QUERY)
+def test_any_deep_link_comes_back_byte_for_byte_or_is_refused_in_words(
+    place: Place, http: httpx.Client, path: str, query: str
+) -> None:
+    """Through the real server and the whole sign-in; never to another host, and never to the front page."""
+    target = path + (f"?{query}" if query else "")
+    status, location = raw_get(place, target)
+    if status in _STATED:
+        return
+    if status in (301, 302, 307, 308):  # the framework tidies the path up before any view is asked
+        assert urlsplit(location).netloc in ("", urlsplit(place.public_url).netloc), location
+        assert not location.startswith(("//", "/\\")), location
+        return
+    assert status == 303, (status, target)
+    login, _, asked = location.partition("?")
+    assert login == "/auth/login"
+    ((name, kept),) = parse_qsl(asked)
+    assert (name, unquote_to_bytes(kept)) == ("next", unquote_to_bytes(target))
+    visitor = Visitor(place, http)
+    visitor.at_entra = visitor.open(f"/auth/entra/start?{asked}").headers["location"]
+    visitor.approve_as(EDITOR)
+    landed = visitor.complete().headers["location"]
+    landed = landed.removeprefix(place.public_url)
+    assert unquote_to_bytes(landed) == unquote_to_bytes(target)
+    if not set(target) & set('"<>\\'):  # which no browser sends as they are
+        assert landed == target

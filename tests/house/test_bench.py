@@ -74,6 +74,7 @@ def test_all_benchmarks_load() -> None:
         "revocation",
         "broker",
         "emulators",
+        "guarded",
         "gateway",
         "gateway-proxy",
         "scale-postgresql",

@@ -313,6 +313,14 @@ def test_K27_the_page_asked_for_comes_back_byte_for_byte(target: str) -> None:
     assert landed == quote(target.encode("latin-1"), safe="".join(map(chr, range(0x21, 0x7F))))
 
 
+def test_K27_a_backslash_in_the_path_comes_back_as_one() -> None:
+    """No browser sends it as it is, and in a Location it would be a slash: it comes back encoded."""
+    browser = new_browser()
+    request = WebRequest(method="GET", path="/a\\b", raw_path="/a\\b", query="c=\\", headers=PAGE_VISIT)
+    login = location_of(browser.auth.challenge(request))
+    assert location_of(browser.sign_in(_landing(browser, login))) == "/a%5Cb?c=\\"
+
+
 def test_the_query_survives_the_way_over_the_sign_in_page() -> None:
     """The query of the page the person wanted is kept as it was sent."""
     browser = new_browser()

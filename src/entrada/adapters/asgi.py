@@ -196,7 +196,7 @@ def visitor_of(scope: Scope) -> Visitor:
 
 async def refusal_of(visitor: Visitor, required: Requirement = SIGNED_IN) -> WebResponse | None:
     """As `Visitor.refusal`, waiting in a thread where it waits."""
-    if visitor.takes_token(required):
+    if visitor.may_wait(required):
         return await in_thread(lambda: visitor.refusal(required))
     return visitor.refusal(required)
 

@@ -136,6 +136,8 @@ def _signature_of(endpoint: Callable[..., Any]) -> inspect.Signature:
 
 
 def _scope_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
+    if args and isinstance(args[0], HTTPConnection):  # as Starlette calls its endpoints
+        return args[0].scope
     connection = next((it for it in (*args, *kwargs.values()) if isinstance(it, HTTPConnection)), None)
     return connection.scope if connection is not None else _scope_of_this_task.get({})
 

@@ -114,14 +114,22 @@ def read_bearer(authorization: Sequence[str], *, query: str = "") -> RawAccessTo
         BearerRequestRefused: several fields, another form, or a token in the query.
     Source: RFC 6750, section 2.
     """
-    if _IN_QUERY.search(query):
-        raise BearerRequestRefused("This call carries a token in its address, where logs keep it.")
+    refuse_token_in_query(query)
     if not any(_SCHEME.match(value.strip()) for value in authorization):
         return None
     match = _CREDENTIALS.fullmatch(authorization[0]) if len(authorization) == 1 else None
     if match is None:
         raise BearerRequestRefused()
     return RawAccessToken(match["token"])
+
+
+def refuse_token_in_query(query: str) -> None:
+    """
+    Raises:
+        BearerRequestRefused: a token stands in the query.
+    """
+    if query and _IN_QUERY.search(query):
+        raise BearerRequestRefused("This call carries a token in its address, where logs keep it.")
 
 
 @dataclass(kw_only=True)

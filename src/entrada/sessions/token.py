@@ -38,6 +38,11 @@ def new_session_token() -> SessionToken:
     return SessionToken(id=SessionId(secrets.token_urlsafe(16)), secret=secrets.token_urlsafe(32))
 
 
+def is_session_token(cookie_value: str) -> bool:
+    """Whether `parse_session_token` would give a token."""
+    return _FORM.fullmatch(cookie_value) is not None
+
+
 def parse_session_token(cookie_value: str) -> SessionToken | None:
     """The token, or None for anything of another length or alphabet."""
     match = _FORM.fullmatch(cookie_value)

@@ -26,6 +26,14 @@ def read_cookies(header: str) -> Iterator[tuple[str, str]]:
             yield name, value.strip(_BLANK)
 
 
+def cookies_named(header: str, name: str) -> Iterator[str]:
+    """The values of the cookies of that name, which is a token; as `read_cookies`, but for no others."""
+    for part in header.split(";"):
+        found, equals, value = part.partition("=")
+        if equals and found.lstrip(_BLANK) == name:
+            yield value.strip(_BLANK)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CookieRules:
     """How cookies are named and written: `__Host-` and Secure, or, on plain-http loopback only, without.

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from entrada.accounts.principal import Evidence, Principal, UserPrincipal, with_evidence
+from entrada.accounts.principal import Evidence, Principal, with_evidence
 from entrada.entra.callers import CallerKind
 from entrada.errors import BearerError, EntradaError, InsufficientScope, RoleRequired
 from entrada.web.bearer_challenges import bearer_challenge
@@ -26,6 +26,7 @@ from entrada.web.messages import WebRequest, WebResponse
 
 if TYPE_CHECKING:  # an adapter is imported with its framework, and builds nothing yet
     from entrada.entra.api_token import ApiToken
+    from entrada.entra.jws import RawAccessToken
     from entrada.flows.bearer import CheckedToken
     from entrada.flows.session_check import CheckedSession
     from entrada.web.auth_routes import AuthRoutes
@@ -101,6 +102,8 @@ class Visitor:
     """The response that a guard means which can only raise; the middleware sends it."""
     on_token: Callable[[CheckedToken], None] | None = None
     """Told of each token that lets its caller in, in whichever thread: what it opened ends with it."""
+    _remembered: tuple[RawAccessToken, CheckedToken] | None = field(default=None, repr=False)
+    """What `may_wait` found, for the refusal that follows it at once."""
 
     @property
     def principal(self) -> Principal | None:
@@ -118,18 +121,33 @@ class Visitor:
         return self.auth.failure(error, self.request, session=self.session if self.token is None else None)
 
     def takes_token(self, required: Requirement) -> bool:
-        """Whether `refusal` judges by a token, and so may have to wait for Entra or the database."""
+        """Whether `refusal` judges by a token."""
         callers = self._token_callers(required)
         return callers is not None and "authorization" in self.request.headers
 
+    def may_wait(self, required: Requirement) -> bool:
+        """Whether `refusal` may have to wait: it judges by a token that memory does not know."""
+        callers = self._token_callers(required)
+        if callers is None or "authorization" not in self.request.headers:
+            return False
+        try:
+            raw = callers.token_of(self.request)
+        except EntradaError:
+            return False  # `refusal` says it
+        checked = None if raw is None else callers.remembered(raw)
+        self._remembered = None if raw is None or checked is None else (raw, checked)
+        return raw is not None and checked is None
+
     def refusal(self, required: Requirement = SIGNED_IN) -> WebResponse | None:
-        """Why this request does not pass, or None. Waits only where `takes_token`."""
+        """Why this request does not pass, or None. Waits only where `may_wait`."""
         callers = self._token_callers(required)
         try:
-            raw = None if callers is None else callers.token_of(self.request)
-            if callers is not None and raw is not None:
-                checked = _sufficient(callers.identify(raw), required, callers.scopes)
-                principal = with_evidence(checked.principal, Evidence(access_token=raw))
+            identified = None if callers is None else self._identified(callers)
+            if callers is not None and identified is not None:
+                raw, checked = identified
+                principal = with_evidence(
+                    _sufficient(checked, required, callers.scopes).principal, Evidence(access_token=raw)
+                )
                 self.token = replace(checked, principal=principal)
                 if self.on_token is not None:
                     self.on_token(self.token)
@@ -140,10 +158,18 @@ class Visitor:
         if self.session is None:
             challenge = self.auth.challenge(self.request)
             return challenge if callers is None else self._with_challenge(challenge, None)
-        self.error = _lacking(self.session.principal, required)
+        self.error = _lacking(self.session, required)
         if self.error is None:
             return None
         return self.auth.failure(self.error, self.request, session=self.session)
+
+    def _identified(self, callers: TokenCallers) -> tuple[RawAccessToken, CheckedToken] | None:
+        """The token of this request and who calls with it; None: it carries none."""
+        remembered, self._remembered = self._remembered, None
+        if remembered is not None:
+            return remembered
+        raw = callers.token_of(self.request)
+        return None if raw is None else (raw, callers.identify(raw))
 
     def _token_callers(self, required: Requirement) -> TokenCallers | None:
         callers = self.auth.token_callers
@@ -175,10 +201,10 @@ def _sufficient(checked: CheckedToken, required: Requirement, default_scopes: fr
     return checked
 
 
-def _lacking(person: UserPrincipal, required: Requirement) -> EntradaError | None:
+def _lacking(session: CheckedSession, required: Requirement) -> EntradaError | None:
     if CallerKind.PERSON not in required.callers:
         return InsufficientScope("This address is for applications, not for people.")
-    if not required.roles or person.has_any_role(*required.roles):
+    if not required.roles or session.principal.has_any_role(*required.roles):
         return None
     return RoleRequired(
         f"This page is for people with the role {_either(required.roles)}.",

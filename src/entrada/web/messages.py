@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from entrada.errors import RequestRefused
-from entrada.web.cookies import read_cookies
+from entrada.web.cookies import cookies_named, read_cookies
 from entrada.web.peers import UNKNOWN_PEER
 
 LARGEST_BODY_BYTES = 64 * 1024
@@ -60,8 +60,13 @@ class WebRequest:
 
     @property
     def target(self) -> str:
-        """Path and query byte for byte as they were sent, but for bytes beyond ASCII, which are encoded."""
-        path = _as_ascii(self.raw_path) or quote(self.path, safe="/:@!$&'()*+,;=~", errors="replace")
+        """Path and query byte for byte as they were sent, but for what no browser would send: encoded.
+
+        That is bytes beyond ASCII, and a backslash in the path, which would come back as a slash.
+        """
+        path = _as_ascii(self.raw_path).replace("\\", "%5C") or quote(
+            self.path, safe="/:@!$&'()*+,;=~", errors="replace"
+        )
         return path + (f"?{_as_ascii(self.query)}" if self.query else "")
 
     def query_pairs(self) -> Sequence[tuple[str, str]]:
@@ -100,7 +105,7 @@ class WebRequest:
 
         A second one comes from somebody who may set cookies for a neighbouring host.
         """
-        return list(dict.fromkeys(value for found, value in self.cookies() if found == name))
+        return list(dict.fromkeys(cookies_named(self.headers.get("cookie", ""), name)))
 
     @property
     def wants_page(self) -> bool:

@@ -5,12 +5,14 @@ An IPv4 address is a peer; of IPv6 the /64 is, because whoever has one address t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 UNKNOWN_PEER = ""
 """A unix socket, or a server that does not say."""
 
 
+@lru_cache(4096)
 def peer_of(address: str | None) -> str:
     """The peer at this address. Never raises: what is no address is the unknown peer."""
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
-from entrada.sessions.token import SessionToken, parse_session_token
+from entrada.sessions.token import SessionToken, is_session_token, parse_session_token
 from entrada.web.messages import WebRequest
 from entrada.web.site import Site
 
@@ -28,7 +28,7 @@ class SessionCookie:
     def values(self, request: WebRequest) -> Sequence[str]:
         """Those that have the form of ours."""
         name = self.site.cookie_rules(request).name(SESSION_COOKIE)
-        formed = [value for value in request.cookies_named(name) if parse_session_token(value) is not None]
+        formed = [value for value in request.cookies_named(name) if is_session_token(value)]
         return formed[:_MOST_TRIED]
 
     def tokens(self, request: WebRequest) -> Sequence[SessionToken]:

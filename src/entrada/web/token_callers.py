@@ -17,7 +17,7 @@ from entrada.accounts.principal import AppPrincipal
 from entrada.accounts.roles import RoleMapping
 from entrada.entra.jws import RawAccessToken
 from entrada.errors import GroupsUnknown
-from entrada.flows.bearer import BearerCheck, CheckedToken, read_bearer
+from entrada.flows.bearer import BearerCheck, CheckedToken, read_bearer, refuse_token_in_query
 from entrada.web.messages import WebRequest
 
 
@@ -36,9 +36,15 @@ class TokenCallers:
             BearerRequestRefused: it cannot be read in one way only.
         """
         credentials = request.headers.get("authorization")
-        if credentials is None or read_bearer([credentials]) is None:
-            return None
-        return read_bearer([credentials], query=request.query)
+        raw = None if credentials is None else read_bearer([credentials])
+        if raw is not None:
+            refuse_token_in_query(request.query)
+        return raw
+
+    def remembered(self, raw: RawAccessToken) -> CheckedToken | None:
+        """Who calls with a token that has been verified lately; never waits. None decides nothing."""
+        checked = self.check.in_memory(raw)
+        return None if checked is None or self.check.lacks_groups(checked) else self._here(checked)
 
     def identify(self, raw: RawAccessToken) -> CheckedToken:
         """Who calls. May ask Entra for keys, and the database.
@@ -50,6 +56,10 @@ class TokenCallers:
         checked = self.check.check(raw)
         if self.check.lacks_groups(checked):
             raise groups_of_token_unknown()
+        return self._here(checked)
+
+    def _here(self, checked: CheckedToken) -> CheckedToken:
+        """With the roles that its caller has here."""
         if not isinstance(checked.principal, AppPrincipal):
             return checked
         known = self.mapping.app_roles

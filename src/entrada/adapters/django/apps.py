@@ -8,7 +8,9 @@ from pathlib import Path
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.admin import apps as admin_apps  # not AdminConfig itself: Django looks at what is here
+from django.contrib.auth import get_user_model
 from django.core import checks
+from django.db.models.signals import post_delete, post_save
 from django.utils.module_loading import import_string
 
 from entrada.web.guards import HasAuth
@@ -24,7 +26,11 @@ class EntradaConfig(AppConfig):
     def ready(self) -> None:
         """Django calls this once everything is loaded."""
         from entrada.adapters.django.checks import check_project
+        from entrada.adapters.django.people import forget_active
 
+        for model in (get_user_model(), self.get_model("EntraIdentity")):
+            for signal in (post_save, post_delete):
+                signal.connect(forget_active, sender=model)
         checks.register(check_project, checks.Tags.security)
 
     @cached_property

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters.asgi import in_thread, token_of
 from entrada.adapters.django.middleware import take_as_user, to_django
+from entrada.adapters.django.people import is_lately_active, note_active
 from entrada.entra.callers import CallerKind
 from entrada.errors import AccountDisabled
 from entrada.web.guards import PEOPLE, SIGNED_IN, Requirement, Visitor, role_requirement, scope_requirement
@@ -78,23 +79,29 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
         if refused is not None:
             return to_django(refused)
         _take_caller(request)
-        if _is_person(request) and not request.user.is_authenticated:
-            return _switched_off(request)
+        person = _to_look_up(request)
+        if person is not None:
+            if not request.user.is_authenticated:
+                return _switched_off(request)
+            note_active(person)
         return view(request, *args, **kwargs)
 
     @wraps(view)
     async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         visitor = visitor_of(request)
         refused: WebResponse | None
-        if visitor.takes_token(required):
+        if visitor.may_wait(required):
             refused = await in_thread(lambda: visitor.refusal(required))
         else:
             refused = visitor.refusal(required)
         if refused is not None:
             return to_django(refused)
         _take_caller(request)
-        if _is_person(request) and not (await request.auser()).is_authenticated:
-            return _switched_off(request)
+        person = _to_look_up(request)
+        if person is not None:
+            if not (await request.auser()).is_authenticated:
+                return _switched_off(request)
+            note_active(person)
         return await view(request, *args, **kwargs)
 
     return cast("ViewT", guarded_async if iscoroutinefunction(view) else guarded)
@@ -107,8 +114,12 @@ def _take_caller(request: HttpRequest) -> None:
         take_as_user(request, token.principal)
 
 
-def _is_person(request: HttpRequest) -> bool:
-    return isinstance(visitor_of(request).principal, UserPrincipal)
+def _to_look_up(request: HttpRequest) -> UserPrincipal | None:
+    """The person of whom it is not known whether their user here is active."""
+    principal = visitor_of(request).principal
+    if not isinstance(principal, UserPrincipal) or is_lately_active(principal):
+        return None
+    return principal
 
 
 def _switched_off(request: HttpRequest) -> HttpResponse:

@@ -6,6 +6,7 @@ adding an Entra identity to them in the admin site.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -15,6 +16,30 @@ from django.db import IntegrityError, transaction
 from entrada.accounts.principal import UserPrincipal
 from entrada.adapters.django.models import EntraIdentity
 from entrada.adapters.django.options import Options, read_options
+
+EntraId = tuple[str, str]
+SECONDS_ACTIVE = 1.0
+"""How long a user stays known to be active; longer only in what was saved around Django's signals."""
+_MOST_ACTIVE = 10_000
+_active_until: dict[EntraId, float] = {}
+
+
+def is_lately_active(principal: UserPrincipal) -> bool:
+    """Whether their user was active a moment ago, so that a guard need not ask the database."""
+    until = _active_until.get((principal.tenant_id, principal.object_id))
+    return until is not None and time.monotonic() < until
+
+
+def note_active(principal: UserPrincipal) -> None:
+    """Their user has just been read, and is active."""
+    if len(_active_until) >= _MOST_ACTIVE:
+        _active_until.clear()
+    _active_until[principal.tenant_id, principal.object_id] = time.monotonic() + SECONDS_ACTIVE
+
+
+def forget_active(**_: Any) -> None:
+    """A user was saved or deleted in this process."""
+    _active_until.clear()
 
 
 def user_of(principal: UserPrincipal) -> Any:
