@@ -25,6 +25,8 @@ PASSWORD = "correct-horse-battery"
         ("sqlite:///:memory:", "in memory"),
         (f"sqlite://ada:{PASSWORD}@host/entrada.db", "options or a host"),
         ("sqlite:///entrada.db?mode=ro", "options or a host"),
+        (f"postgresql://ada:{PASSWORD}@host/name?sslmod=require", "an option 'sslmod'"),
+        (f"postgresql://ada:{PASSWORD}@one:port,two:5432/name", "is not a database URL"),
     ],
 )
 def test_a_url_that_names_no_database_is_refused(url: str, said: str) -> None:
@@ -32,7 +34,8 @@ def test_a_url_that_names_no_database_is_refused(url: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said) as refused:
         connect(url)
     assert refused.value.setting == "ENTRADA_DATABASE_URL"
-    assert "sqlite:///entrada.db" in refused.value.hint
+    assert "sqlite:///entrada.db" in refused.value.hint or "sslrootcert" in refused.value.hint
+    assert PASSWORD not in f"{refused.value} {refused.value.hint}"
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
     sqlite:///entrada.db                    a file in the working directory
     sqlite:////var/lib/entrada/entrada.db   a file anywhere
-    postgresql://user:password@host/name    PostgreSQL
+    postgresql://user:password@host/name    PostgreSQL; libpq's options behind a question mark
+    postgresql://user@one:5432,two:5432/name    several hosts: the first that may be written
 
 A message about the URL names the setting and never repeats the URL, which may hold a password.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from entrada.storage.sql.database import WAIT, Database
 from entrada.storage.sql.sqlite import SqliteDatabase
 
 EXAMPLES = "Write sqlite:///entrada.db or postgresql://user:password@host/name."
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+OPTIONS = "The options are those of libpq, such as sslmode, sslrootcert and channel_binding."
 
 
 def connect(database_url: str, *, wait: timedelta = WAIT) -> Database:
@@ -56,9 +61,26 @@ def parsed(database_url: str) -> URL:
     ConfigurationError: it is no database URL.
     """
     try:
-        return make_url(database_url)
+        return with_several_hosts(database_url) or make_url(database_url)
     except (ArgumentError, ValueError):
         raise refused("is not a database URL", EXAMPLES) from None
+
+
+def with_several_hosts(database_url: str) -> URL | None:
+    """The URL as SQLAlchemy takes it, where it names several hosts as libpq does; None: it does not.
+
+    Raises:
+        ArgumentError, ValueError: it is no URL.
+    """
+    scheme, _, behind = database_url.partition("://")
+    authority, slash, rest = behind.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    if "," not in hosts or not scheme.startswith("postgres"):
+        return None
+    if not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        raise ValueError("not a host and port")
+    url = make_url(f"{scheme}://{user}{at}{slash}{rest}")
+    return url.update_query_pairs([("host", host) for host in hosts.split(",")], append=True)
 
 
 def sqlite_path(url: URL) -> Path:
@@ -81,7 +103,7 @@ def postgresql_database(url: URL, *, wait: timedelta) -> Database:
         ConfigurationError: its driver is not installed.
     """
     try:
-        from entrada.storage.sql.postgresql import PostgresqlDatabase
+        from entrada.storage.sql.postgresql import PostgresqlDatabase, unknown_option
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("entrada"):
             raise
@@ -89,6 +111,9 @@ def postgresql_database(url: URL, *, wait: timedelta) -> Database:
             "names PostgreSQL, whose driver is not installed",
             'Install it with: pip install "./entrada[postgres]"',
         ) from None
+    unknown = unknown_option(url)
+    if unknown is not None:
+        raise refused(f"has an option {unknown!r}, which PostgreSQL does not have", OPTIONS)
     return PostgresqlDatabase(url, wait=wait)
 
 

@@ -55,7 +55,10 @@ MAY_ONLY_BE_READ = (
     "the new one.",
 )
 TOO_SLOW = ("it took too long", "Try again in a moment. If this stays, look at the load of the database.")
-NOT_REACHED = ("it cannot be reached", "See that it runs, and where $[database_url] says.")
+NOT_REACHED = (
+    "it cannot be reached",
+    "See that it runs, and where $[database_url] says, and that it accepts what the options there ask for.",
+)
 
 SQLITE_CAUSES = {
     "SQLITE_BUSY": BUSY,

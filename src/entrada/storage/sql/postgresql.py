@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, Connection, Dialect, bindparam, create_engine, event, func, select
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -62,6 +63,8 @@ class PostgresqlDatabase(Database):
             "keepalives_idle": 10,
             "keepalives_interval": 3,
             "keepalives_count": 3,
+            # Of several hosts the one that may be written; of a single one `looked_at` says why not.
+            **({"target_session_attrs": "read-write"} if isinstance(url.query.get("host"), tuple) else {}),
         }
         self._url = url
         self._usual = {name: value for name, value in usual.items() if name not in url.query}
@@ -159,6 +162,12 @@ class PostgresqlDatabase(Database):
         with within(limit), self._transaction(limit) as connection:
             connection.execute(HOLD_ADVISORY, {"key": SCHEMA_KEY})
             yield connection
+
+
+def unknown_option(url: URL) -> str | None:
+    """The name of an option that libpq does not have."""
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    return next((name for name in url.query if name not in known), None)
 
 
 def looked_at(connection: BoundedConnection, *, wait: timedelta) -> bool:
