@@ -144,3 +144,21 @@ def test_a_wrong_word_is_one_sentence(entrada: Entrada, words: tuple[str, ...], 
     status, shown, said = entrada("audit", *words)
     assert (status in (1, 2), shown) == (True, "")
     assert sentence in said
+
+
+def test_a_restored_backup_is_an_entry_that_says_what_it_replaced(
+    entrada: Entrada, stores: Stores, tmp_path: Path
+) -> None:
+    """The chain of the backup goes on: by whom it was put back, and where the other one had come."""
+    assert entrada("db", "backup", "copy.db")[0] == 0
+    entrada("users", "disable", "Nora")
+    head = json.loads(entrada("audit", "verify", "--json")[1])["head"]
+    stores.close()
+    assert entrada("db", "restore", "copy.db", "--yes")[0] == 0
+    shown = entrada("audit", "--limit", "2")[1]
+    assert f"database_restored  replaced={head}  by command {ME}" in shown
+    assert f"all_sessions_ended  count=2  by command {ME}" in shown
+    assert "account_disabled" not in entrada("audit")[1]
+    assert entrada("audit", "verify")[0] == 0
+    assert entrada("audit", "verify", "--expect", head)[0] == 1
+    assert entrada("db", "check")[0] == 0

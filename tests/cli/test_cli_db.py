@@ -19,6 +19,7 @@ import pytest
 from clients.postgres import running_postgres
 from conformance.samples import NOW, identity, session, user_id
 from entrada.accounts.identity import Profile
+from entrada.audit.acts import BY_ENTRADA
 from entrada.build import Stores, open_stores
 from entrada.clock import SystemClock
 from entrada.settings import Settings, aliases_of, native_name
@@ -372,7 +373,7 @@ def test_a_restore_that_is_cut_off_leaves_the_old_database(database: Path) -> No
         try:
             sqlite_restore.copy_pages = killed_on_the_way  # type: ignore[attr-defined]
             with sqlite_restore.checked_copy(database.with_name("copy.db"), beside=database) as draft:
-                sqlite_restore.restore(draft, database, kept=database.with_name("kept.db"))
+                sqlite_restore.restore(draft, database, kept=database.with_name("kept.db"), cause=BY_ENTRADA)
         finally:
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL

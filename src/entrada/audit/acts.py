@@ -87,11 +87,11 @@ _REFUSAL = frozenset(
 )
 
 DETAILS: Mapping[Action, frozenset[str]] = {
-    Action.SIGN_IN_COMPLETED: frozenset(),
+    Action.SIGN_IN_COMPLETED: frozenset({"client_id"}),
     Action.SIGN_IN_REFUSED: _REFUSAL,
     Action.REQUEST_REFUSED: _REFUSAL,
     Action.REFUSALS_OMITTED: frozenset({"count"}),
-    Action.SESSION_ENDED: frozenset(),
+    Action.SESSION_ENDED: frozenset({"client_id"}),
     Action.SESSIONS_ENDED: frozenset({"count"}),
     Action.ALL_SESSIONS_ENDED: frozenset({"count"}),
     Action.ACCESS_ENDED: frozenset({"count"}),
@@ -102,10 +102,10 @@ DETAILS: Mapping[Action, frozenset[str]] = {
     Action.ACCOUNT_DELETED: frozenset({"count"}),
     Action.ROLE_GRANTED: _ROLE,
     Action.ROLE_REVOKED: _ROLE,
-    Action.INSTALLATION_CHANGED: frozenset({"client_id", "change"}),
-    Action.KEYS_ROTATED: frozenset({"kid", "keys"}),
+    Action.INSTALLATION_CHANGED: frozenset({"client_id"}),
+    Action.KEYS_ROTATED: frozenset({"kid", "key"}),
     Action.DATABASE_UPGRADED: frozenset({"from", "to"}),
-    Action.DATABASE_RESTORED: frozenset({"head"}),
+    Action.DATABASE_RESTORED: frozenset({"replaced"}),
     Action.AUDIT_PRUNED: frozenset({"through", "hash", "count"}),
 }
 """The reason, which every action may have, is the cause's."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from entrada.audit.acts import ENTRADA, Actor, Cause
 from entrada.broker.grants import hash_of
 from entrada.broker.installations import Installation, Proof, Standing
 from entrada.broker.provider import Provider
@@ -26,7 +27,9 @@ class Untold:
     since: datetime
 
 
-def add(provider: Provider, installation: Installation, *, with_secret: bool) -> str | None:
+def add(
+    provider: Provider, installation: Installation, *, with_secret: bool, actor: Actor = ENTRADA
+) -> str | None:
     """Lets it in; its secret, if it is to have one.
 
     Raises:
@@ -36,7 +39,11 @@ def add(provider: Provider, installation: Installation, *, with_secret: bool) ->
     if secret is not None:
         installation = replace(installation, proof=Proof.SECRET, secret_hashes=(hash_of(secret),))
     is_listed = any(one.client_id == installation.client_id for one in provider.listed)
-    if is_listed or not provider.store.add_installation(replace(installation, standing=Standing.APPROVED)):
+    approved, cause = (
+        replace(installation, standing=Standing.APPROVED),
+        Cause(actor=actor, at=provider.now(), reason="added"),
+    )
+    if is_listed or not provider.store.add_installation(approved, cause=cause):
         raise InstallationRefused(
             "There is an installation of that address already.",
             hint="If it is of your tenant it stands in the list; if it asks to be let in, answer there.",
@@ -44,20 +51,24 @@ def add(provider: Provider, installation: Installation, *, with_secret: bool) ->
     return secret
 
 
-def approve(provider: Provider, installation: Installation) -> None:
-    provider.store.save_installation(replace(installation, standing=Standing.APPROVED))
+def approve(provider: Provider, installation: Installation, *, actor: Actor = ENTRADA) -> None:
+    cause = Cause(actor=actor, at=provider.now(), reason="approved")
+    provider.store.save_installation(replace(installation, standing=Standing.APPROVED), cause=cause)
 
 
-def remove(provider: Provider, installation: Installation) -> None:
+def remove(provider: Provider, installation: Installation, *, actor: Actor = ENTRADA) -> None:
     """Shuts it out: what it was given ends, and it is told so."""
-    provider.store.remove_installation(installation.client_id, now=provider.now())
+    cause = Cause(actor=actor, reason="removed")
+    provider.store.remove_installation(installation.client_id, now=provider.now(), cause=cause)
 
 
-def rotate_secret(provider: Provider, installation: Installation) -> str:
+def rotate_secret(provider: Provider, installation: Installation, *, actor: Actor = ENTRADA) -> str:
     """A new secret; the last one works beside it until the next."""
     secret = secrets.token_urlsafe(32)
     kept = (hash_of(secret), *installation.secret_hashes[:1])
-    provider.store.save_installation(replace(installation, proof=Proof.SECRET, secret_hashes=kept))
+    changed = replace(installation, proof=Proof.SECRET, secret_hashes=kept)
+    cause = Cause(actor=actor, at=provider.now(), reason="a new client secret")
+    provider.store.save_installation(changed, cause=cause)
     return secret
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from entrada.audit.acts import ENTRADA, Cause
 from entrada.broker.installations import (
     CALLBACK_PATHS,
     Standing,
@@ -103,7 +104,9 @@ def ask(auth: Auth, provider: Provider, request: WebRequest, public_url: str) ->
     if len(waiting) >= MOST_WAITING or from_there >= MOST_WAITING_FROM_ONE_PEER:
         raise InstallationRefused("Too many wait to be let in already.")
     # Nothing is replaced, also not what was let in since `known` was read, or whose tenant is shut out now.
-    if all(one.client_id != made.client_id for one in known) and provider.store.add_installation(made):
+    if all(one.client_id != made.client_id for one in known) and provider.store.add_installation(
+        made, cause=Cause(actor=ENTRADA, at=provider.now(), reason="asked to be let in")
+    ):
         record(Event.INSTALLATION_CHANGED, reason="asked", client_id=made.client_id, tenant_id=tenant)
     page = auth.pages.note(
         "Asked",

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import jwt
 
+from entrada.audit.acts import Actor, ActorKind, Cause
 from entrada.broker.grants import Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.provider import Provider
@@ -69,6 +70,7 @@ def end_everywhere(provider: Provider, asked: SignOutRequest) -> int:
         grant_id=None if by_entra else grant.id,
         entra_session_id=by_entra,
         tell_all_but=grant.client_id,
+        cause=Cause(actor=Actor(kind=ActorKind.INSTALLATION, id=grant.client_id), reason="signed out there"),
     )
     return len(ended)
 

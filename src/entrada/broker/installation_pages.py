@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
 
+from entrada.audit.acts import person
 from entrada.broker import administration
 from entrada.broker.administration import Untold
 from entrada.broker.installations import Installation, Proof, installation_at
@@ -135,9 +136,13 @@ def change(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse:
     record(Event.INSTALLATION_CHANGED, reason=verb, client_id=client_id, user_id=who.user_id)
     if verb == "rotate":
         return _secret_given(
-            auth, request, installation.client_id, administration.rotate_secret(provider, installation)
+            auth,
+            request,
+            installation.client_id,
+            administration.rotate_secret(provider, installation, actor=person(who.user_id)),
         )
-    (administration.approve if verb == "approve" else administration.remove)(provider, installation)
+    change = administration.approve if verb == "approve" else administration.remove
+    change(provider, installation, actor=person(who.user_id))
     return redirect(request.path)
 
 
@@ -152,7 +157,9 @@ def _add(
         ) from None
     if not provider.allows(made.tenant_id):
         raise InstallationRefused("People of your tenant may not sign in here.")
-    secret = administration.add(provider, made, with_secret=form.get("secret") == "1")
+    secret = administration.add(
+        provider, made, with_secret=form.get("secret") == "1", actor=person(who.user_id)
+    )
     record(
         Event.INSTALLATION_CHANGED,
         reason="add",

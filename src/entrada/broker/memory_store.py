@@ -1,4 +1,7 @@
-"""A broker's memory in this process, for tests and for trying things out. Safe for threads."""
+"""A broker's memory in this process, for tests and for trying things out. Safe for threads.
+
+It has no audit trail: all is gone with the process.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey
@@ -34,17 +38,20 @@ class MemoryBrokerStore(BrokerStore):
         with self._lock:
             return self._installations.get(client_id)
 
-    def add_installation(self, installation: Installation) -> bool:
+    def add_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> bool:
+        del cause
         with self._lock:
             is_new = installation.client_id not in self._installations
             self._installations.setdefault(installation.client_id, installation)
             return is_new
 
-    def save_installation(self, installation: Installation) -> None:
+    def save_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> None:
+        del cause
         with self._lock:
             self._installations[installation.client_id] = installation
 
-    def remove_installation(self, client_id: str, *, now: datetime) -> bool:
+    def remove_installation(self, client_id: str, *, now: datetime, cause: Cause = BY_ENTRADA) -> bool:
+        del cause
         with self._lock:
             for grant in [one for one in self._grants.values() if one.client_id == client_id]:
                 self._end(grant, now=now, tell=True)
@@ -144,7 +151,9 @@ class MemoryBrokerStore(BrokerStore):
         entra_session_id: str | None = None,
         identity: EntraIdentity | None = None,
         tell_all_but: str | None = None,
+        cause: Cause = BY_ENTRADA,
     ) -> Sequence[Grant]:
+        del cause
         if sum(named is not None for named in (grant_id, entra_session_id, identity)) != 1:
             raise ValueError("name the grants in exactly one way")
         with self._lock:

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import timedelta
 
+from entrada.audit.acts import ENTRA, Cause
 from entrada.broker.grants import Grant
 from entrada.broker.provider import Provider
 from entrada.errors import ConfigurationError, EntraUnavailable, SignInError, StoreUnavailable, Unavailable
@@ -114,7 +115,9 @@ class GrantRecheck:
 
     def _end(self, grant: Grant, error: SignInError) -> None:
         identity = grant.person.identity
-        ended = self.provider.store.end_grants(now=self.provider.now(), identity=identity)
+        ended = self.provider.store.end_grants(
+            now=self.provider.now(), identity=identity, cause=Cause(actor=ENTRA, reason=error.code)
+        )
         if ended:
             record(Event.ACCESS_ENDED, reason=error.code, count=len(ended), **asdict(identity))
 

@@ -19,6 +19,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
+from entrada.audit.acts import ENTRA, Cause
 from entrada.broker import admission_pages, discovery, end_session, installation_pages
 from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.sign_in import BrokerSignIn
@@ -102,7 +103,11 @@ class BrokerRoutes(AuthRoutes):
         provider = self.broker.provider
 
         def end(entra_session_id: str) -> int:
-            return len(provider.store.end_grants(now=provider.now(), entra_session_id=entra_session_id))
+            cause = Cause(actor=ENTRA, reason="signed out at Entra")
+            ended = provider.store.end_grants(
+                now=provider.now(), entra_session_id=entra_session_id, cause=cause
+            )
+            return len(ended)
 
         return sign_out_routes.front_channel(auth, request, end_elsewhere=end)
 

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.audit.acts import BY_ENTRADA, Cause
+from entrada.broker.audited import grant_ended, grant_opened, installation_changed, new_key
 from entrada.broker.documents import (
     installation_document,
     person_document,
@@ -28,6 +30,7 @@ from entrada.broker.store import BrokerStore, Delivery
 from entrada.broker.tokens import subject_of
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
+from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.broker_tables import codes, deliveries, grants, installations, keys, spent
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.repeating import repeats_transactions
@@ -62,15 +65,16 @@ class SqlBrokerStore(BrokerStore):
             ).one_or_none()
         return None if row is None else read_installation(row.document)
 
-    def add_installation(self, installation: Installation) -> bool:
+    def add_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> bool:
         try:
             with self._database.writing() as connection:
                 connection.execute(insert(installations), _installation_row(installation))
+                note(connection, installation_changed(installation.client_id, cause))
         except IntegrityError:
             return False
         return True
 
-    def save_installation(self, installation: Installation) -> None:
+    def save_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> None:
         row = _installation_row(installation)
         replaced = (
             update(installations)
@@ -79,15 +83,20 @@ class SqlBrokerStore(BrokerStore):
         )
         with self._database.writing() as connection:
             if connection.execute(replaced).rowcount == 1:
+                note(connection, installation_changed(installation.client_id, cause))
                 return
-        if not self.add_installation(installation):  # another was faster
+        if not self.add_installation(installation, cause=cause):  # another was faster
             with self._database.writing() as connection:
                 connection.execute(replaced)
+                note(connection, installation_changed(installation.client_id, cause))
 
-    def remove_installation(self, client_id: str, *, now: datetime) -> bool:
+    def remove_installation(self, client_id: str, *, now: datetime, cause: Cause = BY_ENTRADA) -> bool:
+        cause = replace(cause, at=now)
         with self._database.writing() as connection:
-            _end(connection, grants.c.client_id == client_id, now=now, tell_all_but=None)
+            _end(connection, grants.c.client_id == client_id, now=now, tell_all_but=None, cause=cause)
             removed = connection.execute(delete(installations).where(installations.c.client_id == client_id))
+            if removed.rowcount == 1:
+                note(connection, installation_changed(client_id, cause))
             return removed.rowcount == 1
 
     # --- keys ---
@@ -105,6 +114,7 @@ class SqlBrokerStore(BrokerStore):
                     signing = update(keys).where(keys.c.signs == 1)
                     connection.execute(signing.values(retired_at=others_retire_at, signs=None))
                 connection.execute(insert(keys), row)
+                note(connection, new_key(key, "published beside the others"))
         except IntegrityError:
             return False  # another broker was faster: its key signs
         return True
@@ -114,6 +124,7 @@ class SqlBrokerStore(BrokerStore):
         with self._database.writing() as connection:
             connection.execute(delete(keys))
             connection.execute(insert(keys), row)
+            note(connection, new_key(key, "every other is withdrawn"))
 
     def _row_of(self, key: SigningKey) -> dict[str, Any]:
         sealed = self._sealer.seal(key.to_der(), context=key.kid)
@@ -141,6 +152,7 @@ class SqlBrokerStore(BrokerStore):
         with self._database.writing() as connection:
             connection.execute(insert(grants), _grant_row(grant))
             connection.execute(insert(codes), {**vars(code), "code_challenge": code.code_challenge or ""})
+            note(connection, grant_opened(grant))
 
     def spend_code(self, code_hash: bytes, *, now: datetime) -> tuple[AuthorizationCode, bool] | None:
         with self._database.reading() as connection:
@@ -224,6 +236,7 @@ class SqlBrokerStore(BrokerStore):
         entra_session_id: str | None = None,
         identity: EntraIdentity | None = None,
         tell_all_but: str | None = None,
+        cause: Cause = BY_ENTRADA,
     ) -> Sequence[Grant]:
         named = [
             condition
@@ -241,7 +254,9 @@ class SqlBrokerStore(BrokerStore):
             if connection.execute(select(grants.c.id).where(named[0]).limit(1)).first() is None:
                 return []
         with self._database.writing() as connection:
-            return _end(connection, named[0], now=now, tell_all_but=tell_all_but)
+            return _end(
+                connection, named[0], now=now, tell_all_but=tell_all_but, cause=replace(cause, at=now)
+            )
 
     # --- logout tokens to deliver ---
 
@@ -312,7 +327,7 @@ class SqlBrokerStore(BrokerStore):
 
 
 def _end(
-    connection: Connection, condition: Any, *, now: datetime, tell_all_but: str | None
+    connection: Connection, condition: Any, *, now: datetime, tell_all_but: str | None, cause: Cause
 ) -> Sequence[Grant]:
     """End them, and note whom to tell, in the caller's transaction."""
     ended = [_grant_of(row) for row in connection.execute(select(grants).where(condition)).all()]
@@ -337,6 +352,7 @@ def _end(
     ]
     if rows:
         connection.execute(insert(deliveries), rows)
+    note(connection, *(grant_ended(grant, cause) for grant in gone))
     return gone
 
 

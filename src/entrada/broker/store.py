@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from entrada.accounts.identity import EntraIdentity
+from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey
@@ -37,6 +38,9 @@ class Delivery:
 class BrokerStore(Protocol):
     """Keeps what the broker must not forget.
 
+    In a database, sign-ins, endings, changed installations and new keys are entered into the audit trail
+    (`entrada.audit`) in the same transaction; `cause` says who does it, and why.
+
     Raises:
         StoreUnavailable: from any method, when the database does not answer in time.
     """
@@ -48,13 +52,13 @@ class BrokerStore(Protocol):
 
     def find_installation(self, client_id: str) -> Installation | None: ...
 
-    def add_installation(self, installation: Installation) -> bool:
+    def add_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> bool:
         """Add it; False, and nothing changed, if there is one of that client id, or was a moment ago."""
 
-    def save_installation(self, installation: Installation) -> None:
+    def save_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> None:
         """Add it, or replace the one of that client id."""
 
-    def remove_installation(self, client_id: str, *, now: datetime) -> bool:
+    def remove_installation(self, client_id: str, *, now: datetime, cause: Cause = BY_ENTRADA) -> bool:
         """Forget it and end every grant of it; True if it was there."""
 
     # --- keys ---
@@ -106,6 +110,7 @@ class BrokerStore(Protocol):
         entra_session_id: str | None = None,
         identity: EntraIdentity | None = None,
         tell_all_but: str | None = None,
+        cause: Cause = BY_ENTRADA,
     ) -> Sequence[Grant]:
         """End the grants named by exactly one of the three, and note a delivery for each installation.
 

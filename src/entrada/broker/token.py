@@ -18,11 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from entrada.audit.acts import ENTRA, Actor, ActorKind, Cause
 from entrada.broker.client_authentication import authenticate, challenge_of, read_credentials
 from entrada.broker.grants import (
     GRANT_IDLE_LIFE,
     REUSE_GRACE,
     Grant,
+    GrantId,
     OpaqueToken,
     hash_of,
     new_token,
@@ -85,10 +87,10 @@ def _authorization_code(
         raise invalid_grant("the code is unknown")
     code, first_use = found
     if not first_use:
-        provider.store.end_grants(now=provider.now(), grant_id=code.grant_id)
+        _end_grant(provider, installation, code.grant_id, reason="its code was used again")
         raise invalid_grant("the code was used before; what it gave has ended")
     if code.client_id != installation.client_id:
-        provider.store.end_grants(now=provider.now(), grant_id=code.grant_id)
+        _end_grant(provider, installation, code.grant_id, reason="its code was shown by another client")
         raise invalid_grant("the code was given to another client")
     if provider.now() >= code.expires_at:
         raise invalid_grant("the code is over")
@@ -106,7 +108,7 @@ def _refresh_token(
     grant = None if shown is None else provider.store.find_grant(shown.grant_id)
     grant = _living(provider, grant, installation)
     assert shown is not None
-    _check_refresh_token(provider, grant, shown)
+    _check_refresh_token(provider, installation, grant, shown)
     try:
         grant = provider.refresh_person(grant)
     except SignInError as error:
@@ -114,7 +116,10 @@ def _refresh_token(
             # About us, such as a client secret that has expired: nobody's access ends for that.
             raise OAuthError("temporarily_unavailable", "Entra refuses the broker", status=503) from None
         provider.store.end_grants(
-            now=provider.now(), identity=grant.person.identity, tell_all_but=installation.client_id
+            now=provider.now(),
+            identity=grant.person.identity,
+            tell_all_but=installation.client_id,
+            cause=Cause(actor=ENTRA, reason=error.code),
         )
         raise invalid_grant(f"Entra no longer answers for this person ({error.code})") from None
     except Unavailable:
@@ -125,7 +130,14 @@ def _refresh_token(
     return _response(provider, installation, grant, replaces=grant.refresh_hash, nonce=None)
 
 
-def _check_refresh_token(provider: Provider, grant: Grant, shown: OpaqueToken) -> None:
+def _end_grant(provider: Provider, by: Installation, grant_id: GrantId, *, reason: str) -> None:
+    actor = Actor(kind=ActorKind.INSTALLATION, id=by.client_id)
+    provider.store.end_grants(now=provider.now(), grant_id=grant_id, cause=Cause(actor=actor, reason=reason))
+
+
+def _check_refresh_token(
+    provider: Provider, installation: Installation, grant: Grant, shown: OpaqueToken
+) -> None:
     """The newest, or for a moment the one before it; any older one was stolen, or the newest was.
 
     However many a thief has had made since: the mark tells an old one from one that is made up.
@@ -137,7 +149,7 @@ def _check_refresh_token(provider: Provider, grant: Grant, shown: OpaqueToken) -
     if is_previous and refreshed_at is not None and provider.now() < refreshed_at + REUSE_GRACE:
         return
     if is_previous or provider.made_refresh_token(shown.mark, grant):
-        provider.store.end_grants(now=provider.now(), grant_id=grant.id)
+        _end_grant(provider, installation, grant.id, reason="a replaced refresh token was shown")
         raise invalid_grant("the refresh token was replaced; what it stood on has ended")
     raise invalid_grant("the refresh token is unknown")
 

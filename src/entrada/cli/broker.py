@@ -19,6 +19,7 @@ import json
 import os
 from pathlib import Path
 
+from entrada.audit.acts import Actor
 from entrada.broker import administration
 from entrada.broker.administration import Untold
 from entrada.broker.installations import Installation, installation_at
@@ -26,9 +27,11 @@ from entrada.broker.listed import read_listed
 from entrada.broker.routes import BrokerRoutes
 from entrada.broker.signing_keys import PUBLISHED_AHEAD
 from entrada.broker.start import admin_consent_link, build_broker
+from entrada.cli.accounts import by_command
 from entrada.cli.logs import log_at
 from entrada.cli.ports import port_number
 from entrada.cli.serve import public_url_of, serve
+from entrada.clock import SystemClock
 from entrada.entra.authority import TenantId, parse_guid
 from entrada.errors import ConfigurationError
 from entrada.settings import default_file, load_settings
@@ -160,7 +163,7 @@ def _add(args: argparse.Namespace) -> int:
             hint="Add it to $[allowed_tenants] of the broker first.",
             setting="allowed_tenants",
         )
-    secret = administration.add(provider, made, with_secret=args.secret)
+    secret = administration.add(provider, made, with_secret=args.secret, actor=_actor())
     print(f"{made.client_id} may sign in people of tenant {tenant}.")
     print("There, set:")
     print(f"  ENTRADA_BROKER_URL={provider.issuer}\n  ENTRADA_TENANT_ID={tenant}")
@@ -179,7 +182,7 @@ def _print_consent(broker: BrokerRoutes, tenant_id: TenantId) -> None:
 def _approve(args: argparse.Namespace) -> int:
     broker = _broker(args)
     installation = _stored(broker, args.client_id)
-    administration.approve(broker.broker.provider, installation)
+    administration.approve(broker.broker.provider, installation, actor=_actor())
     print(f"{installation.client_id} may sign in people of tenant {installation.tenant_id}.")
     _print_consent(broker, installation.tenant_id)
     return 0
@@ -188,7 +191,7 @@ def _approve(args: argparse.Namespace) -> int:
 def _remove(args: argparse.Namespace) -> int:
     broker = _broker(args)
     installation = _stored(broker, args.client_id)
-    administration.remove(broker.broker.provider, installation)
+    administration.remove(broker.broker.provider, installation, actor=_actor())
     print(f"{installation.client_id} is shut out, what it was given has ended, and it is told so.")
     return 0
 
@@ -196,7 +199,7 @@ def _remove(args: argparse.Namespace) -> int:
 def _rotate(args: argparse.Namespace) -> int:
     broker = _broker(args)
     installation = _stored(broker, args.client_id)
-    secret = administration.rotate_secret(broker.broker.provider, installation)
+    secret = administration.rotate_secret(broker.broker.provider, installation, actor=_actor())
     print(f"ENTRADA_CLIENT_SECRET={secret}      (shown once; the last one works beside it until the next)")
     return 0
 
@@ -213,6 +216,10 @@ def _rotate_keys(args: argparse.Namespace) -> int:
     print(f"The key {key.kid} is published, and signs in {minutes} minutes.")
     print("What the others signed is believed for as long as it lives.")
     return 0
+
+
+def _actor() -> Actor:
+    return by_command(SystemClock().now()).actor
 
 
 def _stored(broker: BrokerRoutes, client_id: str) -> Installation:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrada.cli.accounts import Located, add_common, located, show
+from entrada.cli.accounts import Located, add_common, by_command, located, show
 from entrada.cli.db_check import findings
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
@@ -127,7 +127,8 @@ def _restore(args: argparse.Namespace) -> int:
                         f"{file} is sound, and would take the place of {database}. Nothing was changed.",
                         hint="Stop every server, and say --yes. Everybody signs in again after it.",
                     )
-                ended = restore(draft, database, kept=kept)
+                cause = by_command(SystemClock().now())
+                ended = restore(draft, database, kept=kept, cause=cause)
         except OSError as error:
             raise ConfigurationError(
                 f"{file} cannot be restored ({error.strerror}). The database is as it was.",

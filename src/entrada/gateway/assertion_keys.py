@@ -30,9 +30,11 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from entrada.adapters.assertion import ES256, RS256
+from entrada.audit.acts import ENTRADA, Act, Action, Cause
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
 from entrada.storage.sql import Database
+from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.tables import assertion_keys
 
@@ -185,6 +187,9 @@ class SqlAssertionKeys(AssertionKeys):
         try:
             with self._database.writing() as connection:
                 connection.execute(insert(assertion_keys), row)
+                cause = Cause(actor=ENTRADA, at=key.made_at)
+                details = {"kid": key.kid, "key": "assertion"}
+                note(connection, Act(action=Action.KEYS_ROTATED, cause=cause, details=details))
         except IntegrityError:
             return False
         return True

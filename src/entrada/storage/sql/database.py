@@ -25,9 +25,11 @@ from weakref import WeakSet
 from sqlalchemy import Connection, Engine
 
 from entrada.accounts.identity import UserId
+from entrada.audit.acts import Act, Action
 from entrada.sessions.revocation import LogPosition, Revocations
+from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.failures import failures_named
-from entrada.storage.sql.migrations import is_usable, upgrade
+from entrada.storage.sql.migrations import HEAD, is_usable, upgrade, version_of
 from entrada.storage.sql.revocation import read_revocations
 
 if TYPE_CHECKING:
@@ -71,7 +73,11 @@ class Database(ABC):
             if is_usable(connection):
                 return
         with self._migrating() as connection:
+            before = version_of(connection)
             upgrade(connection)
+            if before not in (None, HEAD):
+                details = {"from": before, "to": HEAD}
+                note(connection, Act(action=Action.DATABASE_UPGRADED, details=details))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

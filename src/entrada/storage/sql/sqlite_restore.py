@@ -19,9 +19,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from entrada.audit.acts import Act, Action, Cause
 from entrada.compatibility import sqlite_error_name
 from entrada.errors import ConfigurationError
 from entrada.sessions.revocation import LogPosition
+from entrada.storage.sql.audit_trail import SqlAuditTrail
 from entrada.storage.sql.database import WAIT
 from entrada.storage.sql.failures import failures_named
 from entrada.storage.sql.migrations import version_of
@@ -66,10 +68,10 @@ def checked_copy(backup: Path, *, beside: Path) -> Iterator[Path]:
             each.unlink(missing_ok=True)
 
 
-def restore(draft: Path, database: Path, *, kept: Path) -> int:
+def restore(draft: Path, database: Path, *, kept: Path, cause: Cause) -> int:
     """Puts the checked copy in the database's place; `kept` then holds what was there, if anything was.
 
-    How many sessions of the backup ended.
+    How many sessions of the backup ended. Its audit trail says so, and where the one that was there had come.
 
     Raises:
         ConfigurationError: somebody holds the database, or it is not one that SQLite can read.
@@ -79,14 +81,15 @@ def restore(draft: Path, database: Path, *, kept: Path) -> int:
     mark = OutsideMark(database.absolute())
     if not database.exists():
         _refuse_remains(database)
-        ended, newest = _end_sessions(draft, beyond=mark.read())
+        ended, newest = _end_sessions(draft, beyond=mark.read(), cause=cause, replaced=None)
         os.link(draft, database)
     else:
         with closing(_held(database)) as live:
             _keep(live, kept)
             known = [each for each in (mark.read(), _position(live)) if each is not None]
             beyond = max(known, key=lambda each: each.sequence, default=None)
-            ended, newest = _end_sessions(draft, beyond=beyond)
+            replaced = _head(live)
+            ended, newest = _end_sessions(draft, beyond=beyond, cause=cause, replaced=replaced)
             with failures_named(), closing(sqlite3.connect(draft)) as source:
                 copy_pages(source, live)
     with suppress(OSError):  # an old mark makes the next server end all sessions again, and there are none
@@ -174,11 +177,24 @@ def _position(live: sqlite3.Connection) -> LogPosition | None:
     return None if row is None or not isinstance(row[0], int) else LogPosition(row[0], 0)
 
 
-def _end_sessions(draft: Path, *, beyond: LogPosition | None) -> tuple[int, LogPosition]:
+def _head(live: sqlite3.Connection) -> str | None:
+    """Where its audit trail ended; None where it can no longer say, or had none."""
+    try:
+        row = live.execute("SELECT number, hash FROM entrada_audit_head").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return None if row is None else f"{row[0]}:{row[1]}"
+
+
+def _end_sessions(
+    draft: Path, *, beyond: LogPosition | None, cause: Cause, replaced: str | None
+) -> tuple[int, LogPosition]:
     """How many, and where the log of the copy stands then."""
     database = SqliteDatabase(draft, wait=WAIT)
     try:
-        ended = SqlSessionStore(database).end_all(since=beyond)
+        restored = Act(action=Action.DATABASE_RESTORED, cause=cause, details={"replaced": replaced})
+        SqlAuditTrail(database).record(restored)
+        ended = SqlSessionStore(database).end_all(since=beyond, cause=cause)
         with database.reading() as connection:
             newest = read_position(connection)
     finally:

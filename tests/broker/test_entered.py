@@ -1,0 +1,109 @@
+"""A broker in a database enters into the audit trail what it does: with whom, where, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.world import ADA, APP, START
+from conformance.test_broker_store import SEALER, code_for, opened
+from entrada.audit.acts import Actor, ActorKind, Cause, person
+from entrada.audit.chain import AuditEntry, read_object
+from entrada.audit.verify import verify
+from entrada.broker.signing_keys import make_signing_key
+from entrada.broker.sql_store import SqlBrokerStore
+from entrada.gateway.assertion_keys import SqlAssertionKeys, new_assertion_key
+from entrada.storage.sql import Database, SqlAuditTrail, connect
+from storage.prepared import prepared_copy
+
+ADMIN = Cause(actor=person("a" * 32), reason="approved")
+INSTALLATION = Cause(actor=Actor(kind=ActorKind.INSTALLATION, id=APP.client_id), reason="signed out there")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = connect(prepared_copy(tmp_path / "entrada.db"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(database: Database) -> SqlBrokerStore:
+    return SqlBrokerStore(database, sealer=SEALER)
+
+
+def told(database: Database) -> list[tuple[str, str, dict[str, object]]]:
+    return [
+        (each.action, f"{each.actor_kind} {each.actor_id}".strip(), read_object(each.details))
+        for each in entries(database)
+    ]
+
+
+def entries(database: Database) -> list[AuditEntry]:
+    trail = SqlAuditTrail(database)
+    assert verify(trail).fault is None
+    return list(trail.following(0))
+
+
+def test_a_sign_in_at_an_installation_and_its_end_are_entered(
+    store: SqlBrokerStore, database: Database
+) -> None:
+    """Who as Entra names them, where, and who ended it; no code, no hash, no hint, no sid."""
+    grant = opened(store)
+    store.end_grants(now=START + timedelta(hours=1), grant_id=grant.id, cause=INSTALLATION)
+    store.end_grants(now=START, grant_id=grant.id, cause=INSTALLATION)  # over: no entry
+    begun, ended = entries(database)
+    assert (begun.action, begun.object_id, begun.session_id) == ("sign_in_completed", ADA.object_id, grant.id)
+    assert read_object(begun.details) == {"client_id": APP.client_id}
+    assert (ended.action, ended.actor_kind, ended.actor_id) == (
+        "session_ended",
+        "installation",
+        APP.client_id[:200],
+    )
+    assert ended.at == START + timedelta(hours=1)
+    assert read_object(ended.details)["reason"] == "signed out there"
+    text = json.dumps([each.documented() for each in entries(database)])
+    for secret in ("entra-1", "hint", "sealed", code_for(grant).hash.hex()):
+        assert secret not in text
+
+
+def test_what_an_administrator_does_with_an_installation_is_entered(
+    store: SqlBrokerStore, database: Database
+) -> None:
+    """Added, changed and removed, with whoever did it; what changed nothing is not."""
+    store.add_installation(APP, cause=replace(ADMIN, reason="added"))
+    assert not store.add_installation(APP, cause=replace(ADMIN, reason="added"))
+    store.save_installation(APP, cause=replace(ADMIN, reason="approved"))
+    opened(store)
+    assert store.remove_installation(APP.client_id, now=START, cause=replace(ADMIN, reason="removed"))
+    assert not store.remove_installation(APP.client_id, now=START, cause=replace(ADMIN, reason="removed"))
+    by = f"person {'a' * 32}"
+    where = {"client_id": APP.client_id}
+    assert told(database) == [
+        ("installation_changed", by, {**where, "reason": "added"}),
+        ("installation_changed", by, {**where, "reason": "approved"}),
+        ("sign_in_completed", "entra", where),
+        ("session_ended", by, {**where, "reason": "removed"}),
+        ("installation_changed", by, {**where, "reason": "removed"}),
+    ]
+
+
+def test_new_keys_are_entered_by_their_names_alone(store: SqlBrokerStore, database: Database) -> None:
+    """Of the broker and of assertions; nothing of the key itself."""
+    first, second = make_signing_key(START), make_signing_key(START + timedelta(days=1))
+    store.add_signing_key(first)
+    store.replace_signing_keys(second)
+    assertion = new_assertion_key(START)
+    keys = SqlAssertionKeys(database, sealer=SEALER)
+    assert keys.add(assertion)
+    assert not keys.add(replace(assertion, kid="another"))  # another server was faster
+    assert [(action, details["kid"], details["key"]) for action, _, details in told(database)] == [
+        ("keys_rotated", first.kid, "broker"),
+        ("keys_rotated", second.kid, "broker"),
+        ("keys_rotated", assertion.kid, "assertion"),
+    ]
