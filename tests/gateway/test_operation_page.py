@@ -70,12 +70,18 @@ def test_the_table_of_metrics_is_what_is_told(
     """Every metric of the table with its labels, and no other; each part and each kind of end is counted."""
     written = dict(re.findall(r"^\| `(entrada_\w+)(?:\{([\w,]+)\})?`", PAGE.read_text(), re.MULTILINE))
     route = f'[[routes]]\nupstream = "http://127.0.0.1:{upstream.port}"\naudience = "a"\n'
-    toml = 'trusted_proxies = ["127.0.0.1"]\n' + route
+    toml = 'trusted_proxies = ["127.0.0.1"]\nrecheck_every = "1h"\ndelta_every = "1s"\n' + route
+    emulator.change_app(CLIENT_ID, application_permissions=["User.Read.All"])
+    lea = emulator.add_person("lea@contoso.test")
     with serving(emulator, tmp_path, toml=toml) as server:
+        leaver = server.visitor(http)
+        leaver.sign_in_as(lea.user_principal_name)
         visitor = server.visitor(http)
         visitor.sign_in_as("ada@contoso.test")
         server.check("/x", cookie=cookie_of(visitor))
         visitor.open("/x")
+        emulator.change_person(lea.user_principal_name, enabled=False)
+        wait_until(lambda: 'entrada_access_ended_total{found_by="delta"}' in server.figures(http))
         figures = server.figures(http)
         told: dict[str, set[str]] = {}
         for name in figures:

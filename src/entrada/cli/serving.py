@@ -115,6 +115,8 @@ def serve_here(
             access_log = _access_log(plan)
         stack.callback(subscribe(metrics.event))
         metrics.watch(auth.relying_party.sessions, gateway.key_times)
+        if auth.relying_party.watch is not None:
+            metrics.watch_directories(auth.relying_party.watch.watch.store)
         finished: list[Finished] = [metrics.request_finished]
         if access_log is not None:
             stack.callback(access_log.close)

@@ -256,7 +256,8 @@ class Recheck(Generic[Due]):
         except SignInError as error:
             run.note_answer()
             if ends_access(error):
-                self._end(link, because=_because(error), check=_check(error))
+                since = refreshable.confirmed_at or link.last_sign_in_at
+                self._end(link, because=_because(error), check=_check(error), since=since)
             else:
                 self._leave(link, refreshable, error)
         except EntraUnavailable as error:
@@ -310,10 +311,19 @@ class Recheck(Generic[Due]):
         else:
             self._note(link, error)
 
-    def _end(self, link: Due, *, because: str, check: str | None = None) -> None:
-        if self.store.end_access(link, because=because, now=self._now()):
+    def _end(
+        self, link: Due, *, because: str, check: str | None = None, since: datetime | None = None
+    ) -> None:
+        now = self._now()
+        if self.store.end_access(link, because=because, now=now):
             record(
-                Event.ACCESS_ENDED, reason=because, check=check, user_id=link.user_id, **asdict(link.identity)
+                Event.ACCESS_ENDED,
+                reason=because,
+                check=check,
+                user_id=link.user_id,
+                **asdict(link.identity),
+                found_by="recheck",
+                seconds=None if since is None else round((now - since).total_seconds(), 3),
             )
 
     def _note(self, link: Due, error: EntradaError) -> None:

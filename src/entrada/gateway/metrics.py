@@ -7,10 +7,14 @@
     entrada_sign_ins_total{outcome}            completed, or the code of the refusal
     entrada_sessions                           within their limits, as the database has them
     entrada_key_age_seconds{keys}              since Entra's were read; of the newest assertion key
+    entrada_access_ended_total{found_by}       people out because of what Entra said: recheck, delta or batch
+    entrada_access_ended_seconds{found_by}     at most how long they had stayed: since the last good look
+    entrada_directory_lag_seconds{tenant}      since Graph last said everything that changed there
+    entrada_directory_problem{tenant}          1 while a part of it is not said; the log says why
     entrada_store_seconds{operation}           calls of the store, with waiting for a connection
     entrada_store_up                           whether the store answered this look
 
-No label is a visitor's: rules and operations are ours, results and codes are lists in the code.
+No label is a visitor's: rules, operations and tenants are ours, results and codes are lists in the code.
 
 The fast path adds one to an integer; `collect` moves those into the counters. Several processes share a
 folder, in which each has a place, and each answers for all of them; a replacement counts on in its place.
@@ -41,6 +45,7 @@ from entrada.build.stores import Stores
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.events import Event
+from entrada.flows.tenant_watch import DirectoryStore
 from entrada.gateway.outcome import FastCount, Outcome, label_of
 from entrada.gateway.rules import Decision
 from entrada.sessions.store import SessionStore
@@ -50,6 +55,7 @@ COUNTED_FOR = timedelta(seconds=1)
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+_LEFT_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0, 86400.0)
 _ENDED = {Event.SIGN_IN_COMPLETED: "completed", Event.SIGN_IN_REFUSED: "refused"}
 
 KeyTimes = Callable[[], Mapping[str, "datetime | None"]]
@@ -106,6 +112,16 @@ class Metrics:
         self._sign_ins = Counter(
             "entrada_sign_ins", "Sign-ins that came to an end.", ["outcome"], registry=registry
         )
+        self._access_ended = Counter(
+            "entrada_access_ended", "People out because of what Entra said.", ["found_by"], registry=registry
+        )
+        self._left_seconds = Histogram(
+            "entrada_access_ended_seconds",
+            "At most how long they had stayed since they left.",
+            ["found_by"],
+            buckets=_LEFT_SECONDS,
+            registry=registry,
+        )
         self._key_age = Gauge(
             "entrada_key_age_seconds",
             "Seconds since Entra's signing keys were read; age of the newest assertion key.",
@@ -130,6 +146,10 @@ class Metrics:
         self._key_times = key_times
         self._told.register(_Sessions(sessions, self._clock))
 
+    def watch_directories(self, store: DirectoryStore[Any]) -> None:
+        """Also tell how far those directories were read, by whichever server."""
+        self._told.register(_Directories(store, self._clock))
+
     def timed(self, stores: Stores) -> Stores:
         """The same stores, every call of them timed."""
         return replace(
@@ -153,6 +173,11 @@ class Metrics:
         if event in _ENDED:
             code = fields.get("code") if event is Event.SIGN_IN_REFUSED else None
             self._sign_ins.labels(str(code or _ENDED[event])).inc()
+        if event is Event.ACCESS_ENDED:
+            found_by, seconds = str(fields.get("found_by") or "broker"), fields.get("seconds")
+            self._access_ended.labels(found_by).inc()
+            if isinstance(seconds, float):
+                self._left_seconds.labels(found_by).observe(seconds)
 
     def collect(self) -> None:
         """Move what the fast path has counted into the counters, and say how old the keys are."""
@@ -196,6 +221,34 @@ class _Sessions(Collector):
         if self._counted is not None:
             yield GaugeMetricFamily("entrada_sessions", "Sessions within their limits.", self._counted[1])
         yield GaugeMetricFamily("entrada_store_up", "Whether the store answered.", float(is_up))
+
+
+class _Directories(Collector):
+    def __init__(self, store: DirectoryStore[Any], clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not ask the store."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        lag = GaugeMetricFamily(
+            "entrada_directory_lag_seconds", "Since Graph said everything that changed.", labels=["tenant"]
+        )
+        problem = GaugeMetricFamily(
+            "entrada_directory_problem", "Whether a part of it is not said.", labels=["tenant"]
+        )
+        try:
+            positions = self._store.positions()
+        except StoreUnavailable:
+            positions = ()
+        now = self._clock.now()
+        for position in positions:
+            if position.looked_at is not None:
+                lag.add_metric([position.tenant_id], (now - position.looked_at).total_seconds())
+            problem.add_metric([position.tenant_id], float(position.problem is not None))
+        yield lag
+        yield problem
 
 
 class _Timed:
