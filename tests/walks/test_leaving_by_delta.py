@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from entrada.flows.background_watch import BackgroundWatch
 from gateway.upstream import running_upstream
 from walks.conftest import NewVisitor, Serve
 from walks.nursery import nursery, until
-from walks.site import ROLES, Site
+from walks.site import ROLES, Site, served
 from walks.test_leaving import is_closed, upgraded
 from walks.visitor import Visitor
 
@@ -44,6 +45,16 @@ def allow(emulator: RunningEmulator, *permissions: str) -> None:
 @pytest.fixture(autouse=True)
 def _allowed(emulator: RunningEmulator, _as_at_the_start: None) -> None:
     allow(emulator, "User.Read.All", "GroupMember.Read.All")
+
+
+@pytest.fixture(scope="module")
+def watched(
+    emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, Any]]:
+    """A site for tests that leave it as it was, and numbers for people whom nobody has seen before."""
+    folder = tmp_path_factory.mktemp("watched")
+    with served(emulator, database=folder / "entrada.db", **FAR_AWAY) as site:
+        yield site, count(1)
 
 
 def watch_of(site: Site) -> BackgroundWatch[SealedSignIn]:
@@ -295,6 +306,50 @@ def test_fault_22_a_delta_cut_off_repeated_and_again_later_leads_to_the_same_end
     emulator.change_person(lee.user_principal_name, enabled=False)
     look(site)
     assert other.whoami() is None
+
+
+@pytest.mark.parametrize("path", ["users/delta", "$batch"])
+@pytest.mark.parametrize(
+    ("fault", "parameters"),
+    [
+        ("html", {}),
+        ("null", {}),
+        ("array", {}),
+        ("half_json", {}),
+        ("empty", {}),
+        ("oversized", {}),
+        ("redirect", {}),
+        ("drop", {}),
+        ("body", {"text": '{"value": [], "@odata.deltaLink": "https://evil.example/v1.0/users/delta"}'}),
+        ("body", {"text": '{"value": [{"id": "PAT", "accountEnabled": false}]}'}),
+        ("body", {"text": '{"responses": [{"id": "0", "status": 404, "body": {"error": {"code": "x"}}}]}'}),
+        ("body", {"text": '{"responses": []}'}),
+    ],
+)
+def test_wrong_data_ends_nobody_and_hides_nobody(
+    path: str,
+    fault: str,
+    parameters: dict[str, str],
+    watched: tuple[Site, Any],
+    new_visitor: NewVisitor,
+    emulator: RunningEmulator,
+) -> None:
+    """A proxy's page, half an answer, none, one of another host: all stay, and are found out afterwards."""
+    site, number = watched
+    emulator.clock(site.clock.ahead.total_seconds())
+    person = emulator.add_person(f"wrong{next(number)}@contoso.test", roles=["Editor"])
+    visitor = signed_in(new_visitor(site), person)
+    given = {name: text.replace("PAT", person.object_id) for name, text in parameters.items()}
+    emulator.fail(fault, endpoint=f"graph:/v1.0/{path}", times=None, **given)
+    for _ in range(2):
+        look(site)
+        site.clock.pass_by(minutes=2)
+    assert visitor.whoami() is not None
+    emulator.clear_faults()
+    emulator.change_person(person.user_principal_name, enabled=False)
+    site.clock.pass_by(minutes=2)
+    look(site)
+    assert visitor.whoami() is None
 
 
 def test_throttled_by_graph_nobody_is_asked_about_until_then(
