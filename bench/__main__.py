@@ -17,6 +17,7 @@ from bench.environment import machine
 from bench.figures import Report
 from bench.gateway import GATEWAY
 from bench.guarded import guarded
+from bench.leaving import leaving
 from bench.processes import CLIENT_CORE, CannotRun
 from bench.revocation import revocation
 from bench.scale import SCALE
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "breakdown": breakdown,
     "session-check": session_check,
     "revocation": revocation,
+    "leaving": leaving,
     "broker": broker,
     "emulators": emulators,
     "guarded": guarded,
