@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +33,7 @@ from entrada.adapters.asgi_sockets import (
     Send,
     run_until_session_ends,
 )
+from entrada.adapters.response_watch import ResponseWatch
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
@@ -98,16 +99,23 @@ class EntradaMiddleware:
             if visitor.refused is None:
                 await send(message)
             elif message["type"] == "http.response.start":
-                await respond(visitor.refused, send, head=request.method == "HEAD")
+                refused = visitor.refused.with_headers(*_for_other_origins(message))
+                await respond(refused, send, head=request.method == "HEAD")
 
+        is_known = session is not None or "authorization" in request.headers
+        watch = ResponseWatch(visitor) if is_known else None
+        serving = self._app(scope, receive, send_or_refuse)
         try:
-            await self._app(scope, receive, send_or_refuse)
+            await (serving if watch is None else watch.run(serving))
         except EntradaError as error:
             if has_begun:
                 raise
             refusal = error
             response = await in_thread(lambda: visitor.response_to(refusal))
             await respond(response, send, head=request.method == "HEAD")
+            return
+        if watch is not None and watch.is_over and not has_begun:
+            await respond(auth.challenge(request), send, head=request.method == "HEAD")
 
     async def _serve_socket(
         self, auth: AuthRoutes, request: WebRequest, scope: Scope, receive: Receive, send: Send
@@ -233,6 +241,13 @@ def web_request(scope: Scope) -> WebRequest:
         headers=headers,
         peer=peer_of(client[0] if (client := scope.get("client")) else None),
     )
+
+
+def _for_other_origins(message: Message) -> Iterator[tuple[str, str]]:
+    """What the application says of pages of other origins: without it they may not read a refusal."""
+    for name, value in message.get("headers", ()):
+        if name.lower() == b"vary" or name.lower().startswith(b"access-control-"):
+            yield name.decode("latin-1").lower(), value.decode("latin-1")
 
 
 def head_refusal_of(scope: Scope) -> WebResponse | None:

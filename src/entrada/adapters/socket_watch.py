@@ -28,6 +28,8 @@ class SocketWatch:
         self._ends: list[Callable[[], None]] = []
         self._is_over = False
         visitor.on_token = self._token_in_any_thread
+        if visitor.token is not None:
+            self._token(visitor.token)
         if visitor.session is not None:
             self._ends.append(end_with_session(self._party, visitor.session, end))
 

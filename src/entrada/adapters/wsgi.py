@@ -16,7 +16,7 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import wraps
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 
 VISITOR = "entrada.visitor"
+MOMENT_SECONDS = 1.0
+"""How often the reader of a long body is looked at; most bodies take less."""
 
 
 class EntradaMiddleware:
@@ -70,9 +72,44 @@ class EntradaMiddleware:
             return respond(auth.failure(error, request), environ, start_response)
         visitor = environ[VISITOR] = Visitor(auth=auth, request=request, session=session)
         try:
-            return self._app(environ, start_response)
+            body = self._app(environ, start_response)
         except EntradaError as error:
             return respond(visitor.response_to(error), environ, start_response)
+        file_wrapper = environ.get("wsgi.file_wrapper")
+        is_file = isinstance(file_wrapper, type) and isinstance(body, file_wrapper)
+        if is_file or isinstance(body, (list, tuple)):
+            return body  # there at once
+        return _Watched(body, visitor)
+
+
+class _Watched:
+    """A body that goes on for long, such as an event stream, breaks off when its reader's session is over."""
+
+    def __init__(self, body: Iterable[bytes], visitor: Visitor) -> None:
+        self._body, self._visitor = body, visitor
+        self._looked_at = visitor.auth.relying_party.clock.monotonic()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            self._look_now_and_then()
+            yield piece
+
+    def close(self) -> None:
+        """The server calls this at the end, whatever the end was."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+
+    def _look_now_and_then(self) -> None:
+        monotonic = self._visitor.auth.relying_party.clock.monotonic()
+        if monotonic - self._looked_at >= MOMENT_SECONDS:
+            self._looked_at = monotonic
+            if not self._visitor.still_stands():
+                raise StreamEnded("what let the reader of this response in is over")
+
+
+class StreamEnded(OSError):
+    """Raised into the server, which closes the connection: half of a download is not the whole."""
 
 
 def visitor_of(environ: WSGIEnvironment) -> Visitor:

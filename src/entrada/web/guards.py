@@ -163,6 +163,23 @@ class Visitor:
             return None
         return self.auth.failure(self.error, self.request, session=self.session)
 
+    def still_stands(self) -> bool:
+        """Whether who was let in a while ago would be now, with the same roles. May wait."""
+        token, party = self.token, self.auth.relying_party
+        try:
+            if token is not None:
+                if party.clock.now() >= token.token.expires_at:
+                    return False
+                user_id, roles = token.principal.user_id, token.principal.roles
+                user = None if user_id is None else party.accounts.get(user_id)
+                return user_id is None or (user is not None and user.is_enabled and user.roles == roles)
+            now = None if self.session is None else self.auth.session_of(self.request)
+        except EntradaError:
+            return False  # nobody can say
+        return self.session is None or (
+            now is not None and now.principal.roles == self.session.principal.roles
+        )
+
     def _identified(self, callers: TokenCallers) -> tuple[RawAccessToken, CheckedToken] | None:
         """The token of this request and who calls with it; None: it carries none."""
         remembered, self._remembered = self._remembered, None

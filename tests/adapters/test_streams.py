@@ -1,0 +1,109 @@
+"""A stream of the application's ends with the session that opened it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from entrada.adapters import response_watch, wsgi
+from entrada.adapters.asgi import EntradaMiddleware
+from flows.world import PUBLIC_URL, SCRIPT, Browser, new_browser
+
+
+async def events(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+        await asyncio.sleep(0.02)
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.Event().wait()
+
+
+def headers_of(browser: Browser) -> dict[str, str]:
+    return {**SCRIPT, "host": PUBLIC_URL.removeprefix("https://"), "cookie": browser.cookie_header}
+
+
+def sign_out(browser: Browser) -> None:
+    browser.auth.relying_party.sign_out.end(browser.session_cookie or "", everywhere=True)
+    browser.entra.clock.advance(seconds=1)
+
+
+def sent_by(browser: Browser, app: Any) -> list[Any]:
+    """What the server is given until the application is done; the person signs out on the way."""
+    sent: list[Any] = []
+    headers = [(name.encode(), value.encode()) for name, value in headers_of(browser).items()]
+    scope = {"type": "http", "method": "GET", "path": "/events", "query_string": b"", "headers": headers}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def whole() -> None:
+        serving = asyncio.ensure_future(EntradaMiddleware(app, auth=browser.auth)(scope, receive, send))
+        await asyncio.sleep(0.15)
+        assert not serving.done()
+        await asyncio.to_thread(sign_out, browser)
+        await asyncio.wait_for(serving, 5)
+
+    asyncio.run(whole())
+    return sent
+
+
+def test_an_event_stream_breaks_off_when_its_reader_signs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its end, so that nobody takes the half for the whole."""
+    monkeypatch.setattr(response_watch, "MOMENT_SECONDS", 0.05)
+    browser = new_browser()
+    browser.sign_in()
+    sent = sent_by(browser, events)
+    assert sent[0]["status"] == 200
+    assert all(message.get("more_body") for message in sent[1:])
+
+
+def test_a_response_that_is_waited_for_becomes_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it had been sent yet."""
+    monkeypatch.setattr(response_watch, "MOMENT_SECONDS", 0.05)
+    browser = new_browser()
+    browser.sign_in()
+    assert sent_by(browser, silent)[0]["status"] == 401
+
+
+def test_a_stream_over_wsgi_breaks_off_when_its_reader_signs_out() -> None:
+    """With the next piece that it would have sent; what the application had opened is closed."""
+    browser = new_browser()
+    browser.sign_in()
+    closed: list[bool] = []
+
+    class Pieces:
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                yield b"x"
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return Pieces()
+
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/events",
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers_of(browser).items()},
+    }
+    body: Any = wsgi.EntradaMiddleware(app, auth=browser.auth)(environ, lambda *_: lambda _: None)
+    pieces = iter(body)
+    assert [next(pieces) for _ in range(3)] == [b"x"] * 3
+    browser.entra.clock.advance(seconds=2)
+    assert next(pieces) == b"x"
+    sign_out(browser)
+    with pytest.raises(wsgi.StreamEnded):
+        next(pieces)
+    body.close()
+    assert closed == [True]
