@@ -231,6 +231,27 @@ def test_mounted_under_a_prefix(
     assert visitor.fetch("/tool/auth/me").json()["name"] == "Ed Codd"
 
 
+# Calling another API as the person
+
+
+def test_graph_is_called_as_the_person(place: Place, http: httpx.Client, emulator: RunningEmulator) -> None:
+    """Without consent a script gets 401 with an address, a page goes through Entra; then there is a token."""
+    name = f"mail.{place.setup}@contoso.test"
+    one = signed_in(place, http, emulator.add_person(name, display_name="Mel Mail").user_principal_name)
+    page = "/mail/async" if place.setup.application == "on_django_async" else "/mail"
+    script = one.fetch(page)
+    assert (script.status_code, script.json()["error"]) == (401, "interaction_required")
+    assert script.json()["sign_in_path"].startswith("/auth/entra/start?for=")
+    sent = one.open(f"{page}?box=%2Fin%20box")
+    assert sent.status_code == 303
+    assert query_of(sent.headers["location"])["scope"].count("/Mail.Read") == 1
+    one.answer_at_entra(sent.headers["location"], _emulator_approve="1")
+    assert one.complete().headers["location"].endswith(f"{page}?box=%2Fin%20box")
+    shown = one.open(f"{page}?box=%2Fin%20box")
+    assert shown.status_code == 200, shown.text
+    assert [scope.rpartition("/")[2] for scope in shown.json()["api"]] == ["Mail.Read"]
+
+
 # With an access token
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -47,7 +48,8 @@ def as_printed(page: Path, entra: RunningEmulator, folder: Path) -> Iterator[Pla
     application = next(blocks(page, "python")).text
     (folder / "app.py").write_text(application.replace("8000", port), "utf-8")
     command = next(block.text for block in blocks(page, "sh") if "ENTRADA_PUBLIC_URL" in block.text)
-    lines = [line for line in command.replace("8000", port).splitlines() if not line.startswith("eval")]
+    command = command.replace("8000", port).replace("http://localhost:8400", entra.http_url)
+    lines = [line for line in command.splitlines() if not line.startswith("eval")]
     with running(" && ".join(lines), entra, folder, port) as place:
         yield place
 
@@ -133,6 +135,31 @@ def test_an_application_as_printed(
             (tab,) = visitor.context.pages
             assert tab.goto(place.url + drafts).status == 403
             assert "Editor or Admin" in tab.inner_text("body")
+
+
+def test_graph_is_called_as_printed(entra: RunningEmulator, browser: Browser, tmp_path: Path) -> None:
+    """Graph says who signed in; what needs a further consent asks for it, once, and is back at the page."""
+    entra.reset()
+    with (
+        as_printed(HOW_TO / "call-microsoft-graph.md", entra, tmp_path) as place,
+        signed_in(browser, place, "/card", "ed") as visitor,
+    ):
+        (tab,) = visitor.context.pages
+        assert "ed@contoso.test" in tab.inner_text("body")
+        tab.goto(f"{place.url}/people?order=name")
+        assert urlsplit(tab.url).netloc == urlsplit(entra.http_url).netloc
+        assert "User.ReadBasic.All" in tab.inner_text("body")
+        tab.get_by_role("button", name="Accept").click()
+        tab.wait_for_url(f"{place.url}/people?order=name")
+        assert "Ada Lovelace" in tab.inner_text("body")
+        tab.goto(f"{place.url}/people")
+        assert "Ada Lovelace" in tab.inner_text("body")
+        entra.revoke_sessions("ed@contoso.test")
+        tab.goto(f"{place.url}/people?again=1")
+        if urlsplit(tab.url).netloc == urlsplit(entra.http_url).netloc:
+            pick(tab, "ed")
+        tab.wait_for_url(f"{place.url}/people?again=1")
+        assert "Ada Lovelace" in tab.inner_text("body")
 
 
 def test_a_django_project_as_printed(entra: RunningEmulator, browser: Browser, tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ _KNOWN_NAMES = {
         *aliases_of(field),
     )
 }
-_NAMES_OF_PRODUCTS = {"REQUIRE_USER_AUTHENTICATION", "HTTPS_PROXY", "NO_PROXY"}
+_NAMES_OF_PRODUCTS = {"REQUIRE_USER_AUTHENTICATION", "HTTPS_PROXY", "NO_PROXY", "GRAPH_URL"}
 
 
 def complaint(words: list[str]) -> str | None:
@@ -278,7 +278,7 @@ def can_be_installed(wanted: str) -> bool:
     """Whether this is a checkout of Entrada with an extra it has, or what one goes with."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = re.fullmatch(r"\./entrada\[(\w+)\]", wanted)
-    return wanted in ("dstack[server]", "mage-ai", "uvicorn", "gunicorn") or (
+    return wanted in ("dstack[server]", "mage-ai", "uvicorn", "gunicorn", "httpx") or (
         named is not None and named.group(1) in extras
     )
 

@@ -13,10 +13,12 @@ from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
 from entrada.adapters.django import (
+    atoken_for,
     current_principal,
     login_required,
     roles_required,
     scopes_required,
+    token_for,
 )
 from entrada.entra.callers import CallerKind
 
@@ -36,6 +38,16 @@ def who(request: HttpRequest, **_: Any) -> HttpResponse:
 
 async def who_async(request: HttpRequest, **_: Any) -> HttpResponse:
     return who(request)
+
+
+@login_required
+def mail(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"api": token_for(request, ["Mail.Read"]).scopes})
+
+
+@login_required
+async def mail_async(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"api": (await atoken_for(request, ["Mail.Read"])).scopes})
 
 
 @login_required
@@ -73,6 +85,8 @@ urlpatterns = [
     path("editors/all", roles_required("Editor", "Admin")(who_async)),
     path("files", scopes_required("access_as_user")(who_async)),
     path("jobs", scopes_required("access_as_user", roles=["Editor"], callers=both)(who)),
+    path("mail", mail),
+    path("mail/async", mail_async),
     path("stream", stream),
     path("user", user),
     path("api", api),

@@ -11,11 +11,13 @@ from fastapi.responses import StreamingResponse
 from entrada import AppPrincipal, Entrada, UserPrincipal
 from entrada.adapters.fastapi import (
     EntraScheme,
+    api_token,
     current_principal,
     install,
     optional_principal,
     roles_required,
 )
+from entrada.entra.api_token import ApiToken
 from entrada.entra.callers import CallerKind
 
 Principal = UserPrincipal | AppPrincipal
@@ -73,6 +75,11 @@ async def job(
     request: Request, caller: Annotated[Principal, Security(jobs, scopes=["access_as_user"])]
 ) -> dict[str, Any]:
     return shown(caller, request)
+
+
+@app.get("/mail")
+def mail(token: Annotated[ApiToken, Depends(api_token("Mail.Read"))]) -> dict[str, Any]:
+    return {"api": token.scopes}
 
 
 @app.get("/stream", dependencies=[Depends(current_principal)])

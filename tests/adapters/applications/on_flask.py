@@ -14,6 +14,7 @@ from entrada.adapters.flask import (
     login_required,
     roles_required,
     scopes_required,
+    token_for,
 )
 from entrada.entra.callers import CallerKind
 
@@ -63,6 +64,12 @@ def files() -> dict[str, Any]:
 @scopes_required("access_as_user", roles=["Editor"], callers=both)
 def jobs() -> dict[str, Any]:
     return shown()
+
+
+@app.get("/mail")
+@login_required
+def mail() -> dict[str, Any]:
+    return {"api": token_for(["Mail.Read"]).scopes}
 
 
 @app.get("/stream")

@@ -14,6 +14,7 @@ from entrada.adapters.quart import (
     login_required,
     roles_required,
     scopes_required,
+    token_for,
 )
 from entrada.entra.callers import CallerKind
 
@@ -42,6 +43,12 @@ app.get("/files", endpoint="files")(scopes_required("access_as_user")(front_page
 app.get("/jobs", endpoint="jobs")(
     scopes_required("access_as_user", roles=["Editor"], callers=both)(front_page)
 )
+
+
+@app.get("/mail")
+@login_required
+async def mail() -> dict[str, Any]:
+    return {"api": (await token_for(["Mail.Read"])).scopes}
 
 
 @app.get("/stream")

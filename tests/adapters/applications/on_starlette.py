@@ -18,6 +18,7 @@ from entrada.adapters.starlette import (
     login_required,
     roles_required,
     scopes_required,
+    token_for,
 )
 from entrada.entra.callers import CallerKind
 
@@ -43,6 +44,11 @@ async def stream(_: Request) -> Response:
 
 
 @login_required
+async def mail(request: Request) -> Response:
+    return JSONResponse({"api": (await token_for(request, ["Mail.Read"])).scopes})
+
+
+@login_required
 async def live(socket: WebSocket) -> None:
     await socket.accept()
     async for text in socket.iter_text():
@@ -57,6 +63,7 @@ app = Starlette(
         Route("/editors/all", roles_required("Editor", "Admin")(who)),
         Route("/files", scopes_required("access_as_user")(who)),
         Route("/jobs", scopes_required("access_as_user", roles=["Editor"], callers=both)(who)),
+        Route("/mail", mail),
         Route("/stream", stream),
         WebSocketRoute("/live", live),
     ],

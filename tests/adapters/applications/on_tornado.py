@@ -67,6 +67,12 @@ class Jobs(Page):
         self.show()
 
 
+class Mail(Page):
+    @login_required
+    async def get(self) -> None:
+        self.write({"api": list((await self.token_for(["Mail.Read"])).scopes)})
+
+
 class Stream(Page):
     @login_required
     async def get(self) -> None:
@@ -91,6 +97,7 @@ async def main(port: int) -> None:
             (f"{prefix}/editors/all", Editors),
             (f"{prefix}/files", Files),
             (f"{prefix}/jobs", Jobs),
+            (f"{prefix}/mail", Mail),
             (f"{prefix}/stream", Stream),
             (f"{prefix}/live", Live),
         ]

@@ -11,6 +11,7 @@ from entrada.adapters.asgi import (
     close_code_of,
     refusal_of,
     respond,
+    token_for,
     visitor_of,
 )
 from entrada.entra.callers import CallerKind
@@ -25,6 +26,7 @@ GUARDS = {
         scopes=["access_as_user"],
         callers=frozenset({CallerKind.PERSON, CallerKind.APPLICATION}),
     ),
+    "/mail": SIGNED_IN,
     "/stream": SIGNED_IN,
     "/live": SIGNED_IN,
 }
@@ -65,6 +67,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         "roles": sorted(principal.roles) if principal else [],
         "query": scope["query_string"].decode("latin-1"),
     }
+    if path == "/mail":
+        who["api"] = list((await token_for(scope, ["Mail.Read"])).scopes)
     body = json.dumps(who).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -13,6 +13,7 @@ from entrada.adapters.wsgi import (
     login_required,
     roles_required,
     scopes_required,
+    token_for,
 )
 from entrada.entra.callers import CallerKind
 
@@ -34,6 +35,13 @@ def stream(_: Any, start_response: Any) -> Iterable[bytes]:
     return (f"line {number}\n".encode() for number in range(3))
 
 
+@login_required
+def mail(environ: Any, start_response: Any) -> Iterable[bytes]:
+    scopes = list(token_for(environ, ["Mail.Read"]).scopes)
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({"api": scopes}).encode()]
+
+
 both = (CallerKind.PERSON, CallerKind.APPLICATION)
 PAGES = {
     "": who,
@@ -41,6 +49,7 @@ PAGES = {
     "editors": roles_required("Editor", "Admin")(who),
     "files": scopes_required("access_as_user")(who),
     "jobs": scopes_required("access_as_user", roles=["Editor"], callers=both)(who),
+    "mail": mail,
     "stream": stream,
 }
 
