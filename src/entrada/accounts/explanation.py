@@ -6,7 +6,7 @@ Values in, words out; only names of administrators are looked up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from entrada.accounts.admission import AdmissionPolicy
@@ -14,6 +14,7 @@ from entrada.accounts.identity import GrantSource, RoleGrant, User, UserId
 from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AccountStore
+from entrada.audit.chain import AuditEntry, read_object
 from entrada.compatibility import UTC
 
 BY_ADMINISTRATOR = "administrator "
@@ -71,6 +72,41 @@ def reason_of(grant: RoleGrant, roles: RoleMapping, accounts: AccountStore) -> s
         else "It stays, because roles follow the first sign-in alone ($[roles_sync])."
     )
     return f"Entra gave it ({by}), {since}, but no line of $[roles_mapping] does so today. {when}"
+
+
+def refusal_in_words(entry: AuditEntry, policy: AdmissionPolicy) -> str:
+    """When and why somebody was refused, and what would let them in, from the entry in the audit trail."""
+    details = read_object(entry.details)
+    code, roles = str(details.get("code") or "refused"), str(details.get("roles") or "none")
+    said = f"Refused {_moment(entry.at)}: {_why(code, details, roles, policy)}"
+    incident = details.get("incident")
+    return f"{said} Incident {incident}." if incident else said
+
+
+def who_was_refused(entry: AuditEntry) -> str:
+    """Who an entry about a refusal is about, as far as Entra vouched for them."""
+    personal = read_object(entry.personal)
+    account = personal.get("account") or entry.object_id or "no account"
+    return f"{personal.get('name') or 'Somebody'} ({account})"
+
+
+def _why(code: str, details: Mapping[str, object], roles: str, policy: AdmissionPolicy) -> str:
+    if code == "role_required":
+        lines = ", ".join(reason for reason, _ in policy.roles.lines) or "nothing"
+        return (
+            f"no role that is asked for. Entra's roles for them: {roles}. $[roles_mapping] gives roles for: "
+            f"{lines}."
+        )
+    if code == "guest_refused":
+        return "a guest, and $[guests] does not let them in."
+    if code == "account_disabled":
+        return "disabled here."
+    if code == "tenant_refused":
+        return "of another tenant than those that may sign in ($[tenant_id], $[allowed_tenants])."
+    if code == "entra_refused":
+        number = details.get("aadsts")
+        return f"Microsoft said {f'AADSTS{number}' if number else details.get('error') or 'no'}."
+    return f"{code}{f' ({details[key]})' if (key := 'check') in details else ''}."
 
 
 def ways_to(role: str, roles: RoleMapping) -> Sequence[str]:

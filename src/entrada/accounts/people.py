@@ -25,3 +25,5 @@ class PeopleQuery:
     """Who signs in with an identity of that tenant, among others perhaps."""
     is_enabled: bool | None = None
     signed_in_at: datetime | None = None
+    given_for: frozenset[str] | None = None
+    """Who has a role of Entra's for one of these (`RoleGrant.granted_by`); empty: who has none of Entra's."""

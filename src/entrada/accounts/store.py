@@ -157,5 +157,8 @@ class AccountStore(AdmissionStore, Protocol):
         At most `limit`, beginning behind the user `after`; none if that one is gone.
         """
 
+    def list_lines(self) -> Sequence[tuple[str, str]]:
+        """What gave roles of Entra's that somebody has, and which: each `granted_by` with each role, once."""
+
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         """Users in the order of their ids, at most `limit`, beginning behind `after`."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from entrada.accounts.roles import RoleMapping
 from entrada.build.api_tokens import build_api_tokens
 from entrada.build.relying_party import build_relying_party
 from entrada.build.stores import Stores, open_stores, secret_keys_of
 from entrada.build.token_callers import build_token_callers
 from entrada.clock import Clock
 from entrada.errors import ConfigurationError
+from entrada.flows.health import Health
 from entrada.sealing import Sealer
 from entrada.settings import DEFAULT_CALLBACK_PATH, MAGE_CALLBACK_PATH, FoundValues, Names, Settings
+from entrada.settings.values import read_roles_mapping
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.pages import Pages
 from entrada.web.pending_cookies import PendingCookies
@@ -88,9 +92,27 @@ def _build(
         form_key=hmac.new(keys[0], b"entrada form token", hashlib.sha256).digest(),
         sign_in_label=settings.sign_in_label,
         admin_roles=frozenset(settings.admin_roles),
+        read_mapping=mapping_reader(settings),
+        health=Health(party=relying_party),
         token_callers=token_callers,
         api_tokens=build_api_tokens(relying_party, token_callers),
     )
+
+
+def mapping_reader(settings: Settings) -> Callable[[str], RoleMapping]:
+    """Reads another roles mapping for these settings; ValueError for one that they would refuse."""
+
+    def read(text: str) -> RoleMapping:
+        mapping: RoleMapping = read_roles_mapping(text)
+        bare = [group for tenant, group in mapping.groups if tenant is None]
+        unclear = next(iter([*bare, *mapping.group_names]), None)
+        if settings.allowed_tenants and unclear is not None:
+            raise ValueError(
+                f"it names the group {unclear!r} without its tenant, but several tenants may sign in"
+            )
+        return mapping
+
+    return read
 
 
 def callback_paths_of(settings: Settings, found: FoundValues) -> list[str]:

@@ -124,6 +124,7 @@ def serve(
             settings=settings,
             found=found,
             hops=hops,
+            file=file,
             listed=listed,
             listeners=listeners,
             metrics_listener=for_metrics,

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from socket import socket
 from threading import Event, Thread
 
@@ -35,6 +37,7 @@ from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.assertion import Assertions
 from entrada.gateway.assertion_keys import AssertionKeys
 from entrada.gateway.bearer_callers import BearerCallers, bearer_callers
+from entrada.gateway.explain_person import explain_for
 from entrada.gateway.fast_path import FastChecks
 from entrada.gateway.hops import TrustedHops
 from entrada.gateway.metrics import Metrics, SharedFolder
@@ -62,6 +65,8 @@ class Plan:
     hops: TrustedHops
     listed: Sequence[Installation] | None = None
     """The installations of the settings file, at a broker; None: this is none."""
+    file: Path | None = None
+    """The settings file, whose rules are explained; None: there is none."""
     listeners: Sequence[socket]
     metrics_listener: socket | None = None
     config_of: ConfigOf
@@ -82,6 +87,8 @@ def build_auth(plan: Plan, metrics: Metrics | None = None) -> tuple[AuthRoutes, 
             auth: AuthRoutes = build_broker(plan.settings, plan.found, listed=plan.listed, stores=timed)
         else:
             auth = build_auth_routes(plan.settings, plan.found, stores=timed)
+        explained = partial(explain_for, file=plan.file, public_url=plan.settings.public_url)
+        auth = replace(auth, explain_path=explained)
         return auth, assertion_keys_of(plan.settings, stores)
     except BaseException:
         stores.close()

@@ -422,11 +422,17 @@ class MemoryAccountStore(AccountStore):
             found = sorted((user for user in self._users.values() if self._fits(user, query)), key=by_name)
             return [user for user in found if last is None or by_name(user) > by_name(last)][:limit]
 
+    def list_lines(self) -> Sequence[tuple[str, str]]:
+        with self._lock:
+            grants = [grant for user in self._users.values() for grant in user.grants]
+        return sorted({(each.granted_by, each.role) for each in grants if each.source is GrantSource.ENTRA})
+
     def _fits(self, user: User, query: PeopleQuery) -> bool:
         at = query.signed_in_at
         return (
             (not query.text or is_found_by(user, query.text))
             and query.role in (None, *user.roles)
+            and (query.given_for is None or _is_given_for(user, query.given_for))
             and query.is_enabled in (None, user.is_enabled)
             and query.tenant_id in (None, *(linked.identity.tenant_id for linked in user.identities))
             and (at is None or (self._sessions is not None and has_session_at(self._sessions, user.id, at)))
@@ -460,6 +466,11 @@ def has_session_at(sessions: SessionStore, user_id: UserId, at: datetime) -> boo
         at < session.idle_expires_at and at < session.absolute_expires_at
         for session in sessions.list_sessions(user_id=user_id, limit=10_000)
     )
+
+
+def _is_given_for(user: User, reasons: frozenset[str]) -> bool:
+    given = {grant.granted_by for grant in user.grants if grant.source is GrantSource.ENTRA}
+    return bool(given & reasons) if reasons else not given
 
 
 def is_news(before: User, after: User) -> bool:

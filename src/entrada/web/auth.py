@@ -9,15 +9,18 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from entrada.accounts.principal import Principal
+from entrada.accounts.roles import RoleMapping
 from entrada.entra.api_token import ApiToken
 from entrada.errors import ApiTokenRefused, EntradaError, InteractionRequired, RequestRefused
 from entrada.flows.api_tokens import ApiTokens
+from entrada.flows.health import Health
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
 from entrada.web.budgets import Budgets
 from entrada.web.interaction import Interactions
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
 from entrada.web.pages import Pages
+from entrada.web.path_rules import ExplainPath
 from entrada.web.pending_cookies import PendingCookies
 from entrada.web.refusals import RefusalPages, page_response, person_of
 from entrada.web.same_origin import form_token_of, is_of_another_site, is_same_origin
@@ -48,6 +51,12 @@ class Auth:
     api_tokens: ApiTokens | None = field(default=None, repr=False)
     """With what the application calls other APIs; None: it calls none."""
     budgets: Budgets = field(default_factory=Budgets, repr=False)
+    explain_path: ExplainPath | None = field(default=None, repr=False)
+    """What the rules in front of applications mean for somebody; None: there are none here."""
+    read_mapping: Callable[[str], RoleMapping] | None = field(default=None, repr=False)
+    """Reads a roles mapping as the settings do; raises ValueError. None: nobody tries one here."""
+    health: Health | None = field(default=None, repr=False)
+    """How it stands with what this application depends on; None: nobody looks."""
     further: Mapping[str, Mapping[str, Route]] = field(default_factory=dict, repr=False)
     """Addresses beside those of `Site`, by path and method; one of them may take the place of one of ours."""
 

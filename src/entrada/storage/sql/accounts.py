@@ -47,7 +47,7 @@ from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.database import Database
-from entrada.storage.sql.people import find_called, find_ids, find_whole, has_administrator
+from entrada.storage.sql.people import LINES, find_called, find_ids, find_whole, has_administrator
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
@@ -332,6 +332,10 @@ class SqlAccountStore(AccountStore):
     ) -> Sequence[User]:
         with self._database.reading() as connection:
             return self._by_ids(connection, find_ids(connection, query, limit=limit, after=after))
+
+    def list_lines(self) -> Sequence[tuple[str, str]]:
+        with self._database.reading() as connection:
+            return sorted((row.granted_by, row.role) for row in connection.execute(LINES))
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:

@@ -76,6 +76,10 @@ HAS_SESSION = and_(
 WITH_ROLE = select(role_grants.c.user_id).where(HAS_ROLE)
 WITH_TENANT = select(identities.c.user_id).where(HAS_TENANT)
 WITH_SESSION = select(sessions.c.user_id).where(HAS_SESSION)
+OF_ENTRA = role_grants.c.source == GrantSource.ENTRA.value
+GIVEN_FOR = and_(OF_ENTRA, role_grants.c.granted_by.in_(bindparam("reasons", expanding=True)))
+WITH_REASON = select(role_grants.c.user_id).where(GIVEN_FOR).distinct()
+LINES = select(role_grants.c.granted_by, role_grants.c.role).where(OF_ENTRA).distinct()
 WITH_OBJECT_ID = select(identities.c.user_id).where(identities.c.object_id == bindparam("object"))
 DISABLED = select(users.c.id).where(users.c.disabled_at.is_not(None))
 
@@ -156,6 +160,10 @@ def filters_of(query: PeopleQuery) -> Iterator[tuple[Select[Any] | None, ColumnE
             yield None, users.c.disabled_at.is_(None)
         else:
             yield DISABLED, users.c.disabled_at.is_not(None)
+    if query.given_for:
+        yield WITH_REASON, exists().where(role_grants.c.user_id == users.c.id, GIVEN_FOR)
+    elif query.given_for is not None:
+        yield None, ~exists().where(role_grants.c.user_id == users.c.id, OF_ENTRA)
     if query.tenant_id is not None:
         yield WITH_TENANT, exists().where(identities.c.user_id == users.c.id, HAS_TENANT)
 
@@ -183,4 +191,5 @@ def names_of_query(query: PeopleQuery) -> Mapping[str, Any]:
         "role": query.role,
         "tenant": query.tenant_id,
         "at": query.signed_in_at,
+        "reasons": sorted(query.given_for or ()),
     }

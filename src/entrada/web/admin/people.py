@@ -53,6 +53,9 @@ def people(auth: Auth, request: WebRequest, who: Administrator) -> WebResponse:
     if len(found) > PAGE:
         path = _list_path(auth, {**filters, "after": found[PAGE - 1].id})
         actions.append(Action(label="Next page", path=path))
+    if not shown and asked["q"]:
+        path = f"{auth.site.admin_path('explain')}?{urlencode({'q': asked['q']})}"
+        actions.append(Action(label="Look among those who were refused", path=path))
     page = auth.pages.desk(
         "People",
         menu=menu_of(auth, ""),
@@ -101,8 +104,8 @@ def _nobody(filters: dict[str, str], *, is_later: bool) -> str:
         return "Nobody comes after that place in the list. Begin at its first page."
     if filters:
         return (
-            "Nobody fits all of this. Whoever was refused has no account: the audit, and the log at "
-            "sign_in_refused, say who that was and why."
+            "Nobody fits all of this. Whoever was refused has no account: the audit trail says who that was "
+            "and why, and so does the log, at sign_in_refused."
         )
     return "Nobody has signed in yet. An account is made at somebody's first sign-in."
 

@@ -1,0 +1,81 @@
+"""Until when the secrets and certificates of a registration work, as Microsoft Graph says it.
+
+Takes the application permission `Application.Read.All` (or `Application.ReadWrite.OwnedBy`), which nothing
+else of Entrada's needs: without it Graph answers 403, and nobody knows.
+
+Source: Microsoft Graph v1.0, "List applications", resource types passwordCredential and keyCredential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from entrada.entra.jws import RawAccessToken
+from entrada.entra.transport import HttpTransport
+from entrada.errors import EntraUnavailable
+from entrada.strict_json import JsonRefused, read_json_object
+
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class CredentialEnd:
+    """`kind` is `secret` or `certificate`; `name` what the registration calls it, which may be nothing."""
+
+    kind: str
+    name: str
+    ends_at: datetime
+
+
+def read_credential_ends(
+    transport: HttpTransport, *, graph_url: str, access_token: RawAccessToken, client_id: str
+) -> Sequence[CredentialEnd]:
+    """Those of the registration with this client id, the first to end first.
+
+    Raises:
+        EntraUnavailable: Graph did not say; `reason` has why.
+    """
+    response = transport.send(
+        "GET",
+        f"{graph_url}/v1.0/applications?$filter=appId%20eq%20'{client_id}'"
+        "&$select=id,appId,passwordCredentials,keyCredentials",
+        headers={"authorization": f"Bearer {access_token}", "accept": "application/json"},
+    )
+    if response.status == 403:
+        raise EntraUnavailable(
+            reason="the application may not read its registration: it lacks Application.Read.All",
+            answered=True,
+        )
+    if response.status != 200:
+        raise EntraUnavailable(reason=f"Graph answered HTTP {response.status}", answered=True)
+    try:
+        found = read_json_object(response.body).get("value")
+    except JsonRefused as refused:
+        raise EntraUnavailable(reason=f"Graph's response is {refused}", answered=True) from None
+    applications = found if isinstance(found, list) else []
+    own = [one for one in applications if isinstance(one, dict) and one.get("appId") == client_id]
+    if not own:
+        raise EntraUnavailable(reason="Graph knows no such application in this tenant", answered=True)
+    ends = [
+        *_ends(own[0].get("passwordCredentials"), kind="secret"),
+        *_ends(own[0].get("keyCredentials"), kind="certificate"),
+    ]
+    return sorted(ends, key=lambda end: end.ends_at)
+
+
+def _ends(credentials: Any, *, kind: str) -> list[CredentialEnd]:
+    found = []
+    for one in credentials if isinstance(credentials, list) else []:
+        if not isinstance(one, dict):
+            continue
+        try:
+            ends_at = datetime.fromisoformat(str(one.get("endDateTime")).replace("Z", "+00:00"))
+        except ValueError:
+            continue
+        if ends_at.tzinfo is not None:
+            name = str(one.get("displayName") or "")[:_LONGEST_NAME]
+            found.append(CredentialEnd(kind=kind, name=name, ends_at=ends_at))
+    return found
