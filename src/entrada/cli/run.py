@@ -26,17 +26,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from entrada.build.announced import announce_redirect_uris
-from entrada.cli.gateway_parts import hops_of, with_groups_of
-from entrada.cli.logs import log_at
+from entrada.cli.gateway_parts import assertions_of, hops_of, with_groups_of
+from entrada.cli.logs import errors_alone, log_at
 from entrada.cli.ports import port_number
 from entrada.cli.reload import Change
 from entrada.cli.running.command import Place, free_port, prepare, recognise, title_of, wants_socket
 from entrada.cli.running.supervisor import Application, NotStarted, Supervisor, begun
 from entrada.cli.running.waiting import wait_until_listening
 from entrada.cli.serve import listen, metrics_listener, public_url_of, server_config
-from entrada.cli.serving import Plan, serve_here
+from entrada.cli.serving import Plan, build_auth, serve_here
 from entrada.errors import ConfigurationError
-from entrada.gateway.rules import Route
+from entrada.gateway.rules import Route, RuleBook
 from entrada.gateway.tables import read_rule_book
 from entrada.settings import default_file, load_settings
 from entrada.settings.tables import read_tables_of
@@ -153,6 +153,7 @@ class _Run:
                 metrics_listener=for_metrics,
                 config_of=server_config,
             )
+            _check_all(plan, book)
             self._take_signals()
             log.info("Starting %s on %s ...", title, place)
             folder = None if place.socket is None else place.socket.parent
@@ -263,6 +264,22 @@ def _check_registration(tenant_or_broker: str | None, words: Sequence[str]) -> N
             'eval "$(entrada emulator env entrada)" && entrada run -- ' + shlex.join(words),
             setting="tenant_id",
         )
+
+
+def _check_all(plan: Plan, book: RuleBook) -> None:
+    """What would stop the server stops it before the application is started.
+
+    Raises:
+        ConfigurationError: see `build_auth`.
+        StoreUnavailable: the database does not answer.
+    """
+    with errors_alone("entrada"):  # what it warns of is said when it serves
+        checked, keys = build_auth(plan)
+    try:
+        with plan.found.names.in_errors():
+            assertions_of(plan.settings, book, keys)
+    finally:
+        checked.relying_party.close()
 
 
 def _not_started(command: str, error: OSError) -> int:
