@@ -143,7 +143,12 @@ class _Run:
             )
             if known is not None:
                 product = known.product
-                route = replace(route, own_cookies=product.own_cookies, beside_ours=product.beside_ours)
+                route = replace(
+                    route,
+                    own_cookies=product.own_cookies,
+                    beside_ours=product.beside_ours,
+                    page_tokens=product.page_tokens,
+                )
             book = replace(book, routes=[*book.routes, route])
             plan = Plan(
                 settings=settings,

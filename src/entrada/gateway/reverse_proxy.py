@@ -43,6 +43,7 @@ from entrada.gateway.hops import TrustedHops
 from entrada.gateway.identity import identity_fields
 from entrada.gateway.outcome import outcome_of
 from entrada.gateway.own_cookies import own_cookies_of
+from entrada.gateway.page_tokens import check_page_token
 from entrada.gateway.refused import refusal
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, Rule, RuleBook
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
@@ -194,6 +195,8 @@ class ReverseProxy:
             raise RequestRefused("This request's body is coded in a way that is not passed on.")
         if upgrade and not is_from_this_host(visit):
             raise RequestRefused("A page of another site may not open a connection here in your name.")
+        if upgrade and route.page_tokens:
+            check_page_token(exchange.scope["headers"], route.identity or DEFAULT_STYLES, caller)
         assertion = None
         if caller is not None and route.audience is not None and self.assertion is not None:
             assertion = await self.assertion(caller, route.audience)

@@ -167,6 +167,8 @@ class Route(Place):
     pass_authorization: bool = False
     own_cookies: tuple[str, ...] = ()
     beside_ours: frozenset[str] = frozenset()
+    page_tokens: bool = False
+    """Its sockets come with a token of their page, see `entrada.gateway.page_tokens`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -235,15 +235,37 @@ def test_panel_takes_no_token_of_ones_own(place_of: Callable[[str], Place], new_
     payload = json.loads(_decoded(panel_token(vi).partition(".")[0]))
     opened_by = json.loads(zlib.decompress(_decoded(payload["__bk__zlib_"])))
     assert opened_by["headers"]["X-Entrada-Name"] == "Vi Hart"
-    opened_by["headers"].update({"X-Entrada-Name": "Grace Hopper", "X-Entrada-Roles": "Admin"})
-    compressed = _encoded(zlib.compress(json.dumps(opened_by).encode()))
-    token = _encoded(json.dumps({**payload, "session_id": "a" * 44, "__bk__zlib_": compressed}).encode())
-    for each in (token, f"{token}.{_encoded(b'signed')}"):
+
+    def token(headers: Mapping[str, str]) -> str:
+        packed = _encoded(zlib.compress(json.dumps({**opened_by, "headers": headers}).encode()))
+        return _encoded(json.dumps({**payload, "session_id": "a" * 44, "__bk__zlib_": packed}).encode())
+
+    truth = opened_by["headers"]
+    lie = {**truth, "X-Entrada-Name": "Grace Hopper", "X-Entrada-Roles": "Admin"}
+    for signature in ("", f".{_encoded(b'signed')}"):
         with (
-            socket_of(place, SOCKETS["panel"], vi, subprotocols=["bokeh", each]) as socket,
+            socket_of(
+                place, SOCKETS["panel"], vi, subprotocols=["bokeh", token(truth) + signature]
+            ) as socket,
             pytest.raises(ConnectionClosed),
         ):
             said(socket, "ACK")
+        with pytest.raises(InvalidStatus):
+            socket_of(place, SOCKETS["panel"], vi, subprotocols=["bokeh", token(lie) + signature])
+
+
+def test_panel_forgets_with_us(place_of: Callable[[str], Place], new_browser: NewBrowser) -> None:
+    """A page's token is good for minutes: for who signs in next in this browser it opens nothing."""
+    place = place_of("panel")
+    browser = signed_in(new_browser(place), "ada")
+    token = panel_token(browser)
+    with socket_of(place, SOCKETS["panel"], browser, subprotocols=["bokeh", token]) as socket:
+        said(socket, "ACK")
+    browser.sign_out()
+    signed_in(browser, "vi")
+    with pytest.raises(InvalidStatus) as refused:
+        socket_of(place, SOCKETS["panel"], browser, subprotocols=["bokeh", token])
+    assert refused.value.response.status_code == 403
 
 
 def _encoded(data: bytes) -> str:

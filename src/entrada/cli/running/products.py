@@ -55,6 +55,8 @@ class Product:
     """Cookies by which it remembers who somebody is, whoever comes with them later."""
     beside_ours: frozenset[str] = frozenset()
     """Addresses of its own that begin like ours."""
+    page_tokens: bool = False
+    """Its pages carry in a token who opened them, which their sockets send back."""
 
     @property
     def takes_socket(self) -> bool:
@@ -64,7 +66,8 @@ class Product:
 _OF_BOKEH: Mapping[str, object] = {
     "subcommands": frozenset({"serve"}),
     "ours": ("--port", "--address", "--unix-socket", "--allow-websocket-origin", "--session-ids"),
-    # A page carries who opened it in a token that the socket sends back: unsigned, anybody could write one.
+    # Unsigned, anybody could write the token in which a page carries who opened it.
+    "page_tokens": True,
     "fixed": {"BOKEH_SIGN_SESSIONS": "yes"},
     "usual": {"BOKEH_SECRET_KEY": "{secret}"},
     "options": (Option(words=("--unix-socket", "{socket}")), Option(words=("--use-xheaders",))),
