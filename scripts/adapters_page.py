@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _opening(docstring: str) -> Iterator[str]:
     for paragraph in paragraphs[1:]:
         if not paragraph.startswith("    "):
             break
-        example.append(inspect.cleandoc(paragraph))
+        example.append(textwrap.dedent(paragraph))
     if example:
         yield from ["", "```", *"\n\n".join(example).splitlines(), "```"]
 
@@ -126,6 +127,8 @@ def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef, of: str) -> str:
     shown = of if node.name == "__init__" else node.name
     arguments = ast.unparse(node.args).removeprefix("self, ").removeprefix("self")
     returns = "" if node.returns is None or node.name == "__init__" else f" -> {ast.unparse(node.returns)}"
+    if any(isinstance(mark, ast.Name) and mark.id == "property" for mark in node.decorator_list):
+        return f"{shown}{returns.replace(' ->', ':')}"
     is_async = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
     return f"{is_async}{shown}({arguments}){returns}"
 

@@ -22,6 +22,7 @@ from entrada import errors
 from entrada.cli import COMMANDS, module_name
 from entrada.cli.settings import reference as settings_table
 from entrada.entra.entra_errors import reference_page as aadsts_page
+from entrada.settings import SettingValues
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- Made by scripts/generate_docs.py; change the code, then run `make docs`. -->"
@@ -105,7 +106,15 @@ def python_page() -> str:
         lines.append(_prose(value.__doc__))
         lines += ["", "| member | what it is |", "|---|---|"]
         lines += [f"| `{member}` | {meaning} |" for member, meaning in _members(value)]
+        if value is entrada.Entrada:
+            lines += ["", "`from_values` takes these, by name:", "", "| argument | type |", "|---|---|"]
+            lines += [f"| `{name}` | `{kind}` |" for name, kind in _arguments()]
     return "\n".join(lines) + "\n"
+
+
+def _arguments() -> Iterator[tuple[str, str]]:
+    for name, kind in inspect.get_annotations(SettingValues).items():
+        yield name, str(getattr(kind, "__forward_arg__", kind)).replace("|", "\\|")
 
 
 def _members(kind: type) -> Iterator[tuple[str, str]]:
@@ -115,15 +124,20 @@ def _members(kind: type) -> Iterator[tuple[str, str]]:
         value = inspect.getattr_static(kind, name, None)
         callable_ = getattr(kind, name, None) if isinstance(value, classmethod) else value
         if inspect.isfunction(callable_) or inspect.ismethod(callable_):
-            parameters = inspect.signature(callable_).parameters
-            shown = f"{name}({', '.join(one for one in parameters if one != 'self')})"
-            yield shown, _prose(callable_.__doc__)
+            yield name + _typed(inspect.signature(callable_)), _prose(callable_.__doc__)
         else:
             annotation = getattr(kind, "__annotations__", {}).get(name, "")
             if isinstance(value, property) and value.fget is not None:
                 annotation = value.fget.__annotations__.get("return", "")
             told = _prose(value.__doc__) if isinstance(value, property) else ""
             yield name, f"`{annotation}` {told}".replace("|", "\\|").strip()
+
+
+def _typed(signature: inspect.Signature) -> str:
+    """Parameters with their types, as they are written, and what comes back."""
+    own = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    shown = str(signature.replace(parameters=own)).replace("'", "")
+    return shown.replace("|", "\\|")
 
 
 def _prose(text: str | None) -> str:

@@ -15,6 +15,8 @@ BACKEND = "entrada.adapters.django.EntradaBackend"
 
 
 class EntradaBackend(ModelBackend):
+    """In AUTHENTICATION_BACKENDS: people who are signed in have Django's own permissions."""
+
     def authenticate(self, request: Any, *, principal: UserPrincipal | None = None) -> Any:  # noqa: ARG002
         """The user of a person whom Entrada has verified; None for nobody, and for inactive users."""
         if principal is None:

@@ -28,6 +28,8 @@ from entrada.web.mounts import Mounts
 
 
 class EntradaMiddleware:
+    """Responds on the sign-in paths; on every other request says who is asking, as `request.user` too."""
+
     sync_capable = async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:

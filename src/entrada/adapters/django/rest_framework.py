@@ -42,6 +42,8 @@ class Application:
 
 
 class EntradaAuthentication(BaseAuthentication):
+    """In DEFAULT_AUTHENTICATION_CLASSES: sessions of the browser, and access tokens."""
+
     scopes: Sequence[str] = ()
     roles: Sequence[str] = ()
     callers: frozenset[CallerKind] = PEOPLE
