@@ -72,6 +72,7 @@ def test_all_benchmarks_load() -> None:
         "breakdown",
         "session-check",
         "revocation",
+        "leaving",
         "broker",
         "emulators",
         "guarded",

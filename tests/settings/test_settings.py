@@ -96,6 +96,7 @@ PROMISED = {
     "ENTRADA_HABITS": set(),
     "ENTRADA_RECHECK_EVERY": set(),
     "ENTRADA_DELTA_EVERY": set(),
+    "ENTRADA_DSTACK_END_WITH_ACCESS": set(),
     "ENTRADA_AUDIT_KEEP": set(),
     "ENTRADA_AUDIT_LOG": set(),
     "ENTRADA_ENTRA_ONLY": set(),

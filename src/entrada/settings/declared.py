@@ -208,6 +208,11 @@ class Settings(BaseModel):
     dstack_projects: Annotated[dict[str, dict[str, str]], BeforeValidator(read_projects)] = _declare(
         {}, "JSON object: app role, group object id or group:NAME → {dstack project: admin, manager or user}."
     )
+    dstack_end_with_access: Annotated[list[Literal["keys", "runs"]], BeforeValidator(read_items)] = _declare(
+        [],
+        "dstack: what of a leaver's ends with their access, besides the token: keys (uploaded SSH keys are "
+        "deleted, the user's own pair is replaced), runs (stopped). Comma-separated; empty: neither.",
+    )
     application_name: Annotated[str, BeforeValidator(read_line)] | None = _declare(
         None, "The name of the application on the pages (default: the public URL's host)."
     )

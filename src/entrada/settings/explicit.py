@@ -71,6 +71,7 @@ NOT_FOR_APPLICATIONS = frozenset(
         "break_glass_users",
         "broker",
         "dstack_projects",
+        "dstack_end_with_access",
         "entra_only",
         "habits",
         "log_level",

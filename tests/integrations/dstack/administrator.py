@@ -47,6 +47,10 @@ class Administrator:
         roles = {project: self.members(project).get(username) for project in projects}
         return {project: role for project, role in roles.items() if role is not None}
 
+    def runs(self) -> dict[str, str]:
+        """The state of the newest run of each user."""
+        return {run["user"]: run["status"] for run in reversed(self._ask("runs/list", limit=100))}
+
     def _ask(self, what: str, **body: Any) -> Any:
         answer = self._dstack.api.post(f"/api/{what}", json=body or None)
         assert answer.status_code == 200, f"{what}: {answer.status_code} {answer.text}"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from clients.dstack import Dstack, running_dstack
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
-from integrations.dstack.administrator import Administrator, may_use
+from integrations.dstack.administrator import Administrator, ask_as, may_use
 from integrations.dstack.conftest import SHARED_SETTINGS, NewPerson, NewVisitor
 from integrations.dstack.leaving import refreshed, soon
 
@@ -23,6 +28,7 @@ EVERY_SECONDS = 1
 def started_watchful(started_emulator: RunningEmulator) -> Iterator[Dstack]:
     every = f"{EVERY_SECONDS}s"
     settings = SHARED_SETTINGS | {"ENTRADA_RECHECK_EVERY": every, "ENTRADA_DELTA_EVERY": every}
+    settings["ENTRADA_DSTACK_END_WITH_ACCESS"] = "keys, runs"
     with running_dstack(started_emulator, **settings) as running:
         yield running
 
@@ -92,6 +98,42 @@ def test_k12_graph_alone_says_who_left(
     assert time.monotonic() - gone_at < EVERY_SECONDS + 2
     assert not admin.user(name)["active"]
     assert may_use(watchful, others)
+
+
+def test_keys_and_runs_end_with_the_access_where_settings_say_so(
+    watchful: Dstack,
+    admin: Administrator,
+    emulator: RunningEmulator,
+    new_visitor: NewVisitor,
+    new_person: NewPerson,
+) -> None:
+    """Uploaded SSH keys are gone, the pair of the user is another, and what ran is being stopped.
+
+    Other people's keys and runs stay.
+    """
+    leaver = new_person("Viewer")
+    pat, kim = (new_visitor(watchful).sign_in_as(person) for person in (leaver, new_person("Viewer")))
+    for told in (pat, kim):
+        token = told["creds"]["token"]
+        public = Ed25519PrivateKey.generate().public_key()
+        key = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        added = ask_as(watchful, token, "users/public_keys/add", {"key": key, "name": "laptop"})
+        assert added.status_code == 200, added.text
+        spec = {"configuration": {"type": "task", "commands": ["true"]}}
+        begun = ask_as(
+            watchful, token, "project/main/runs/apply", {"plan": {"run_spec": spec}, "force": True}
+        )
+        assert begun.status_code == 200, begun.text
+    emulator.change_person(leaver.user_principal_name, enabled=False)
+    soon(lambda: not admin.user(pat["username"])["active"], "deactivated", watchful)
+    soon(lambda: admin.runs()[pat["username"]] == "terminating", "stopped", watchful)
+    left, stays = admin.user(pat["username"]), admin.user(kim["username"])
+    assert left["ssh_public_key"] not in (None, pat["ssh_public_key"])
+    assert stays["ssh_public_key"] == kim["ssh_public_key"]
+    assert admin.runs()[kim["username"]] == "submitted"
+    with closing(sqlite3.connect(watchful.home / "server/data/sqlite.db")) as database:
+        owners = [row[0] for row in database.execute("SELECT user_id FROM user_public_keys")]
+    assert [UUID(owner) for owner in owners] == [UUID(kim["id"])]
 
 
 def looks_at_graph(emulator: RunningEmulator) -> int:

@@ -25,6 +25,7 @@ from entrada.integrations.dstack.ending import OutcomeEnding
 from entrada.integrations.dstack.entra_only import PURPOSE, EntraOnly
 from entrada.integrations.dstack.hooks import Hooks, find_hooks
 from entrada.integrations.dstack.label import labelled_scripts
+from entrada.integrations.dstack.leavers import Leavers, find_hooks_of
 from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.dstack.middleware import DstackMiddleware
 from entrada.integrations.dstack.outcome import Outcomes
@@ -126,7 +127,12 @@ def prepare() -> Prepared:
     _let_events_through()
     keep_codes_out()
     database, clock = LoopDatabase(hooks), SystemClock()
-    store = DstackStore(database=database, clock=clock)
+    leavers = None
+    if settings.dstack_end_with_access:
+        ends = frozenset(settings.dstack_end_with_access)
+        with found.names.in_errors():
+            leavers = Leavers(database=database, hooks=find_hooks_of(ends), ends=ends)
+    store = DstackStore(database=database, clock=clock, leavers=leavers)
     parts = build_parts(
         settings,
         found,

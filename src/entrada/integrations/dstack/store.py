@@ -21,6 +21,7 @@ from entrada.accounts.identity import EntraIdentity, Profile, RoleGrant, User, U
 from entrada.clock import Clock
 from entrada.errors import AccountDisabled
 from entrada.integrations.dstack import users
+from entrada.integrations.dstack.leavers import Leavers
 from entrada.integrations.dstack.loop_database import LoopDatabase
 from entrada.integrations.dstack.members import give_roles
 from entrada.integrations.kit import links
@@ -48,6 +49,8 @@ class DstackStore:
     database: LoopDatabase
     clock: Clock
     for_recheck: ForRecheck | None = None
+    leavers: Leavers | None = None
+    """What else ends with somebody's access; None: nothing."""
 
     # A sign-in
 
@@ -241,6 +244,9 @@ class DstackStore:
         Whom an administrator deactivated before is not marked as ours: a sign-in must not undo that.
         """
 
+        leavers = self.leavers
+        pair = None if leavers is None else leavers.new_pair(link.username or link.user_id)
+
         def work(session: Session) -> bool:
             connection = session.connection()
             user = users.user_of(session, self.database.hooks, link.user_id, hold=True)
@@ -251,9 +257,14 @@ class DstackStore:
                 users.forget_ended(session, link.user_id)
             elif user is not None and not user.deleted:
                 users.shut_out(session, self.database.hooks, user)
+                if leavers is not None:
+                    leavers.take_keys(session, user, pair)
             return True
 
-        return self.database.wait_for(self.database.change(uuid.UUID(link.user_id), work))
+        ended = self.database.wait_for(self.database.change(uuid.UUID(link.user_id), work))
+        if ended and leavers is not None:
+            leavers.stop_runs(link.user_id)
+        return ended
 
     @property
     def directory(self) -> LinkedDirectory:
