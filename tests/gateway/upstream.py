@@ -47,11 +47,11 @@ async def _serve(upstream: Upstream, reader: asyncio.StreamReader, writer: async
                 while chunk := await reader.read(65_536):
                     writer.write(chunk)
                 return
-            if target == "/events":
+            if target in ("/events", "/endless"):
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
                 )
-                for number in range(3):
+                for number in range(10_000 if target == "/endless" else 3):
                     writer.write(f"data: {number}\n\n".encode())
                     await writer.drain()
                     await reader.read(0)

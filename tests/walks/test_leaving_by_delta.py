@@ -7,6 +7,7 @@ watch is an hour away too, a test looks when it wants to.
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from walks.conftest import NewVisitor, Serve
 from walks.nursery import nursery, until
 from walks.site import ROLES, Site, served
 from walks.test_leaving import is_closed, upgraded
-from walks.visitor import Visitor
+from walks.visitor import SCRIPT, Visitor
 
 FAR_AWAY = {"ENTRADA_RECHECK_EVERY": "1h", "ENTRADA_DELTA_EVERY": "1h"}
 LONGEST_SECONDS = 1.0 + 1.0
@@ -77,6 +78,30 @@ def signed_in(visitor: Visitor, person: Any) -> Visitor:
     return visitor
 
 
+def token_of(emulator: RunningEmulator, person: Any) -> str:
+    """An access token for this registration's API that the person has fetched by another application."""
+    trust = ssl.create_default_context(cafile=emulator.ca_file)
+    with httpx.Client(verify=trust, trust_env=False, timeout=20) as http:
+        scope = f"openid api://{CLIENT_ID}/access_as_user"
+        answer = Entra(emulator, http).tokens(person.user_principal_name, scope=scope, prompt="login")
+    return str(answer["access_token"])
+
+
+def asked_for_ever(visitor: Visitor, port: int) -> socket.socket:
+    """A connection on which an answer has begun that has no end."""
+    cookie = visitor.session_cookie
+    assert cookie is not None
+    client = socket.create_connection(("127.0.0.1", port), timeout=20)
+    name = visitor.cookie_name("entrada_session")
+    client.sendall(
+        f"GET /endless HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {name}={cookie.value}\r\n\r\n".encode()
+    )
+    received = b""
+    while b"data: 0" not in received:
+        received += client.recv(65_536)
+    return client
+
+
 def asked_graph(emulator: RunningEmulator, path: str) -> int:
     return sum(one.path == path for one in emulator.requests)
 
@@ -84,13 +109,16 @@ def asked_graph(emulator: RunningEmulator, path: str) -> int:
 def test_k12_disabled_people_are_out_of_serve_within_seconds(
     http: httpx.Client, emulator: RunningEmulator, tmp_path: Path, pat: Any, kim: Any
 ) -> None:
-    """At every server of two, an open WebSocket included; nobody else is.
+    """At every server of two: cookie, open WebSocket, answer under way and remembered token; nobody else is.
 
     The log says who, why and what found it, once; one of the two servers asks Graph, not both.
     """
-    told = {**emulator.env("entrada"), "ENTRADA_ROLES_MAPPING": ROLES, **FAR_AWAY}
-    with running_upstream() as upstream, nursery({**told, "ENTRADA_DELTA_EVERY": "1s"}, tmp_path) as servers:
-        routes = f'[[routes]]\nupstream = "http://127.0.0.1:{upstream.port}"\n'
+    settings = {"ENTRADA_RECHECK_EVERY": "1h", "ENTRADA_DELTA_EVERY": "1s"}
+    told = {**emulator.env("entrada"), "ENTRADA_ROLES_MAPPING": ROLES, **settings}
+    with running_upstream() as upstream, nursery(told, tmp_path) as servers:
+        routes = (
+            f'bearer_scopes = "access_as_user"\n[[routes]]\nupstream = "http://127.0.0.1:{upstream.port}"\n'
+        )
         (tmp_path / "entrada.toml").write_text(routes)
         one = servers.server()
         two = servers.server(public_url=one.public_url)
@@ -98,12 +126,23 @@ def test_k12_disabled_people_are_out_of_serve_within_seconds(
         elsewhere = Visitor(two, http, leaver.jar)  # type: ignore[arg-type]  # a place to visit
         port = int(one.address.rpartition(":")[2])
         assert elsewhere.whoami() is not None
-        with upgraded(leaver, port) as theirs, upgraded(other, port) as others:
+        tokens = {"authorization": f"Bearer {token_of(emulator, pat)}", "host": f"localhost:{port}"}
+
+        def calls() -> int:
+            return http.get(f"{one.address}/x", headers={**SCRIPT, **tokens}).status_code
+
+        assert calls() == 200
+        with (
+            upgraded(leaver, port) as theirs,
+            upgraded(other, port) as others,
+            asked_for_ever(leaver, port) as stream,
+        ):
             emulator.clear_requests()
             until(lambda: asked_graph(emulator, "/v1.0/users/delta") >= 2)
             emulator.change_person(pat.user_principal_name, enabled=False)
             disabled_at = time.monotonic()
             until(lambda: leaver.whoami() is None and elsewhere.whoami() is None and is_closed(theirs))
+            until(lambda: is_closed(stream) and calls() == 401)
             assert time.monotonic() - disabled_at <= LONGEST_SECONDS
             assert other.whoami() is not None
             assert not is_closed(others)
@@ -428,27 +467,18 @@ def test_an_access_token_of_before_opens_nothing_any_more(
     look(site)
     tokens = site.auth.token_callers
     assert tokens is not None
-    with httpx.Client(
-        verify=ssl.create_default_context(cafile=emulator.ca_file), trust_env=False, timeout=20
-    ) as http:
-        entra = Entra(emulator, http)
-
-        def token() -> Any:
-            scope = f"openid api://{CLIENT_ID}/access_as_user"
-            return entra.tokens(pat.user_principal_name, scope=scope, prompt="login")["access_token"]
-
-        early = token()
-        assert tokens.check.check(early).principal.object_id == pat.object_id
-        emulator.change_person(pat.user_principal_name, enabled=False)
-        site.clock.pass_by(seconds=2)
-        look(site)
-        for _ in range(2):
-            with pytest.raises(Exception, match="before this person's access ended"):
-                tokens.check.check(early)
-        emulator.change_person(pat.user_principal_name, enabled=True)
-        emulator.clock(400)
-        site.clock.pass_by(seconds=398)
-        assert tokens.check.check(token()).principal.object_id == pat.object_id
+    early = token_of(emulator, pat)
+    assert tokens.check.check(early).principal.object_id == pat.object_id
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    site.clock.pass_by(seconds=2)
+    look(site)
+    for _ in range(2):
+        with pytest.raises(Exception, match="before this person's access ended"):
+            tokens.check.check(early)
+    emulator.change_person(pat.user_principal_name, enabled=True)
+    emulator.clock(400)
+    site.clock.pass_by(seconds=398)
+    assert tokens.check.check(token_of(emulator, pat)).principal.object_id == pat.object_id
 
 
 def test_fifty_of_many_leave_at_once_and_nobody_else_is_touched(
