@@ -194,8 +194,8 @@ def _written(values: Mapping[str, str | int | None]) -> str:
 
 def _id(text: str | None) -> str | None:
     """As every database gives it back: cut, and without what a terminal would take for a command."""
-    if text is None:
-        return None
+    if text is None or text.isprintable():
+        return text and text[:LONGEST_ID]
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)[
         :LONGEST_ID
     ]

@@ -28,7 +28,10 @@ from entrada.storage.sql.tables import audit_entries, audit_head
 NOTED = "entrada acts to be written"
 """Under this name `connection.info` holds the acts of the transaction."""
 
-HOLD_HEAD = select(audit_head.c.number, audit_head.c.hash).with_for_update()
+NEWEST_NUMBER = select(func.max(audit_entries.c.number)).scalar_subquery()
+HOLD_HEAD = select(audit_head.c.number, audit_head.c.hash, NEWEST_NUMBER.label("newest")).with_for_update(
+    of=audit_head
+)
 ADD = insert(audit_entries)
 MOVE_HEAD = update(audit_head).values(number=bindparam("to_number"), hash=bindparam("to_hash"))
 ERASED = {"tenant_id": None, "object_id": None, "personal": None, "salt": None}
@@ -41,7 +44,6 @@ ERASE_IDENTITY = (
     )
     .values(ERASED)
 )
-NEWEST_NUMBER = select(func.max(audit_entries.c.number))
 ENDINGS = frozenset(
     {
         Action.SESSION_ENDED,
@@ -82,8 +84,8 @@ def write_noted(connection: Connection) -> Sequence[AuditEntry]:
     if not acts:
         return ()
     row = connection.execute(HOLD_HEAD).first()
-    newest = connection.execute(NEWEST_NUMBER).scalar() or 0
-    if row is None or newest > row.number:
+    # Whoever waited for the row may see an older `newest`: never one that is behind a sound end.
+    if row is None or (row.newest or 0) > row.number:
         if not ENDINGS.issuperset(act.action for act in acts):
             raise DamagedRow
         for act in acts:
