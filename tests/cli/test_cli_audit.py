@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.test_cli_people import GUEST, NORA, NORMAN, Entrada, entrada, stores
-from conformance.samples import identity
+from conformance.samples import NOW, identity
 from entrada.audit.acts import Act, Action, Actor, ActorKind, Cause, Subject
 from entrada.build import Stores
 
@@ -76,6 +76,28 @@ def test_why_somebody_without_an_account_cannot_come_in(entrada: Entrada, stores
         assert "sign_in_refused  Mia\N{REPLACEMENT CHARACTER}[2J Moe (mia@contoso.test)" in line
         assert "code=role_required  incident=abcd  roles=Guest" in line
     assert entrada("audit", "--person", "nobody@contoso.test")[2] == "No entries.\n"
+
+
+def test_why_somebody_with_an_account_cannot_come_in(entrada: Entrada, stores: Stores) -> None:
+    """`explain` has the last refusals of a person, with why and the incident."""
+    details = {"code": "account_disabled", "roles": "Editor", "incident": "abcd"}
+    for at_page in (Subject(**vars(identity(1))), Subject()):
+        user_id = None if at_page.object_id else NORA
+        refused = Act(action=Action.SIGN_IN_REFUSED, subject=at_page, user_id=user_id, details=details)
+        stores.audit.record(refused)
+    shown = entrada("explain", "nora")[1]
+    assert shown.count(": disabled here. Incident abcd.") == 2
+    assert len(json.loads(entrada("explain", "nora", "--json")[1])["refused"]) == 2
+    assert "Refused" not in entrada("explain", "norman")[1]
+
+
+def test_what_was_done_to_others_is_in_nobodys_export(entrada: Entrada, stores: Stores) -> None:
+    """An administrator's own export says what happened to them, not what they did to whom."""
+    by_norman = Cause(actor=Actor(kind=ActorKind.PERSON, id=NORMAN))
+    stores.accounts.revoke_role(NORA, role="Editor", cause=by_norman)
+    stores.accounts.set_disabled(NORA, disabled=True, now=NOW, cause=by_norman)
+    assert NORA not in entrada("users", "export", NORMAN)[1]
+    assert "account_disabled" in entrada("users", "export", NORA)[1]
 
 
 def test_pages_follow_one_another(entrada: Entrada) -> None:

@@ -295,6 +295,11 @@ def test_all_that_is_stored_of_somebody_is_exported_without_a_secret(
     assert len(told["sessions"]) == 1
     assert [each["person"] for each in told["identities"][0]["at_the_broker"]] == [person]
     assert told["identities"][0]["asked_again_at"] is not None
+    assert [each["action"] for each in told["audit"]] == [
+        "sign_in_completed",
+        "role_granted",
+        "account_created",
+    ]
     assert not any(word in shown for word in ("SEALED", "HASHED", "HINTED", "Norman"))
     assert not any("hash" in key or "sealed" in key or "secret" in key for key in keys_in(told))
 

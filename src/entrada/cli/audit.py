@@ -15,13 +15,14 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from entrada.accounts.identity import UserId
+from entrada.accounts.identity import User, UserId
 from entrada.audit.acts import Action
 from entrada.audit.chain import AuditEntry, Place, parse_place, read_object
-from entrada.audit.trail import AuditQuery
+from entrada.audit.trail import EVERYTHING, AuditQuery
 from entrada.audit.verify import verify
 from entrada.cli.accounts import PAGE, Opened, add_common, find_people, moment, opened, plain, show
 from entrada.compatibility import UTC
@@ -66,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _list(args: argparse.Namespace) -> int:
     with opened(args) as here:
         query = _query(args, here)
-        entries = islice(_entries(here, query, args.before), max(args.limit, 0))
+        entries = islice(entries_of(here, query, args.before), max(args.limit, 0))
         names = _Names(here)
         last: AuditEntry | None = None
         count = 0
@@ -93,17 +94,27 @@ def _query(args: argparse.Namespace, here: Opened) -> AuditQuery:
         called = None if _is_object_id(args.person) else args.person
         ids = [args.person.lower()] if called is None else []
         return AuditQuery(called=called, object_ids=ids, actions=args.action, since=since, until=until)
-    user = people[0] if people else None
-    return AuditQuery(
-        user_id=None if user is None else user.id,
-        object_ids=[] if user is None else [each.identity.object_id for each in user.identities],
-        actions=args.action,
-        since=since,
-        until=until,
+    whose = query_of(people[0]) if people else EVERYTHING
+    return replace(whose, actions=args.action, since=since, until=until)
+
+
+def query_of(user: User) -> AuditQuery:
+    """What happened to somebody, or was done by them."""
+    return AuditQuery(user_id=user.id, object_ids=[each.identity.object_id for each in user.identities])
+
+
+def happened_to(here: Opened, user: User) -> Iterator[AuditEntry]:
+    """What happened to somebody, the newest first."""
+    query = query_of(user)
+    return (
+        entry
+        for entry in entries_of(here, query)
+        if entry.user_id == user.id or entry.object_id in query.object_ids
     )
 
 
-def _entries(here: Opened, query: AuditQuery, before: int | None) -> Iterator[AuditEntry]:
+def entries_of(here: Opened, query: AuditQuery, before: int | None = None) -> Iterator[AuditEntry]:
+    """The newest first, page by page."""
     while page := here.stores.audit.newest(query, limit=PAGE, before=before):
         yield from page
         before = page[-1].number

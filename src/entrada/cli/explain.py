@@ -84,6 +84,18 @@ def _refusals(here: Opened, called: str) -> list[AuditEntry]:
     return list(here.stores.audit.newest(query, limit=SHOWN_REFUSALS))
 
 
+def _refused_lately(here: Opened, user: User) -> list[str]:
+    """The last refusals of somebody with an account, at a sign-in or at a page."""
+    query = AuditQuery(
+        user_id=user.id,
+        object_ids=[each.identity.object_id for each in user.identities],
+        actions=[Action.SIGN_IN_REFUSED, Action.REQUEST_REFUSED],
+    )
+    policy = admission_of(here.settings, here.settings.roles)
+    found = here.stores.audit.newest(query, limit=SHOWN_REFUSALS)
+    return [plain(refusal_in_words(entry, policy)) for entry in found]
+
+
 def _explain_refused(args: argparse.Namespace, here: Opened, refusals: list[AuditEntry]) -> int:
     policy = admission_of(here.settings, here.settings.roles)
     told = [
@@ -109,7 +121,8 @@ def _explain_user(args: argparse.Namespace, here: Opened, user: User) -> int:
     ended = [put(sentence) for sentence in endings(here.stores.sealed_sign_ins.of_user(user.id))]
     grants = [grant for grant in user.grants if args.role in (None, grant.role)]
     reasons = [put(reason_of(grant, roles, here.stores.accounts)) for grant in grants]
-    lines = [f"{user.profile.name} ({user.id})", *(f"  {each}" for each in [*keeps_out, *ended])]
+    refused = [put(words) for words in _refused_lately(here, user)]
+    lines = [f"{user.profile.name} ({user.id})", *(f"  {each}" for each in [*keeps_out, *ended, *refused])]
     if not user.is_enabled:
         lines.append(f"  `entrada users enable {user.id}` lets them in.")
     lines += [f"  {grant.role}: {reason}" for grant, reason in zip(grants, reasons, strict=True)]
@@ -119,6 +132,7 @@ def _explain_user(args: argparse.Namespace, here: Opened, user: User) -> int:
         "can_sign_in": not keeps_out,
         "obstacles": keeps_out,
         "ended": ended,
+        "refused": refused,
         "roles": [
             {**grant_document(grant), "reason": reason} for grant, reason in zip(grants, reasons, strict=True)
         ],

@@ -1,7 +1,8 @@
 """`entrada users export`: all that is stored of a person, as JSON, for whoever asks what is known of them.
 
-Account, identities, groups, roles and who gave them, sessions, when Entra is asked again, and what the
-broker lets other applications know. No secret is in it: no hash, nothing sealed, no token.
+Account, identities, groups, roles and who gave them, sessions, when Entra is asked again, what the broker
+lets other applications know, and what happened to them as the audit trail has it. No secret is in it: no
+hash, nothing sealed, no token.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import bindparam, select
 
 from entrada.accounts.identity import EntraIdentity, User
 from entrada.cli.accounts import Opened, add_common, document_of, everybody, find_person, moment, opened
+from entrada.cli.audit import happened_to
 from entrada.cli.sessions import document_of_session, sessions_of
 from entrada.storage.sql.broker_tables import grants
 
@@ -57,6 +59,10 @@ def _everything_of(here: Opened, user: User) -> dict[str, Any]:
         told["at_the_broker"] = _at_the_broker(here, linked.identity)
     document["sessions"] = [
         document_of_session(each, user.profile.name) for each in sessions_of(here, user.id)
+    ]
+    document["audit"] = [
+        {name: value for name, value in entry.documented().items() if name != "hash"}
+        for entry in happened_to(here, user)
     ]
     return document
 
