@@ -57,6 +57,7 @@ def leaving(folder: Path, *, smoke: bool) -> Report:
             where = f"{origins[0]}/auth/nginx"
             return load(servers[0], where, seconds=1.0, headers=headers, folder=folder)
 
+        # Everybody is asked about all the while: what differs is that people leave.
         before = [checks() for _ in range(rounds)]
         entra = RemoteEmulator(provider.http_url)
         for number in range(leavers):
@@ -68,10 +69,11 @@ def leaving(folder: Path, *, smoke: bool) -> Report:
         while watch.is_alive() and len(during) < 4 * rounds and time.monotonic() - disabled_at < 2 * every:
             during.append(checks())
         watch.join(timeout=2 * every)
+        quiet = [*before, *(checks() for _ in range(rounds))]
         touched = sum(status != 200 for origin in origins for status in _statuses(origin, public, stay))
     out = sorted(watch.out_after)
-    kept = median([one.per_cpu_second for one in during]) / median([one.per_cpu_second for one in before])
-    by_clock = median([one.per_second for one in during]) / median([one.per_second for one in before])
+    kept = median([one.per_cpu_second for one in during]) / median([one.per_cpu_second for one in quiet])
+    by_clock = median([one.per_second for one in during]) / median([one.per_second for one in quiet])
     bound = every + 1
     return Report(
         name="scale-leaving",

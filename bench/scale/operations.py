@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from bench.scale.seeding import POLICY, SEALED, TENANT, Filled, Person, everybody
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, UserId
+from entrada.accounts.people import PeopleQuery
 from entrada.clock import SystemClock
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId
@@ -21,7 +22,7 @@ from entrada.sessions.session import Session
 from entrada.sessions.token import new_session_token
 
 Timed = Callable[[], AbstractContextManager[object]]
-PAGE = 100
+PAGE = 51
 LATER = timedelta(days=1)
 
 
@@ -125,16 +126,22 @@ def end_person(on: Subject, timed: Timed) -> None:
 
 
 def first_page(on: Subject, timed: Timed) -> None:
-    """The first hundred accounts."""
+    """The first page of the list of people, by name."""
     with timed():
-        assert len(on.filled.accounts.list_users(limit=PAGE)) == PAGE
+        assert len(on.filled.accounts.find_people(PeopleQuery(), limit=PAGE)) == PAGE
 
 
 def deep_page(on: Subject, timed: Timed) -> None:
-    """A hundred accounts somewhere in the middle."""
-    after = UserId(f"{next(on.numbers) % 128 + 64:02x}")
+    """A page behind somebody who is anywhere in the list."""
+    after = next(on.persons).user_id
     with timed():
-        assert len(on.filled.accounts.list_users(limit=PAGE, after=after)) == PAGE
+        on.filled.accounts.find_people(PeopleQuery(), limit=PAGE, after=after)
+
+
+def page_of_role(on: Subject, timed: Timed) -> None:
+    """The same of those who hold a role, which all do."""
+    with timed():
+        assert on.filled.accounts.find_people(PeopleQuery(role="Editor"), limit=PAGE)
 
 
 def sessions_of_user(on: Subject, timed: Timed) -> None:
@@ -144,23 +151,18 @@ def sessions_of_user(on: Subject, timed: Timed) -> None:
         assert on.filled.sessions.list_sessions(user_id=person.user_id)
 
 
-def search_by_id(on: Subject, timed: Timed) -> None:
+def whole_id(on: Subject, timed: Timed) -> None:
     """Somebody by the object id."""
     _found(on, next(on.persons), lambda person: person.identity.object_id, timed)
 
 
-def search_by_email(on: Subject, timed: Timed) -> None:
-    """Somebody by the whole e-mail address."""
+def whole_email(on: Subject, timed: Timed) -> None:
+    """Somebody by the e-mail address."""
     _found(on, next(on.persons), lambda person: person.profile.email or "", timed)
 
 
-def search_by_beginning(on: Subject, timed: Timed) -> None:
-    """Somebody by the first letters of the e-mail address."""
-    _found(on, next(on.persons), lambda person: (person.profile.email or "").partition("@")[0], timed)
-
-
-def search_by_surname(on: Subject, timed: Timed) -> None:
-    """Whoever has this surname."""
+def search_for_part(on: Subject, timed: Timed) -> None:
+    """Whoever has this surname, as part of the name."""
     surname = next(on.persons).profile.name.split()[-1]
     with timed():
         assert on.filled.accounts.search(surname)
@@ -176,7 +178,7 @@ def explain(on: Subject, timed: Timed) -> None:
     """What `entrada explain` reads of a person, who is named by the e-mail address."""
     person = next(on.persons)
     with timed():
-        (user,) = on.filled.accounts.search(person.profile.email or "", limit=11)
+        (user,) = on.filled.accounts.find_whole(person.profile.email or "", limit=11)
         assert on.filled.sealed_sign_ins.of_user(user.id)
 
 
@@ -219,15 +221,15 @@ OPERATIONS: Mapping[str, Callable[[Subject, Timed], None]] = {
     "first sign-in, the store's part": first_sign_in,
     "end one session": end_session,
     "disable one person": end_person,
-    "accounts, first page": first_page,
-    "accounts, a page in the middle": deep_page,
+    "list of people, first page": first_page,
+    "list of people, any page": deep_page,
+    "list of people with a role": page_of_role,
     "sessions of one person": sessions_of_user,
-    "search: object id": search_by_id,
-    "search: e-mail": search_by_email,
-    "search: beginning of the e-mail": search_by_beginning,
-    "search: surname": search_by_surname,
-    "search: nobody": search_for_nobody,
+    "found by object id": whole_id,
+    "found by e-mail": whole_email,
     "explain": explain,
+    "search: part of a name": search_for_part,
+    "search: nobody": search_for_nobody,
     "re-check: claim one": claim,
     "re-check: nobody due": nobody_due,
     "prune twenty": prune,
@@ -238,7 +240,7 @@ OPERATIONS: Mapping[str, Callable[[Subject, Timed], None]] = {
 def _found(on: Subject, person: Person, text_of: Callable[[Person], str], timed: Timed) -> None:
     text = text_of(person)
     with timed():
-        found = on.filled.accounts.search(text)
+        found = on.filled.accounts.find_whole(text)
     assert person.user_id in [user.id for user in found]
 
 
