@@ -27,6 +27,7 @@ BeginThree = Callable[..., Three]
 NUMBERS = itertools.count()
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 ON_BOTH = pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
+ON_POSTGRESQL = pytest.mark.parametrize("kind", [POSTGRESQL])
 ON_SQLITE = pytest.mark.parametrize("kind", [SQLITE])
 
 

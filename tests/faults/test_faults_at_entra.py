@@ -164,9 +164,9 @@ def disable_here(three: Three, user_id: str) -> None:
         database.close()
 
 
-def test_ten_of_forty_disabled_at_once(three: Three) -> None:
-    """Ten of forty are disabled at one moment: all ten are out at all three in time, and nobody else is."""
-    people = [three.person(f"crowd{number}") for number in range(40)]
+def test_six_of_twenty_four_disabled_at_once(three: Three) -> None:
+    """Six of twenty-four at one moment: all six are out at all three in time, and nobody else is."""
+    people = [three.person(f"crowd{number}") for number in range(24)]
     visitors = [three.signed_in(person, number % 3) for number, person in enumerate(people)]
     for person in people[::4]:
         leave(three, person)

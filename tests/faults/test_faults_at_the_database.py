@@ -25,8 +25,9 @@ STEPS = (
     "entrada_role_grant",
     "entrada_kept_sign_in",
     "entrada_session",
+    "entrada_audit_entry",
 )
-"""What a first sign-in writes to, in this order."""
+"""What a first sign-in writes to."""
 SLOW_SERVER_SECONDS = 5.0
 """How long a server waits for others' writes (`database.WAIT`)."""
 

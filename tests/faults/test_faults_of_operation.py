@@ -12,7 +12,7 @@ from entrada.emulator.directory.records import Secret
 from walks.nursery import until
 from walks.visitor import Visitor
 
-from .conftest import ON_BOTH, ON_SQLITE, BeginThree
+from .conftest import ON_POSTGRESQL, ON_SQLITE, BeginThree
 from .three import SECRET_KEY
 
 TRUSTED = 'trusted_proxies = ["127.0.0.1"]\n'
@@ -70,7 +70,7 @@ def asked_by_proxy(visitor: Visitor, path: str) -> int:
     return visitor.send("GET", "/auth/nginx", fields).status_code
 
 
-@ON_BOTH
+@ON_SQLITE
 def test_fault_25_a_client_secret_is_rotated(begin_three: BeginThree) -> None:
     """Two secrets in the settings, either alone at Entra: sign-ins and re-checks go on all the while."""
     old, new = "old~secret~of~this~application~0123456789", "new~secret~of~this~application~0123456789"
@@ -88,7 +88,7 @@ def test_fault_25_a_client_secret_is_rotated(begin_three: BeginThree) -> None:
     assert three.holds_its_promises()
 
 
-@ON_BOTH
+@ON_SQLITE
 def test_fault_25_the_key_of_cookies_is_rotated(begin_three: BeginThree) -> None:
     """One server after the other gets the new key in front: nobody is signed out, none of the sign-ins
     under way fails, and everybody is asked about as before.
@@ -116,7 +116,7 @@ def test_fault_25_the_key_of_cookies_is_rotated(begin_three: BeginThree) -> None
     assert three.holds_its_promises()
 
 
-@ON_BOTH
+@ON_POSTGRESQL
 def test_fault_33_checks_are_quick_with_a_session_read_for_the_first_time(begin_three: BeginThree) -> None:
     """Three servers that have just started answer for sixty sessions each within a quarter of a second."""
     three = begin_three(number=1)

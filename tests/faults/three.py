@@ -25,8 +25,10 @@ import httpx
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from entrada.audit.verify import verify
 from entrada.emulator import RunningEmulator
 from entrada.storage.sql import SqlSessionStore, connect
+from entrada.storage.sql.audit_trail import SqlAuditTrail
 from walks.nursery import Nursery, ServerProcess, until
 from walks.site import ROLES
 from walks.visitor import Visitor
@@ -50,6 +52,13 @@ HALF_MADE = {
     " WHERE user_id IN (SELECT id FROM entrada_user WHERE disabled_at IS NOT NULL)",
     "two users of one person": "SELECT object_id FROM entrada_identity"
     " GROUP BY tenant_id, object_id HAVING count(*) > 1",
+    "user without an entry in the audit trail": "SELECT id FROM entrada_user WHERE id NOT IN"
+    " (SELECT user_id FROM entrada_audit_entry WHERE action = 'account_created' AND user_id IS NOT NULL)",
+    "entry of a user who is not there": "SELECT user_id FROM entrada_audit_entry"
+    " WHERE action = 'account_created' AND user_id NOT IN (SELECT id FROM entrada_user)",
+    "session without an entry in the audit trail": "SELECT id FROM entrada_session WHERE id NOT IN"
+    " (SELECT session_id FROM entrada_audit_entry"
+    " WHERE action = 'sign_in_completed' AND session_id IS NOT NULL)",
     "gap in the log of what ended": "SELECT 1 FROM entrada_revocation WHERE epoch > 0 AND epoch !="
     " (SELECT max(sequence) FROM entrada_revoked)",
 }
@@ -96,7 +105,16 @@ class SharedDatabase:
         found = {what: self.rows(question) for what, question in HALF_MADE.items()}
         if self.is_sqlite:
             found["damaged"] = [row for row in self.rows("PRAGMA integrity_check") if row != ("ok",)]
+        found["broken audit trail"] = self._faults_of_the_audit_trail()
         return {what: rows for what, rows in found.items() if rows}
+
+    def _faults_of_the_audit_trail(self) -> list[Any]:
+        database = connect(self.url)
+        try:
+            verdict = verify(SqlAuditTrail(database))
+        finally:
+            database.close()
+        return [] if verdict.fault is None else [verdict.fault]
 
 
 def after(seconds: float) -> None:

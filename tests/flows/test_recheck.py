@@ -26,7 +26,7 @@ from entrada.errors import (
     TokenRefused,
 )
 from entrada.flows import recheck as walk
-from entrada.flows.recheck import Pace, Recheck, unseal_sign_in
+from entrada.flows.recheck import BEHIND, Pace, Recheck, unseal_sign_in
 from entrada.sealing import Sealer
 from flows.world import SetClock
 
@@ -237,6 +237,29 @@ def test_K17_the_rate_is_the_stated_one() -> None:
         pace.wait()
     assert max(slept) == pytest.approx(39 / 20)
     assert len(slept) == 39
+
+
+def test_more_people_than_the_interval_has_room_for_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A run that takes longer than the interval says so, once an interval, and asks about all of them."""
+    now = 0.0
+
+    def look(_: int) -> None:
+        nonlocal now
+        now += EVERY.total_seconds() / 20
+
+    looking = recheck(
+        Store([due(number) for number in range(50)]),
+        Entra(look),
+        pace=Pace(per_second=1e9, monotonic=lambda: now),
+        at_a_time=1,
+    )
+    with caplog.at_level("WARNING", logger="entrada"):
+        assert looking.run() == 50
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [BEHIND % 22, BEHIND % 21]
+    caplog.clear()
+    assert recheck(Store([due(1)]), Entra(look), pace=Pace(monotonic=lambda: now)).run() == 1
+    assert not caplog.records
 
 
 def test_K17_people_who_signed_in_together_spread_out() -> None:

@@ -48,6 +48,10 @@ from entrada.sealing import Sealer
 AT_A_TIME = 4
 MOST_PER_SECOND = 20.0
 LONGEST_UNCONFIRMED = timedelta(days=1)
+BEHIND = (
+    "Entra cannot be asked about everybody who is signed in within the interval: %d people in one, and more"
+    " are due. Run more servers, or set a longer interval."
+)
 SILENT_IN_A_ROW = 4
 """So many people in a row about whom nothing answers, and nobody else is asked about."""
 EARLIEST, LATEST = 0.9, 0.98
@@ -215,7 +219,7 @@ class Recheck(Generic[Due]):
         first = self._claim()
         if first is None:
             return 0
-        run = RecheckRun(is_over)
+        run = RecheckRun(is_over, monotonic=self.pace.monotonic, every=self.every)
         with ThreadPoolExecutor(self.at_a_time, thread_name_prefix="entrada-recheck") as threads:
             workers = [
                 threads.submit(self._look_at_all, run, first if number == 0 else None)
@@ -343,9 +347,16 @@ class Recheck(Generic[Due]):
 
 
 class RecheckRun:
-    """What the threads of one run know of one another; ends where nothing answers any more."""
+    """What the threads of one run know of one another; ends where nothing answers any more.
 
-    def __init__(self, was_ended: Callable[[], bool]) -> None:
+    A run that lasts longer than the interval asks about people later than promised, and says so.
+    """
+
+    def __init__(
+        self, was_ended: Callable[[], bool], *, monotonic: Callable[[], float], every: timedelta
+    ) -> None:
+        self._monotonic, self._every = monotonic, every
+        self._since, self._since_count = monotonic(), 0
         self._lock = threading.Lock()
         self._was_ended = was_ended
         self._silent_in_a_row = 0
@@ -359,6 +370,10 @@ class RecheckRun:
     def note_look(self) -> None:
         with self._lock:
             self.looked_at += 1
+            now = self._monotonic()
+            if now - self._since > self._every.total_seconds():
+                _log.warning(BEHIND, self.looked_at - self._since_count)
+                self._since, self._since_count = now, self.looked_at
 
     def note_answer(self) -> None:
         with self._lock:
