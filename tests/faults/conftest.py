@@ -96,7 +96,7 @@ def _three(
         def begin(number: int = 3, **settings: str) -> Three:
             url = f"sqlite:///{folder / 'entrada.db'}"
             if kind == POSTGRESQL:
-                url = _new_database(request.getfixturevalue("postgres_address"))
+                url = new_database(request.getfixturevalue("postgres_address"))
             database = shared_database(url)
             running.callback(database.engine.dispose)
             begun = Three(
@@ -114,7 +114,8 @@ def _three(
         yield begin
 
 
-def _new_database(address: str) -> str:
+def new_database(address: str) -> str:
+    """The URL of an empty one."""
     name = f"three{next(NUMBERS)}"
     engine = create_engine(f"postgresql+psycopg://postgres@{address}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

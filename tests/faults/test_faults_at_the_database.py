@@ -8,14 +8,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from entrada.errors import StoreUnavailable
+from entrada.storage.sql import connect
 from walks.nursery import until
 
-from .conftest import ON_SQLITE, BeginThree
+from .conftest import ON_SQLITE, BeginThree, new_database
 from .three import Three, after
 
 STEPS = (
@@ -70,6 +73,33 @@ def test_fault_17_killed_at_each_table_of_a_first_sign_in(three: Three) -> None:
 def _come_back(visitor: object) -> None:
     with suppress(httpx.HTTPError):
         visitor.complete()  # type: ignore[attr-defined]  # a visitor
+
+
+def test_fault_10_who_stands_still_in_a_transaction_lets_go(postgres_address: str) -> None:
+    """PostgreSQL: what a server stopped in the middle holds, the others have after the usual wait."""
+    url, wait = new_database(postgres_address), timedelta(seconds=1)
+    still, other = connect(url, wait=wait), connect(url, wait=4 * wait)
+    still.migrate()
+    count, counted = "UPDATE entrada_revocation SET epoch = epoch + 1", "SELECT epoch FROM entrada_revocation"
+    with other.reading() as connection:
+        before = connection.exec_driver_sql(counted).scalar_one()
+
+    def go_on() -> None:
+        with other.writing() as going_on:
+            going_on.exec_driver_sql(count)
+
+    going = threading.Thread(target=go_on)  # a thread has one deadline at a time
+    with pytest.raises(StoreUnavailable) as told, still.writing() as connection:  # noqa: PT012 - one block
+        connection.exec_driver_sql(count)
+        going.start()
+        going.join(timeout=3.0)
+        assert not going.is_alive()
+        connection.exec_driver_sql(count)
+    assert told.value.hint
+    with other.reading() as connection:
+        assert connection.exec_driver_sql(counted).scalar_one() == before + 1
+    still.close()
+    other.close()
 
 
 @ON_SQLITE

@@ -51,7 +51,7 @@ class GrantRecheck:
         first = self._claim()
         if first is None:
             return 0
-        run = RecheckRun(is_over)
+        run = RecheckRun(is_over, monotonic=self._pace.monotonic, every=self.provider.recheck_every)
         with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="entrada-broker-recheck") as threads:
             workers = [
                 threads.submit(self._ask_about_all, run, first if number == 0 else None)

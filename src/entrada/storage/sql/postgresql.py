@@ -51,6 +51,10 @@ POOLED = "entrada pooled"
 """Under this name `connection.info` says whether a pooler is in between."""
 
 
+TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
+"""The second is for a server of ours that stands still: what it holds is let go of, and the others go on."""
+
+
 class PostgresqlDatabase(Database):
     """The database that the URL names. Connects when it is first used."""
 
@@ -146,7 +150,8 @@ class PostgresqlDatabase(Database):
             connection.begin() as transaction,
         ):
             if connection.info.get(POOLED) or limit != self.wait:
-                connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds_of(limit)}")
+                for timeout in TIMEOUTS:
+                    connection.exec_driver_sql(f"SET LOCAL {timeout} = {milliseconds_of(limit)}")
             forget_noted(connection)
             yield connection
             write_noted(connection)
@@ -183,7 +188,8 @@ def looked_at(connection: BoundedConnection, *, wait: timedelta) -> bool:
         raise MayOnlyBeRead("the server may only be read")
     is_pooled: bool = pid != connection.info.backend_pid
     if not is_pooled:
-        cursor.execute(f"SET statement_timeout = {milliseconds_of(wait)}")
+        for timeout in TIMEOUTS:
+            cursor.execute(f"SET {timeout} = {milliseconds_of(wait)}")
     cursor.close()
     connection.commit()
     return is_pooled
