@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from clients.products import installed
@@ -147,3 +148,84 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             continue
         return
     process.kill()
+
+
+@dataclass(kw_only=True)
+class Standby:
+    """A copy that follows a server, and may only be read until it is promoted."""
+
+    address: str
+    _primary: str
+    _commands: Path
+
+    def fall_behind(self) -> None:
+        """From here on nothing reaches it any more."""
+        for statement in ("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"):
+            self._said(self.address, statement)
+        self._until("SELECT count(*) FROM pg_stat_wal_receiver", "0")
+
+    def has_caught_up(self) -> None:
+        """Waits until it has what the primary has."""
+        position = self._said(self._primary, "SELECT pg_current_wal_lsn()")
+        self._until(f"SELECT pg_last_wal_replay_lsn() >= '{position}'", "t")
+
+    def kill_the_primary(self) -> None:
+        """As when its machine goes."""
+        folder = self._said(self._primary, "SHOW data_directory")
+        pid = int(Path(folder, "postmaster.pid").read_text("utf-8").splitlines()[0])
+        os.kill(pid, signal.SIGQUIT)
+
+    def promote(self) -> None:
+        assert self._said(self.address, "SELECT pg_promote()") == "t"
+
+    def _until(self, question: str, answer: str) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while self._said(self.address, question) != answer:
+            assert time.monotonic() < deadline, question
+            time.sleep(0.02)
+
+    def _said(self, address: str, statement: str) -> str:
+        host, _, port = address.partition(":")
+        at = ["-h", host, "-p", port, "-U", SUPERUSER, "-d", SUPERUSER]
+        answer = subprocess.run(
+            [self._commands / "psql", "-X", "-A", "-t", *at, "-c", statement],
+            env=_ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return answer.stdout.strip()
+
+
+@contextmanager
+def running_standby(primary: str) -> Iterator[Standby]:
+    """One that follows the server at `primary`, which `running_postgres` has made."""
+    commands, (host, _, port) = _commands(), primary.partition(":")
+    with tempfile.TemporaryDirectory(prefix="entrada-standby-", ignore_cleanup_errors=True) as name:
+        folder, own = Path(name), tools.free_port()
+        if _is_root():
+            os.chown(folder, _NOBODY, _NOBODY)
+        copy = ["-D", folder / "data", "-h", host, "-p", port, "-U", SUPERUSER, "-R", "-c", "fast", "-N"]
+        _run([commands / "pg_basebackup", *copy], folder)
+        options = ["-D", folder / "data", "-p", str(own), "-h", "127.0.0.1", "-k", folder, "-F"]
+        with (
+            (folder / "postgres.log").open("w") as log,
+            subprocess.Popen(
+                [commands / "postgres", *options],
+                cwd=folder,
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **_as_nobody(),
+            ) as process,
+        ):
+            try:
+                _wait_until_it_listens(process, own, folder / "postgres.log")
+                standby = Standby(address=f"127.0.0.1:{own}", _primary=primary, _commands=commands)
+                standby.has_caught_up()
+                yield standby
+            finally:
+                _stop(process)
