@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from bench.figures import Report
 from bench.scale.growth import on_postgresql, on_sqlite
+from bench.scale.heard import heard
 from bench.scale.leaving import leaving
 
 SCALE: dict[str, Callable[..., Report]] = {
     "scale-sqlite": on_sqlite,
     "scale-postgresql": on_postgresql,
     "scale-leaving": leaving,
+    "scale-heard": heard,
 }
 """Minutes and gigabytes: none of them runs unless it is named."""

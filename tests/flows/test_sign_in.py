@@ -33,10 +33,12 @@ from entrada.errors import (
     TokenRefused,
 )
 from entrada.flows.authorization_response import AuthorizationResponse
+from entrada.flows.leased_job import LeasedJob
 from entrada.flows.pending import PendingSignIn
-from entrada.flows.relying_party import RelyingParty
+from entrada.flows.relying_party import PRUNE_EVERY, RelyingParty
 from entrada.flows.sign_in import SignedIn
 from entrada.sessions.token import new_session_token
+from entrada.storage.memory_leases import MemoryLeases
 from flows.world import CLIENT_ID, LOGIN, NOW, TENANT, FakeEntra, answer, metadata, relying_party
 
 REDIRECT_URI = "https://app.contoso.test/auth/entra/callback"
@@ -707,3 +709,19 @@ def test_old_rows_are_forgotten_now_and_then(party: RelyingParty, entra: FakeEnt
     sign_in(party, entra)
     assert len(party.sessions._sessions) == 1  # type: ignore[attr-defined]
     assert len(party.sessions._spent) == 1  # type: ignore[attr-defined]
+
+
+def test_one_of_several_servers_prunes(entra: FakeEntra, party: RelyingParty) -> None:
+    """While another has the lease, nothing is pruned here; when that one is gone, it is."""
+    leases = MemoryLeases(monotonic=entra.clock.monotonic)
+    party.pruning = LeasedJob(name="prune", leases=leases, clock=entra.clock, life=2 * PRUNE_EVERY)
+    other = leases.take("prune", holder="another server", life=timedelta(hours=26))
+    assert other is not None
+    for _ in range(5):
+        sign_in(party, entra)
+    entra.clock.advance(hours=25)
+    sign_in(party, entra)
+    assert len(party.sessions._sessions) == 6  # type: ignore[attr-defined]
+    entra.clock.advance(hours=2)
+    sign_in(party, entra)
+    assert len(party.sessions._sessions) == 2  # type: ignore[attr-defined]

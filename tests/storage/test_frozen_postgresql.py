@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from clients.postgres import running_postgres
 from conformance.samples import NOW, SOMEBODY, at_once, session
 from entrada.errors import StoreUnavailable
 from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect
+from storage.servers import other_program, until
 
 pytestmark = pytest.mark.heavy
 
@@ -121,3 +123,46 @@ def test_K16_a_transaction_that_is_under_way(database: Database, server: str) ->
     sessions.open(opened)
     assert refused_in(write) <= WAIT.total_seconds() + MARGIN
     assert sessions.find(opened.id) == opened
+
+
+def test_K16_a_listener_on_a_frozen_server(database: Database, server: str) -> None:
+    """It notices at its next question, ends in time when it is closed, and one that is not hears again."""
+    heard: list[float] = []
+    listener = database.listening(lambda: heard.append(time.monotonic()))
+    closing = database.listening(lambda: None)
+    assert listener is not None
+    assert closing is not None
+    for each in (listener, closing):
+        each.start()
+        until(lambda at=each: at.is_listening)  # type: ignore[misc]
+    with frozen(server):
+        began = time.monotonic()
+        closing.close()
+        assert time.monotonic() - began <= WAIT.total_seconds() + MARGIN
+    before = len(heard)
+    SqlSessionStore(database).note_rights_changed(SOMEBODY)
+    until(lambda: len(heard) > before)
+    listener.close()
+
+
+def test_K16_a_host_that_swallows_everything_leaves_time_for_the_next(server: str) -> None:
+    """Of two hosts the first takes the connection and says nothing: the second is reached in time."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        both = server.replace("@", f"@127.0.0.1:{deaf.getsockname()[1]},")
+        database = connect(both, wait=timedelta(seconds=5))
+        began = time.monotonic()
+        SqlSessionStore(database).count(now=NOW)
+        assert time.monotonic() - began <= 5
+        database.close()
+
+
+def test_K16_a_row_that_another_program_holds(database: Database, server: str) -> None:
+    """A lock that nobody lets go of ends the wait in time, too."""
+    sessions, opened = SqlSessionStore(database), session()
+    sessions.open(opened)
+    with other_program(server) as they:
+        they.execute("BEGIN")
+        they.execute("SELECT 1 FROM entrada_session WHERE id = %s FOR UPDATE", [opened.id])
+        assert refused_in(lambda: sessions.end(opened.id)) <= WAIT.total_seconds() + MARGIN
+        they.execute("ROLLBACK")
+    assert sessions.end(opened.id)

@@ -24,6 +24,7 @@ from entrada.flows.session_watch import SessionWatch
 from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect
 from entrada.storage.sql.failures import may_be_repeated
 from entrada.storage.sql.postgresql import PostgresqlDatabase
+from storage.forked import in_child, said_by
 from storage.servers import check_over, other_program, signed_in, until
 
 pytestmark = pytest.mark.heavy
@@ -268,3 +269,29 @@ def test_the_listener_says_nothing_of_a_database_that_is_gone(caplog: pytest.Log
             listener.close()
     assert time.monotonic() - began < 2
     assert caplog.text == ""
+
+
+def test_fault_32_a_fork_beside_a_listener(database: Database, another: PostgresqlDatabase) -> None:
+    """As a server that forks when all is loaded: the child listens for itself, the parent goes on."""
+    heard: list[float] = []
+    listener = another.listening(lambda: heard.append(time.monotonic()))
+    listener.start()
+    until(lambda: listener.is_listening)
+
+    def child() -> str:
+        assert not listener.is_listening
+        listener.start()
+        until(lambda: listener.is_listening)
+        before = len(heard)
+        SqlSessionStore(another).note_rights_changed(user_id(9))
+        until(lambda: len(heard) > before)
+        listener.close()
+        return "heard"
+
+    before = len(heard)
+    assert said_by(in_child(child)) == "heard"
+    until(lambda: len(heard) > before)
+    before = len(heard)
+    SqlSessionStore(database).note_rights_changed(user_id(9))
+    until(lambda: len(heard) > before)
+    listener.close()

@@ -6,6 +6,7 @@ Heavy: a PostgreSQL of the tests' own.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,6 +40,7 @@ def servers(
         "ENTRADA_ROLES_MAPPING": ROLES,
         "ENTRADA_DATABASE_URL": database,
         "ENTRADA_SECRET_KEYS": KEY,
+        "ENTRADA_RECHECK_EVERY": "1m",
     }
     with replicas(environment, tmp_path_factory.mktemp("replicas")) as made:
         yield made
@@ -71,6 +73,31 @@ def test_fault_21_two_that_start_at_once_on_an_empty_database(
     assert led_to(visitor, two).sign_out().status_code == 303
     visitor.present(kept.value)
     wait_until(lambda: led_to(visitor, one).whoami() is None, seconds=1)
+
+
+def test_each_person_is_asked_about_by_one_of_many(
+    pair: tuple[Replica, Replica],
+    servers: Replicas,
+    database: str,
+    emulator: RunningEmulator,
+    http: httpx.Client,
+) -> None:
+    """Three people are due at once, at two servers that both look who is: Entra is asked three times."""
+    for name in ("ada", "ed", "vi"):
+        servers.browser(http, pair[0]).sign_in_as(f"{name}@contoso.test")
+    with psycopg.connect(database, autocommit=True) as connection:
+        waiting = "SELECT count(*) FROM entrada_kept_sign_in WHERE next_check_at < %s"
+        emulator.clear_requests()
+        due = int(time.time() * 1_000_000) - 1
+        connection.execute("UPDATE entrada_kept_sign_in SET next_check_at = 1")
+        wait_until(lambda: connection.execute(waiting, [due]).fetchone() == (0,))
+
+    def refreshes() -> int:
+        return sum(one.form.get("grant_type") == "refresh_token" for one in emulator.requests)
+
+    wait_until(lambda: refreshes() == 3)
+    threading.Event().wait(2.5)  # two more rounds of both's looking
+    assert refreshes() == 3
 
 
 def test_fault_18_two_versions_at_once_during_a_rolling_restart(

@@ -71,7 +71,7 @@ class RevocationListener:
     @property
     def is_listening(self) -> bool:
         """Whether messages come through, as far as is known."""
-        return self._is_listening
+        return self._is_listening and self._pid == os.getpid()
 
     def start(self) -> None:
         """Does nothing where it runs already; after a fork, begins anew in the child."""
