@@ -433,7 +433,7 @@ def test_g10_any_fields_are_a_token_none_or_a_refusal(fields: list[str]) -> None
 
 
 def test_g8_a_challenge_for_claims_goes_to_those_who_can_answer_it(world: World) -> None:
-    """401 with the claims in base64 for cp1, 403 for the others."""
+    """With the claims in base64 for cp1; the others are told which context is wanted (RFC 9470)."""
     needs = replace(FILES, auth_context="c1")
     assert world.bearer.check(access_token(acrs=["c1"])).meet(needs)
     with pytest.raises(InsufficientClaims) as refused:
@@ -444,7 +444,9 @@ def test_g8_a_challenge_for_claims_goes_to_those_who_can_answer_it(world: World)
     assert claims == {"access_token": {"acrs": {"essential": True, "value": "c1"}}}
     with pytest.raises(InsufficientClaims) as refused:
         world.bearer.check(access_token()).meet(needs)
-    assert "claims=" not in bearer_challenge(refused.value)
+    value = bearer_challenge(refused.value)
+    assert "claims=" not in value
+    assert 'error="insufficient_user_authentication", acr_values="c1"' in value
 
 
 def test_g8_a_call_without_a_token_is_told_the_scheme_alone() -> None:

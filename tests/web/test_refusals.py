@@ -57,7 +57,7 @@ STATUS = {
     errors.BearerRequestRefused: 400,
     errors.BearerTokenRefused: 401,
     errors.InsufficientScope: 403,
-    errors.InsufficientClaims: 403,
+    errors.InsufficientClaims: 401,
     errors.AmbiguousRequest: 400,
     errors.ForwardAuthRefused: 403,
     errors.InstallationRefused: 403,

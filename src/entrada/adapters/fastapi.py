@@ -46,6 +46,7 @@ from entrada.web.guards import (
     HasAuth,
     Requirement,
     Visitor,
+    context_requirement,
     role_requirement,
     scope_requirement,
 )
@@ -92,6 +93,17 @@ def scopes_required(
 ) -> Dependency:
     """A dependency that lets pass who is signed in, and access tokens with one of these scopes."""
     return _dependency(scope_requirement(scopes, roles, callers))
+
+
+def auth_context_required(
+    auth_context: str,
+    *,
+    scopes: Collection[str] = (),
+    roles: Collection[str] = (),
+    callers: Collection[CallerKind] = PEOPLE,
+) -> Dependency:
+    """A dependency that lets pass whose sign-in met this authentication context, such as "c1"."""
+    return _dependency(context_requirement(auth_context, scopes, roles, callers))
 
 
 def api_token(*scopes: str) -> Callable[..., Awaitable[ApiToken]]:

@@ -35,6 +35,7 @@ from entrada.web.guards import (
     HasAuth,
     Requirement,
     Visitor,
+    context_requirement,
     role_requirement,
     scope_requirement,
 )
@@ -111,6 +112,18 @@ def _response(refused: WebResponse) -> Response:
     del response.headers["content-type"]
     response.headers.extend(list(refused.headers))
     return response
+
+
+def auth_context_required(
+    auth_context: str,
+    *,
+    scopes: Collection[str] = (),
+    roles: Collection[str] = (),
+    callers: Collection[CallerKind] = PEOPLE,
+) -> Callable[[ViewT], ViewT]:
+    """Lets pass whose sign-in met this authentication context, such as "c1"; Entra is asked for it once."""
+    required = context_requirement(auth_context, scopes, roles, callers)
+    return lambda view: _guarded(view, required)
 
 
 def _guarded(view: ViewT, required: Requirement) -> ViewT:

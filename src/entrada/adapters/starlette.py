@@ -29,7 +29,15 @@ from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters import asgi
 from entrada.adapters.asgi import close_code_of, refusal_of, visitor_of, web_request
 from entrada.entra.callers import CallerKind
-from entrada.web.guards import PEOPLE, SIGNED_IN, HasAuth, Requirement, role_requirement, scope_requirement
+from entrada.web.guards import (
+    PEOPLE,
+    SIGNED_IN,
+    HasAuth,
+    Requirement,
+    context_requirement,
+    role_requirement,
+    scope_requirement,
+)
 from entrada.web.messages import WebRequest, WebResponse
 
 if TYPE_CHECKING:
@@ -97,6 +105,18 @@ def scopes_required(
 ) -> Callable[[EndpointT], EndpointT]:
     """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
     required = scope_requirement(scopes, roles, callers)
+    return lambda endpoint: _guarded(endpoint, required)
+
+
+def auth_context_required(
+    auth_context: str,
+    *,
+    scopes: Collection[str] = (),
+    roles: Collection[str] = (),
+    callers: Collection[CallerKind] = PEOPLE,
+) -> Callable[[EndpointT], EndpointT]:
+    """Lets pass whose sign-in met this authentication context, such as "c1"; Entra is asked for it once."""
+    required = context_requirement(auth_context, scopes, roles, callers)
     return lambda endpoint: _guarded(endpoint, required)
 
 

@@ -41,6 +41,7 @@ from entrada.web.guards import (
     HasAuth,
     Requirement,
     Visitor,
+    context_requirement,
     role_requirement,
     scope_requirement,
 )
@@ -192,6 +193,18 @@ def scopes_required(
 ) -> Callable[[MethodT], MethodT]:
     """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
     required = scope_requirement(scopes, roles, callers)
+    return lambda method: _guarded(method, required)
+
+
+def auth_context_required(
+    auth_context: str,
+    *,
+    scopes: Collection[str] = (),
+    roles: Collection[str] = (),
+    callers: Collection[CallerKind] = PEOPLE,
+) -> Callable[[MethodT], MethodT]:
+    """Lets pass whose sign-in met this authentication context, such as "c1"; Entra is asked for it once."""
+    required = context_requirement(auth_context, scopes, roles, callers)
     return lambda method: _guarded(method, required)
 
 

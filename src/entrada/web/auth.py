@@ -16,6 +16,7 @@ from entrada.flows.api_tokens import ApiTokens
 from entrada.flows.health import Health
 from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import CheckedSession
+from entrada.sessions.session import SessionId
 from entrada.web.budgets import Budgets
 from entrada.web.interaction import Interactions
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
@@ -112,6 +113,15 @@ class Auth:
                 hint="It needs an app registration of its own ($[client_id]), in the place of $[broker_url].",
             )
         return self.api_tokens.token_for(principal, scopes, challenge=challenge)
+
+    def auth_contexts_of(self, session_id: SessionId) -> frozenset[str]:
+        """The authentication contexts that this session's sign-in met; none where nobody keeps them.
+
+        Raises:
+            StoreUnavailable: it cannot be known.
+        """
+        kept = self.relying_party.session_tokens
+        return frozenset() if kept is None else kept.auth_contexts_of(session_id)
 
     # Who is asking
 

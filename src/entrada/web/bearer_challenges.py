@@ -1,7 +1,7 @@
 """What WWW-Authenticate says to a caller whose token does not let it in.
 
-Source: RFC 6750, section 3; RFC 9110, section 11.6.1; Microsoft, "Claims challenges, claims requests, and
-client capabilities".
+Source: RFC 6750, section 3; RFC 9470, section 3; RFC 9110, section 11.6.1; Microsoft, "Claims challenges,
+claims requests, and client capabilities".
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def bearer_challenge(error: EntradaError | None) -> str:
         case InteractionRequired():
             parameters["error"] = "insufficient_scope"
         case InsufficientClaims():
-            parameters["error"] = "insufficient_scope"
+            parameters["error"] = "insufficient_user_authentication"
+            parameters["acr_values"] = error.auth_context
     if error is not None:
         parameters["error_description"] = error.sentence
     return "Bearer " + ", ".join(

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from entrada.accounts.principal import Evidence, Principal, with_evidence
 from entrada.entra.callers import CallerKind
-from entrada.errors import BearerError, EntradaError, InsufficientScope, RoleRequired
+from entrada.entra.claims_request import asking_for
+from entrada.errors import (
+    BearerError,
+    EntradaError,
+    InsufficientClaims,
+    InsufficientScope,
+    InteractionRequired,
+    RoleRequired,
+)
 from entrada.web.bearer_challenges import bearer_challenge
 from entrada.web.messages import WebRequest, WebResponse
 
@@ -39,19 +47,25 @@ PEOPLE = frozenset({CallerKind.PERSON})
 class Requirement:
     """What one guard asks: one of `roles`, where there are any; of a token one of `scopes`; a kind of caller.
 
+    `auth_context` is an authentication context of Conditional Access, such as c1, that the sign-in must have
+    met: who is signed in goes through Entra once for it, a token's caller is told by a claims challenge.
+
     Raises:
-        ValueError: it lets nobody in, or applications of which it asks no role.
+        ValueError: it lets nobody in, or applications of which it asks no role; no authentication context.
     """
 
     roles: Sequence[str] = ()
     scopes: Sequence[str] = ()
     callers: frozenset[CallerKind] = PEOPLE
+    auth_context: str | None = None
 
     def __post_init__(self) -> None:
         if not self.callers:
             raise ValueError("callers must not be empty")
         if not self.roles and not all(kind.has_account for kind in self.callers):
             raise ValueError("roles must not be empty where applications may call")
+        if self.auth_context is not None:
+            asking_for(self.auth_context)
 
 
 SIGNED_IN = Requirement()
@@ -79,6 +93,15 @@ def scope_requirement(
     if not scopes:
         raise ValueError("scopes_required needs at least one scope")
     return Requirement(scopes=tuple(scopes), roles=tuple(roles), callers=frozenset(callers))
+
+
+def context_requirement(
+    auth_context: str, scopes: Collection[str], roles: Collection[str], callers: Collection[CallerKind]
+) -> Requirement:
+    """What `auth_context_required(auth_context, scopes=..., roles=..., callers=...)` asks."""
+    return Requirement(
+        roles=tuple(roles), scopes=tuple(scopes), callers=frozenset(callers), auth_context=auth_context
+    )
 
 
 class HasAuth(Protocol):
@@ -126,10 +149,10 @@ class Visitor:
         return callers is not None and "authorization" in self.request.headers
 
     def may_wait(self, required: Requirement) -> bool:
-        """Whether `refusal` may have to wait: it judges by a token that memory does not know."""
+        """Whether `refusal` may have to wait: it judges by a token that memory does not know, or by the store."""
         callers = self._token_callers(required)
         if callers is None or "authorization" not in self.request.headers:
-            return False
+            return required.auth_context is not None and self.session is not None
         try:
             raw = callers.token_of(self.request)
         except EntradaError:
@@ -158,7 +181,7 @@ class Visitor:
         if self.session is None:
             challenge = self.auth.challenge(self.request)
             return challenge if callers is None else self._with_challenge(challenge, None)
-        self.error = _lacking(self.session, required)
+        self.error = _lacking(self.session, required) or self._not_met(self.session, required)
         if self.error is None:
             return None
         return self.auth.failure(self.error, self.request, session=self.session)
@@ -188,6 +211,21 @@ class Visitor:
         raw = callers.token_of(self.request)
         return None if raw is None else (raw, callers.identify(raw))
 
+    def _not_met(self, session: CheckedSession, required: Requirement) -> EntradaError | None:
+        """What keeps out who signed in without the authentication context that is asked for."""
+        if required.auth_context is None:
+            return None
+        try:
+            if required.auth_context in self.auth.auth_contexts_of(session.session_id):
+                return None
+        except EntradaError as error:
+            return error
+        return InteractionRequired(
+            "This page wants a stronger sign-in than the one you have.",
+            claims=asking_for(required.auth_context),
+            login_hint=session.principal.username,
+        )
+
     def _token_callers(self, required: Requirement) -> TokenCallers | None:
         callers = self.auth.token_callers
         if callers is None or not (required.scopes or callers.scopes or required.callers - PEOPLE):
@@ -205,6 +243,7 @@ def _sufficient(checked: CheckedToken, required: Requirement, default_scopes: fr
 
     Raises:
         InsufficientScope: another kind of caller, or none of the scopes or roles.
+        InsufficientClaims: the authentication context was not met.
     """
     kind, scopes = checked.token.caller, frozenset(required.scopes) or default_scopes
     if kind not in required.callers:
@@ -215,6 +254,10 @@ def _sufficient(checked: CheckedToken, required: Requirement, default_scopes: fr
         )
     if required.roles and not checked.principal.has_any_role(*required.roles):
         raise InsufficientScope(f"This call needs the role {_either(required.roles)}.")
+    if required.auth_context is not None and required.auth_context not in checked.token.auth_contexts:
+        raise InsufficientClaims(
+            auth_context=required.auth_context, can_be_answered=checked.token.understands_challenges
+        )
     return checked
 
 

@@ -28,7 +28,6 @@ from entrada.errors import (
     EntraRefused,
     EntraUnavailable,
     ForwardAuthRefused,
-    InsufficientClaims,
     InsufficientScope,
     InteractionRequired,
     PageNotFound,
@@ -79,9 +78,7 @@ def status_of(error: EntradaError) -> int:
             return 404
         case AddressTooLong():
             return 414
-        case InsufficientClaims(can_be_answered=True):
-            return 401
-        case InsufficientScope() | InsufficientClaims():
+        case InsufficientScope():
             return 403
         case InteractionRequired(is_repeated=False):
             return 401

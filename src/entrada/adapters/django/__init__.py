@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from entrada.adapters.django.backend import EntradaBackend
     from entrada.adapters.django.guards import (
         atoken_for,
+        auth_context_required,
         current_principal,
         login_required,
         roles_required,
@@ -34,6 +35,7 @@ __all__ = [
     "EntradaBackend",
     "EntradaMiddleware",
     "atoken_for",
+    "auth_context_required",
     "current_principal",
     "login_required",
     "roles_required",
@@ -46,6 +48,7 @@ _HOMES = {
     "EntradaBackend": "backend",
     "EntradaMiddleware": "middleware",
     "atoken_for": "guards",
+    "auth_context_required": "guards",
     "current_principal": "guards",
     "login_required": "guards",
     "roles_required": "guards",

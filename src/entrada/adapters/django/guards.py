@@ -15,7 +15,15 @@ from entrada.adapters.django.middleware import take_as_user, to_django
 from entrada.adapters.django.people import is_lately_active, note_active
 from entrada.entra.callers import CallerKind
 from entrada.errors import AccountDisabled
-from entrada.web.guards import PEOPLE, SIGNED_IN, Requirement, Visitor, role_requirement, scope_requirement
+from entrada.web.guards import (
+    PEOPLE,
+    SIGNED_IN,
+    Requirement,
+    Visitor,
+    context_requirement,
+    role_requirement,
+    scope_requirement,
+)
 from entrada.web.messages import WebResponse
 
 if TYPE_CHECKING:
@@ -69,6 +77,18 @@ def scopes_required(
 ) -> Callable[[ViewT], ViewT]:
     """Lets pass who is signed in, and access tokens with one of these scopes; `roles` as above, if any."""
     required = scope_requirement(scopes, roles, callers)
+    return lambda view: _guarded(view, required)
+
+
+def auth_context_required(
+    auth_context: str,
+    *,
+    scopes: Collection[str] = (),
+    roles: Collection[str] = (),
+    callers: Collection[CallerKind] = PEOPLE,
+) -> Callable[[ViewT], ViewT]:
+    """Lets pass whose sign-in met this authentication context, such as "c1"; Entra is asked for it once."""
+    required = context_requirement(auth_context, scopes, roles, callers)
     return lambda view: _guarded(view, required)
 
 
