@@ -409,6 +409,45 @@ def test_an_outage_keeps_the_session_and_a_token_that_is_still_good(
     assert caller.whoami() is not None
 
 
+def test_a_time_to_come_back_is_kept_by_everybody(
+    caller: Visitor, pat: Any, emulator: RunningEmulator, new_visitor: NewVisitor, kim: Any
+) -> None:
+    """Fault 8: 429 with Retry-After is one request, however many want a token meanwhile."""
+    other = new_visitor(caller.site)
+    caller.sign_in_as(pat)
+    other.sign_in_as(kim)
+    emulator.fail("too_many_requests", endpoint="token", times=None, retry_after=30)
+    emulator.clear_requests()
+    for visitor in (caller, other, caller):
+        answer = visitor.fetch("/here")
+        assert answer.status_code == 503
+        assert 0 < int(answer.headers["retry-after"]) <= 30
+    assert len(asked(emulator)) == 1
+    emulator.clear_faults()
+    caller.site.clock.pass_by(seconds=31)
+    assert caller.fetch("/here").json()["status"] == 200
+
+
+def test_two_apis_that_are_never_content_send_nobody_to_and_fro(
+    caller: Visitor, pat: Any, emulator: RunningEmulator
+) -> None:
+    """Each round opens a session; what was asked for lately goes along, so that it ends in a page."""
+    caller.sign_in_as(pat)
+    consent(caller)
+    rounds = 0
+    while True:
+        page = PAGE + "&never=content" if rounds % 2 else "/here?never=content"
+        sent = caller.open(page)
+        if sent.status_code != 303:
+            break
+        rounds += 1
+        assert rounds < 5
+        caller.answer_at_entra(sent.headers["location"], _emulator_approve="1")
+        caller.complete()
+    assert (sent.status_code, rounds) == (403, 2)
+    del emulator
+
+
 def test_many_requests_at_once_in_several_processes_ask_entra_once(
     caller: Visitor, pat: Any, emulator: RunningEmulator, serve: Serve
 ) -> None:

@@ -37,6 +37,7 @@ def app_of(auth: AuthRoutes) -> Any:
         routes=[
             Route("/plain", _shown),
             Route("/payments", auth_context_required("c1", scopes=scopes)(_shown)),
+            Route("/vault", auth_context_required("c1")(auth_context_required("c2")(_shown))),
             Route("/keys", auth_context_required("c2", roles=["Editor"])(_shown)),
         ],
         middleware=[Middleware(EntradaMiddleware, auth=auth)],
@@ -71,6 +72,20 @@ def test_a_person_goes_through_entra_once_for_a_stronger_sign_in(
     for _ in range(2):
         assert visitor.open("/payments?to=%2Fx").json()["name"] == "Pat Page"
     assert visitor.open("/keys").status_code == 303
+
+
+def test_two_contexts_on_one_page_send_nobody_to_and_fro(
+    bank: Site, new_visitor: NewVisitor, pat: Any
+) -> None:
+    """What the session had met, the one that a further round opens has met, too."""
+    visitor = new_visitor(bank)
+    visitor.sign_in_as(pat)
+    for _ in range(2):
+        sent = visitor.open("/vault")
+        assert sent.status_code == 303
+        visitor.answer_at_entra(sent.headers["location"], _emulator_approve="1")
+        assert visitor.complete().headers["location"] == "/vault"
+    assert visitor.open("/vault").json()["name"] == "Pat Page"
 
 
 def test_a_script_is_told_where_to_send_the_person(bank: Site, new_visitor: NewVisitor, pat: Any) -> None:

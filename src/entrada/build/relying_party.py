@@ -101,7 +101,7 @@ def _build(
             admission=admission,
             session_policy=policy,
             remember=recheck.remember,
-            keep=None if session_tokens is None else session_tokens.keep,
+            session_tokens=session_tokens,
         ),
         session_check=session_check,
         sign_out=SignOut(

@@ -28,6 +28,7 @@ from entrada.errors import ApiTokenRefused, EntraUnavailable, InteractionRequire
 from entrada.flows.bearer import BearerCheck, CheckedToken
 from entrada.flows.identification import Identification, ends_access
 from entrada.flows.keyed_locks import KeyedLocks
+from entrada.flows.quiet_time import QuietTime
 from entrada.sessions.revocation import RevocationKind, Revocations
 
 EARLY = timedelta(minutes=1)
@@ -57,6 +58,7 @@ class OnBehalfOf:
     identification: Identification
     bearer: BearerCheck | None
     most_remembered: int = MOST_REMEMBERED
+    quiet: QuietTime = field(init=False, repr=False)
     _remembered: OrderedDict[_Key, _Exchanged] = field(default_factory=OrderedDict, repr=False)
     _at_tenants: OrderedDict[str, EntraApplication] = field(default_factory=OrderedDict, repr=False)
     _changes: int = 0
@@ -64,6 +66,7 @@ class OnBehalfOf:
     _locks: KeyedLocks = field(default_factory=KeyedLocks, repr=False)
 
     def __post_init__(self) -> None:
+        self.quiet = QuietTime(clock=self.identification.clock)
         if self.bearer is not None and self.bearer.sessions is not None:
             self.bearer.sessions.subscribe(self._learn)
 
@@ -115,7 +118,8 @@ class OnBehalfOf:
         if claims and before is not None and before.claims == claims:
             raise _needed(checked, scopes, claims)
         changes, asked_at = self._changes, self.bearer.clock.now()
-        answer = exchange_on_behalf_of(self._application(checked), raw, scopes, claims=claims)
+        with self.quiet.kept():
+            answer = exchange_on_behalf_of(self._application(checked), raw, scopes, claims=claims)
         if isinstance(answer, TokenError):
             refusal = self.identification.refusal(answer.error, answer.description)
             if answer.error in ASKS_FOR_THE_PERSON and ends_access(refusal):

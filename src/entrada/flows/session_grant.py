@@ -91,14 +91,27 @@ class SessionGrant:
         return at is not None and now.timestamp() - at < ASKED_LATELY.total_seconds()
 
 
-def new_grant(identified: Identified, pending: PendingSignIn, *, now: datetime) -> SessionGrant:
-    """What a sign-in brings along; `pending` says what it was begun for."""
+def new_grant(
+    identified: Identified, pending: PendingSignIn, before: SessionGrant | None, *, now: datetime
+) -> SessionGrant:
+    """What a sign-in brings along; `pending` says what it was begun for.
+
+    One that was begun for more than signing in goes on from the session that it replaces, `before`: what had
+    been met and asked for there stays so, or two demands would send a person to and fro between them.
+    """
     key = " ".join(sorted(pending.scopes))
+    went_on = before if before is not None and (pending.scopes or pending.claims) else SessionGrant()
+    asked = {other: at for other, at in went_on.asked.items() if went_on.was_asked_lately(other, now)}
+    claims = dict(went_on.claims)
+    if key:
+        asked[key] = int(now.timestamp())
+        claims.pop(key, None)
+        claims.update({key: pending.claims} if pending.claims else {})
     return SessionGrant(
         refresh_token=identified.refresh_token,
-        claims={key: pending.claims} if key and pending.claims else {},
-        asked={key: int(now.timestamp())} if key else {},
-        auth_contexts=identified.id_token.auth_contexts,
+        claims=claims,
+        asked=asked,
+        auth_contexts=identified.id_token.auth_contexts | went_on.auth_contexts,
     )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
+from entrada.accounts.identity import EntraIdentity
 from entrada.accounts.principal import UserPrincipal
 from entrada.audit.acts import ENTRA, Cause
 from entrada.clock import Clock
@@ -32,6 +33,7 @@ from entrada.events import Event, record
 from entrada.flows.identification import Identification, Identified, ends_access
 from entrada.flows.keyed_locks import KeyedLocks
 from entrada.flows.pending import PendingSignIn
+from entrada.flows.quiet_time import QuietTime
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.session_grant import SessionGrant, new_grant, seal_grant, unseal_grant
 from entrada.sealing import Sealer
@@ -61,19 +63,38 @@ class SessionTokens:
     sealer: Sealer = field(repr=False)
     session_check: SessionCheck
     pause: Callable[[float], None] = time.sleep
+    quiet: QuietTime = field(init=False, repr=False)
     _locks: KeyedLocks = field(default_factory=KeyedLocks, repr=False)
+
+    def __post_init__(self) -> None:
+        self.quiet = QuietTime(clock=self.clock)
 
     @property
     def clock(self) -> Clock:
         return self.session_check.clock
 
-    def keep(self, session: Session, identified: Identified, pending: PendingSignIn) -> None:
+    def before(self, replaced: SessionId | None, identity: EntraIdentity) -> SessionGrant | None:
+        """What the session that a sign-in replaces was for, if it stands and was the same person's.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+        good = None if replaced is None else self.session_check.find_good(replaced, now=self.clock.now())
+        return None if good is None or good[0].identity != identity else self._find(good[0])[1]
+
+    def keep(
+        self,
+        session: Session,
+        identified: Identified,
+        pending: PendingSignIn,
+        before: SessionGrant | None = None,
+    ) -> None:
         """A session has opened: what it may use later.
 
         Raises:
             StoreUnavailable: the database did not answer.
         """
-        grant = new_grant(identified, pending, now=self.clock.now())
+        grant = new_grant(identified, pending, before, now=self.clock.now())
         self.grants.put(session.id, seal_grant(grant, session, self.sealer))
 
     def auth_contexts_of(self, session_id: SessionId) -> frozenset[str]:
@@ -118,7 +139,7 @@ class SessionTokens:
 
     def _alone(self, principal: UserPrincipal, session: Session, scopes: ApiScopes, claims: str) -> ApiToken:
         """Within this process alone; waits until it is so among all."""
-        holder, deadline = secrets.token_hex(8), time.monotonic() + WAITED_FOR_SECONDS
+        holder, deadline = secrets.token_hex(8), self.clock.monotonic() + WAITED_FOR_SECONDS
         while True:
             stored, grant = self._find(session)
             if stored is None or grant is None or grant.refresh_token is None:
@@ -142,7 +163,7 @@ class SessionTokens:
             token = None if claims else grant.token(scopes, good_at=now)
             if token is not None:
                 return token  # due, but good: whoever holds the grant brings the next one
-            if time.monotonic() >= deadline:
+            if self.clock.monotonic() >= deadline:
                 raise EntraUnavailable(reason="another process waits for this token")
             self.pause(PAUSE_SECONDS)
 
@@ -157,9 +178,10 @@ class SessionTokens:
         assert grant.refresh_token is not None
         asked_at, claims = self.clock.now(), grant.claims.get(scopes.key, "")
         try:
-            answer = redeem_for_api(
-                self.identification.application, grant.refresh_token, scopes, claims=claims
-            )
+            with self.quiet.kept():
+                answer = redeem_for_api(
+                    self.identification.application, grant.refresh_token, scopes, claims=claims
+                )
         except EntraUnavailable:
             self._store(session, grant, holder)
             still_good = grant.token(scopes, good_at=self.clock.now())

@@ -20,6 +20,7 @@ from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identification, Identified
 from entrada.flows.pending import PendingSignIn
 from entrada.flows.session_check import find_proven, new_session_limits
+from entrada.flows.session_tokens import SessionTokens
 from entrada.sessions.session import UNKNOWN_DEVICE, Device, Session, SessionId, SessionPolicy
 from entrada.sessions.store import SessionStore
 from entrada.sessions.token import SessionToken, new_session_token
@@ -49,8 +50,8 @@ class SignIn:
     session_policy: SessionPolicy
     remember: Callable[[UserId, Identified], None] = lambda _user, _identified: None
     """See `BackgroundRecheck.remember`."""
-    keep: Callable[[Session, Identified, PendingSignIn], None] | None = None
-    """See `SessionTokens.keep`; None: nobody calls other APIs."""
+    session_tokens: SessionTokens | None = None
+    """None: nobody calls other APIs."""
 
     @property
     def application(self) -> EntraApplication:
@@ -87,9 +88,14 @@ class SignIn:
         self.remember(user.id, identified)
         user = self._with_groups(user, identified)
         replaced = self._session_to_replace(replaces, pending)
+        before = (
+            None
+            if self.session_tokens is None
+            else self.session_tokens.before(replaced, identified.newcomer.identity)
+        )
         signed_in = self._open_session(user, identified, replaces=replaced, device=device)
-        if self.keep is not None:
-            self.keep(signed_in.session, identified, pending)
+        if self.session_tokens is not None:
+            self.session_tokens.keep(signed_in.session, identified, pending, before)
         if self.identification.clock.now() - kept_at > LONGEST_OPENING:
             # The process stood still in between. Somebody without a session is forgotten by the re-check.
             self.remember(user.id, identified)
