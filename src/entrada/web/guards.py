@@ -149,17 +149,18 @@ class Visitor:
         return callers is not None and "authorization" in self.request.headers
 
     def may_wait(self, required: Requirement) -> bool:
-        """Whether `refusal` may have to wait: it judges by a token that memory does not know, or by the store."""
+        """Whether `refusal` may have to wait: for a token that memory does not know, or for the store."""
         callers = self._token_callers(required)
+        asks_store = required.auth_context is not None and self.session is not None
         if callers is None or "authorization" not in self.request.headers:
-            return required.auth_context is not None and self.session is not None
+            return asks_store
         try:
             raw = callers.token_of(self.request)
         except EntradaError:
             return False  # `refusal` says it
         checked = None if raw is None else callers.remembered(raw)
         self._remembered = None if raw is None or checked is None else (raw, checked)
-        return raw is not None and checked is None
+        return asks_store if raw is None else checked is None
 
     def refusal(self, required: Requirement = SIGNED_IN) -> WebResponse | None:
         """Why this request does not pass, or None. Waits only where `may_wait`."""
