@@ -148,6 +148,7 @@ class _Run:
                     own_cookies=product.own_cookies,
                     beside_ours=product.beside_ours,
                     page_tokens=product.page_tokens,
+                    session_names=product.session_names,
                 )
             book = replace(book, routes=[*book.routes, route])
             plan = Plan(

@@ -46,6 +46,7 @@ from entrada.gateway.own_cookies import own_cookies_of
 from entrada.gateway.page_tokens import check_page_token
 from entrada.gateway.refused import refusal
 from entrada.gateway.rules import OVERRIDE_FIELDS, Decision, Route, Rule, RuleBook
+from entrada.gateway.session_names import to_application, value_to_application
 from entrada.gateway.upstream import Pool, ResponseHead, UpstreamConnection
 from entrada.gateway.upstream_tls import UpstreamTls
 from entrada.web.messages import WebRequest, WebResponse
@@ -276,25 +277,23 @@ class ReverseProxy:
     ) -> bytes:
         scope = exchange.scope
         peer = peer_of(scope)
-        is_trusted = self.hops.trust(peer)
-        kept = strip(scope["headers"], trusted_hop=is_trusted)
+        kept = strip(scope["headers"], trusted_hop=self.hops.trust(peer))
         told: dict[bytes, bytes] = {}
         for name, value in kept:
             if name == b"x-forwarded-for" and name in told:
                 told[name] += b", " + value  # a proxy may add a line of its own behind the client's
             elif name in _TOLD_BY_HOPS:
                 told[name] = value
-        lines = [scope["method"].encode(), b" ", target, b" HTTP/1.1\r\n"]
+        names, cookies = route.session_names, own_cookies_of(route, caller)
+        lines = [scope["method"].encode(), b" ", to_application(target, names, caller), b" HTTP/1.1\r\n"]
         for name, value in kept:
             if name in _TOLD_BY_HOPS:
                 continue
             if name == b"expect" or (name == b"authorization" and not route.pass_authorization):
                 continue
-            if name == b"cookie":
-                value = own_cookies_of(route, caller).to_application(self._others_cookies(value))
-                if not value:
-                    continue
-            lines += [name, b": ", value, b"\r\n"]
+            if name == b"cookie" and not (value := cookies.to_application(self._others_cookies(value))):
+                continue
+            lines += [name, b": ", value_to_application((name, value), names, caller), b"\r\n"]
         before = told.get(b"x-forwarded-for")
         addresses = [*([before] if before else []), *([peer.encode()] if peer else [])]
         own: list[tuple[bytes, bytes]] = [

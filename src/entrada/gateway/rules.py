@@ -167,6 +167,8 @@ class Route(Place):
     pass_authorization: bool = False
     own_cookies: tuple[str, ...] = ()
     beside_ours: frozenset[str] = frozenset()
+    session_names: frozenset[str] = frozenset()
+    """Parameters and fields that name a session of the application, see `entrada.gateway.session_names`."""
     page_tokens: bool = False
     """Its sockets come with a token of their page, see `entrada.gateway.page_tokens`."""
 

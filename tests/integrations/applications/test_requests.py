@@ -210,9 +210,24 @@ def test_marimo_believes_us_alone(place_of: Callable[[str], Place], new_browser:
     """The notebook runs as who is signed in, whatever the fields of its socket say besides."""
     place = place_of("marimo")
     vi = signed_in(new_browser(place), "vi")
-    with socket_of(place, SOCKETS["marimo"], vi, fields=FORGED) as socket:
+    with socket_of(place, "/ws?session_id=s_q1w2e3", vi, fields=FORGED) as socket:
         told = said(socket, "Vi Hart")
     assert "Grace" not in told
+
+
+def test_marimo_forgets_with_us(place_of: Callable[[str], Place], new_browser: NewBrowser) -> None:
+    """A session that somebody has left, or is in, is nobody else's, though they know what it is called."""
+    place = place_of("marimo")
+    path = "/ws?session_id=s_z9y8x7"
+    ada, vi = signed_in(new_browser(place), "ada"), signed_in(new_browser(place), "vi")
+    with socket_of(place, path, ada) as socket:
+        said(socket, "Ada Lovelace")
+        with socket_of(place, path, vi) as another:
+            assert "Ada" not in said(another, "Vi Hart")
+    ada.sign_out()
+    signed_in(ada, "ed")
+    with socket_of(place, path, ada) as socket:
+        assert "Ada" not in said(socket, "Ed Codd")
 
 
 def test_panel_believes_us_alone(place_of: Callable[[str], Place], new_browser: NewBrowser) -> None:

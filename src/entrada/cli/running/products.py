@@ -55,6 +55,8 @@ class Product:
     """Cookies by which it remembers who somebody is, whoever comes with them later."""
     beside_ours: frozenset[str] = frozenset()
     """Addresses of its own that begin like ours."""
+    session_names: frozenset[str] = frozenset()
+    """Parameters and fields by which it finds a session, whoever says its name."""
     page_tokens: bool = False
     """Its pages carry in a token who opened them, which their sockets send back."""
 
@@ -111,6 +113,7 @@ PRODUCTS: Sequence[Product] = (
         title="marimo",
         subcommands=frozenset({"run", "edit", "new", "tutorial"}),
         ours=("--port", "-p", "--host", "--proxy", "--base-url"),
+        session_names=frozenset({"session_id", "marimo-session-id"}),
         options=(
             Option(words=("--host", "{host}")),
             Option(words=("--port", "{port}")),
