@@ -6,8 +6,12 @@ import base64
 import copy
 import json
 import logging
+import os
 import pickle
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -455,21 +459,8 @@ def test_many_requests_at_once_in_several_processes_ask_entra_once(
     caller.sign_in_as(pat)
     first = caller.site
     held = principal_of(caller)
-    keys = {"ENTRADA_SECRET_KEYS": "".join(rows_of_keys(first))}
-    others = [
-        build_auth_routes(
-            *load_settings(
-                {
-                    **emulator.env("entrada"),
-                    "ENTRADA_PUBLIC_URL": first.public_url,
-                    "ENTRADA_DATABASE_URL": f"sqlite:///{first.database}",
-                    **keys,
-                }
-            ),
-            calls_apis=True,
-        )
-        for _ in range(2)
-    ]
+    environment = environment_of(first, emulator)
+    others = [build_auth_routes(*load_settings(environment), calls_apis=True) for _ in range(2)]
     del serve
     emulator.fail("delay", endpoint="token", seconds=0.3)
     emulator.clear_requests()
@@ -484,18 +475,37 @@ def test_many_requests_at_once_in_several_processes_ask_entra_once(
     assert asked(emulator) == ["User.Read"]
 
 
-def test_a_process_that_was_killed_while_it_asked_is_waited_for_and_then_replaced(
+KILLED = """
+import os, signal
+from entrada.build import build_auth_routes
+from entrada.settings import load_settings
+
+auth = build_auth_routes(*load_settings(os.environ), calls_apis=True)
+application = auth.relying_party.sign_in.application
+ask = application.ask
+
+def ask_and_die(question):
+    assert "access_token" in ask(question)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+application.ask = ask_and_die
+auth.token_for(auth.relying_party.check_session(os.environ["COOKIE"]).principal, ["User.Read"])
+"""
+
+
+def test_a_process_that_is_killed_with_the_answer_in_hand_is_waited_for_and_then_replaced(
     caller: Visitor, pat: Any, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faults 10 and 11: its hold ends by itself; the older refresh token is still good at Entra."""
     caller.sign_in_as(pat)
-    held, auth = principal_of(caller), caller.site.auth
-    tokens = auth.relying_party.session_tokens
+    held, auth, before = principal_of(caller), caller.site.auth, grants(caller.site)
+    tokens, cookie = auth.relying_party.session_tokens, caller.session_cookie
     assert tokens is not None
-    stored = tokens.grants.find(held_session(held))
-    assert stored is not None
-    now = caller.site.clock.now()
-    assert tokens.grants.hold(stored, holder="killed", now=now, until=now + HELD_FOR)
+    assert cookie is not None
+    environment = {**os.environ, **environment_of(caller.site, emulator), "COOKIE": cookie.value}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert grants(caller.site) == before
     monkeypatch.setattr("entrada.flows.session_tokens.WAITED_FOR_SECONDS", 0.1)
     emulator.clear_requests()
     with pytest.raises(EntraUnavailable):
@@ -503,8 +513,7 @@ def test_a_process_that_was_killed_while_it_asked_is_waited_for_and_then_replace
     assert asked(emulator) == []
     caller.site.clock.pass_by(seconds=HELD_FOR.total_seconds() + 1)
     assert auth.token_for(held, ["User.Read"])
-    # What the killed one would have brought is not stored: it holds nothing any more.
-    assert not tokens.grants.renew(held_session(held), holder="killed", sealed="late")
+    assert asked(emulator) == ["User.Read"]
 
 
 def test_the_re_check_and_a_refresh_for_an_api_do_not_harm_one_another(
@@ -670,10 +679,15 @@ def held_session(principal: Any) -> SessionId:
     return SessionId(session_id)
 
 
-def rows_of_keys(site: Site) -> list[str]:
-    """The key that lies beside the site's database, as a setting."""
+def environment_of(site: Site, emulator: RunningEmulator) -> dict[str, str]:
+    """What makes another process one more server of this site."""
     assert site.database is not None
-    return [site.database.with_suffix(".keys").read_text("ascii").strip()]
+    return {
+        **emulator.env("entrada"),
+        "ENTRADA_PUBLIC_URL": site.public_url,
+        "ENTRADA_DATABASE_URL": f"sqlite:///{site.database}",
+        "ENTRADA_SECRET_KEYS": site.database.with_suffix(".keys").read_text("ascii").strip(),
+    }
 
 
 def _payload(token: str) -> bytes:
