@@ -50,6 +50,8 @@ STATUS = {
     errors.ApiTokenRefused: 403,
     errors.InteractionRequired: 401,
     errors.RequestRefused: 403,
+    errors.AdministrationRefused: 403,
+    errors.LastAdministrator: 403,
     errors.InstallationRefused: 403,
     errors.PageNotFound: 404,
     errors.TooManyRequests: 429,
