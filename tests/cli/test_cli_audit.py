@@ -151,6 +151,19 @@ def test_a_chain_that_was_changed_ends_with_status_1(entrada: Entrada, tmp_path:
     assert (status, json.loads(shown)["ok"]) == (1, False)
 
 
+def test_db_check_looks_at_the_end_of_the_chain(entrada: Entrada, tmp_path: Path) -> None:
+    """Where nobody could sign in any more, it says why and what to do."""
+    assert "the audit trail ends at entry 6" in entrada("db", "check")[1]
+    connection = sqlite3.connect(tmp_path / "entrada.db")
+    with connection:
+        connection.execute("DELETE FROM entrada_audit_entry WHERE number = 6")
+    connection.close()
+    status, _, said = entrada("db", "check")
+    assert status == 1
+    assert "the audit trail ends at entry 5, and should at 6" in said
+    assert "entrada audit verify" in said
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -105,7 +105,7 @@ def test_a_sound_database_is_said_to_be_so(entrada: Entrada, database: Path) -> 
         ["ok", f"{each}:"] for each in ("reachable", "schema", "integrity", "writable", "keys")
     ]
     status, shown, _ = entrada("check", "--json")
-    assert (status, json.loads(shown)["ok"], len(checks(shown))) == (0, True, 5)
+    assert (status, json.loads(shown)["ok"], len(checks(shown))) == (0, True, 6)
     assert not database.with_suffix(".keys").exists()
 
 
@@ -166,6 +166,7 @@ def test_a_database_that_may_not_be_written_is_found(entrada: Entrada, database:
         "integrity": True,
         "writable": False,
         "keys": True,
+        "audit": True,
     }
 
 
@@ -393,4 +394,10 @@ def test_a_postgresql_is_checked_and_upgraded(entrada: Entrada) -> None:
         assert json.loads(entrada("upgrade", "--json", **settings)[1])["changed"] is True
         status, shown, said = entrada("check", "--json", **settings)
         assert (status, said) == (0, "")
-        assert checks(shown) == {"reachable": True, "schema": True, "writable": True, "keys": True}
+        assert checks(shown) == {
+            "reachable": True,
+            "schema": True,
+            "writable": True,
+            "keys": True,
+            "audit": True,
+        }

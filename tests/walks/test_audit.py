@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from entrada.audit.chain import AuditEntry, read_object
 from entrada.audit.verify import verify
+from entrada.errors import ConfigurationError
 from entrada.sessions.token import ID_LENGTH
 from walks.conftest import NewVisitor, Serve
-from walks.site import ROLES, Site
+from walks.site import ROLES, Site, wait_until
 
 
 def entries_of(site: Site) -> list[AuditEntry]:
@@ -83,3 +87,42 @@ def test_nothing_secret_of_a_whole_sign_in_is_entered(
     for secret in (sid, cookie.value, cookie.value[ID_LENGTH:].strip(".")):
         assert len(secret) > 8
         assert secret not in text
+
+
+def test_entries_are_written_out_while_the_server_runs(
+    serve: Serve, new_visitor: NewVisitor, pat: Any, tmp_path: Path
+) -> None:
+    """The setting is all it takes; a second or so later they are there, in order."""
+    path = tmp_path / "audit.jsonl"
+    site = serve(ENTRADA_ROLES_MAPPING=ROLES, ENTRADA_AUDIT_LOG=str(path))
+    new_visitor(site).sign_in_as(pat)
+    expected = [each.number for each in entries_of(site)]
+    wait_until(lambda: len(path.read_text().splitlines()) >= len(expected))
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == expected
+
+
+def test_a_log_that_cannot_be_written_stops_the_start(serve: Serve, tmp_path: Path) -> None:
+    """With a sentence that names the setting, and who can mend it."""
+    with pytest.raises(ConfigurationError) as refused:
+        serve(ENTRADA_AUDIT_LOG=str(tmp_path / "nowhere" / "audit.jsonl"))
+    assert "ENTRADA_AUDIT_LOG names" in refused.value.sentence
+    assert "No such file or directory" in refused.value.sentence
+    assert refused.value.setting == "ENTRADA_AUDIT_LOG"
+
+
+def test_what_is_kept_long_enough_goes_while_people_sign_in(
+    serve: Serve, new_visitor: NewVisitor, pat: Any
+) -> None:
+    """As ENTRADA_AUDIT_KEEP says: cut at the beginning, with an entry, and the chain is whole."""
+    site = serve(ENTRADA_AUDIT_KEEP="30d")
+    visitor = new_visitor(site)
+    visitor.sign_in_as(pat)
+    before = entries_of(site)
+    site.clock.pass_by(days=31)
+    for _ in range(2):
+        new_visitor(site).sign_in_as(pat)
+        site.clock.pass_by(minutes=2)
+    found = entries_of(site)
+    assert found[0].number > before[-1].number
+    assert any(told(each) == ("audit_pruned", "entrada", "kept for 30d") for each in found)
+    assert verify(site.auth.relying_party.auditing.trail).fault is None  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ schema       its tables are those of this version
 integrity    SQLite reads every page of it; PostgreSQL has tools of its own
 writable     a transaction may write, and is rolled back
 keys         the secret keys open what is sealed in it
+audit        the audit trail ends where it says that it does; `entrada audit verify` looks at all of it
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from entrada.flows.recheck import unseal_sign_in
 from entrada.gateway.assertion_keys import SEALED_ASSERTION_KEYS
 from entrada.sealing import Sealer
 from entrada.settings import Settings
-from entrada.storage.sql import Database, broker_tables
+from entrada.storage.sql import Database, SqlAuditTrail, broker_tables
 from entrada.storage.sql.migrations import HEAD, is_newer_and_fits, version_of
 from entrada.storage.sql.sqlite import SqliteDatabase, driver_of
 from entrada.storage.sql.sqlite_copy import faults_in
@@ -72,6 +73,7 @@ def findings(database: Database, settings: Settings) -> Iterator[Finding]:
     if schema.ok:
         yield from _tried("writable", lambda: _writable(database))
         yield from _tried("keys", lambda: _keys(database, settings))
+        yield from _tried("audit", lambda: _audit(database))
 
 
 def _tried(check: str, look: Callable[[], Finding | None]) -> Iterator[Finding]:
@@ -126,6 +128,23 @@ def _writable(database: Database) -> Finding:
             raise _RolledBack
     except _RolledBack:
         return Finding(check="writable", ok=True, detail="it may be written")
+
+
+def _audit(database: Database) -> Finding:
+    trail = SqlAuditTrail(database)
+    while True:
+        extent, newest = trail.extent(), trail.newest(limit=1)
+        if extent == trail.extent():
+            break  # nothing was entered in between
+    end = newest[0].place if newest else extent.anchor
+    if end == extent.head:
+        return Finding(check="audit", ok=True, detail=f"the audit trail ends at entry {end.number}")
+    return Finding(
+        check="audit",
+        ok=False,
+        detail=f"the audit trail ends at entry {end.number}, and should at {extent.head.number}",
+        hint="Nobody can sign in like this. `entrada audit verify` says what is wrong; restore a backup.",
+    )
 
 
 def _keys(database: Database, settings: Settings) -> Finding:
