@@ -15,6 +15,7 @@ from clients.plain_browser import PlainBrowser
 from entrada.broker.installations import ClientId
 from entrada.broker.recheck import GrantRecheck
 from entrada.emulator import RunningEmulator
+from entrada.emulator.seed import CLIENT_ID
 from entrada.errors import (
     AdmissionRefused,
     ConfigurationError,
@@ -138,13 +139,19 @@ def test_an_installation_that_is_shut_out_is_nobody_s_end() -> None:
     assert told(world) == []
 
 
+@pytest.mark.parametrize("by", ["re-check", "delta"])
 def test_a_person_disabled_in_entra_is_out_without_any_refresh(
-    running_entra: RunningEmulator, tmp_path: Path, new_browser: Callable[[], PlainBrowser]
+    by: str, running_entra: RunningEmulator, tmp_path: Path, new_browser: Callable[[], PlainBrowser]
 ) -> None:
-    """The real walk: two installations that ask every fifteen minutes, a broker that asks every second."""
+    """The real walk: two installations that ask every fifteen minutes, a broker that asks every second.
+
+    Or one that asks every fifteen minutes, too, and has Graph say who was disabled.
+    """
     running_entra.reset()
+    running_entra.change_app(CLIENT_ID, application_permissions=["User.Read.All"])
+    asked = {"ENTRADA_RECHECK_EVERY": "1s"} if by == "re-check" else {"ENTRADA_DELTA_EVERY": "1s"}
     leaver = running_entra.add_person("lea@contoso.test", display_name="Lea Ver", roles=["Viewer"])
-    with broker_before(running_entra, tmp_path, ENTRADA_RECHECK_EVERY="1s") as world:
+    with broker_before(running_entra, tmp_path, **asked) as world:
         one, two, browser, colleague = (
             world.installation(),
             world.installation(),
@@ -158,6 +165,8 @@ def test_a_person_disabled_in_entra_is_out_without_any_refresh(
             browser.press("Next", name=leaver.user_principal_name)
         world.sign_in(colleague, one, "vi@contoso.test")
         assert browser.open(f"{two.url}/auth/me").status == 200
+        if by == "delta":
+            until(lambda: sum(at.path == "/v1.0/users/delta" for at in running_entra.requests) >= 2)
         running_entra.change_person("lea@contoso.test", enabled=False)
         for installation in (one, two):
             until(lambda at=installation.url: browser.open(f"{at}/auth/me").status == 401, seconds=30)

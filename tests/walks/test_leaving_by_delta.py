@@ -423,7 +423,6 @@ def test_after_a_restart_reading_goes_on_where_it_stood(
         emulator.add_person(f"p{number}@contoso.test")
     emulator.change_person(pat.user_principal_name, enabled=False)
     again = serve(**FAR_AWAY, public_url=site.public_url)
-    again.clock.pass_by(minutes=2)  # the lease of the other, which did not say goodbye
     visitor.site = again
     emulator.clear_requests()
     look(again)
@@ -432,6 +431,25 @@ def test_after_a_restart_reading_goes_on_where_it_stood(
     assert "$deltatoken" in asked[0].query or "$deltatoken" in str(asked[0].query)
     assert "latest" not in str(asked[0].query)
     assert asked_graph(emulator, "/v1.0/$batch") == 1
+
+
+def test_where_a_server_dies_another_reads_on_when_its_lease_is_over(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """One that did not say goodbye keeps a tenant for a minute at most; whoever has it, reads alone."""
+    site = serve(**FAR_AWAY)
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    other = serve(**FAR_AWAY, public_url=site.public_url)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    emulator.clear_requests()
+    look(other)
+    assert asked_graph(emulator, "/v1.0/users/delta") == 0
+    assert visitor.whoami() is not None
+    other.clock.pass_by(seconds=61)
+    look(other)
+    assert asked_graph(emulator, "/v1.0/users/delta") == 1
+    assert visitor.whoami() is None
 
 
 def test_people_of_several_tenants_are_watched_in_their_own(

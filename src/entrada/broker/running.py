@@ -28,6 +28,7 @@ def in_background(broker: BrokerRoutes) -> Iterator[None]:
                 "have it redeemed into a session of their own there.",
                 one.client_id,
             )
+    broker.relying_party.start_background()
     deliveries.start()
     recheck.start()
     try:

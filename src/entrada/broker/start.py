@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from functools import lru_cache
 
 from entrada.accounts.roles import role_mapping
+from entrada.broker.directory import DirectoryWithGrants
 from entrada.broker.installations import Installation
 from entrada.broker.people import PersonRefresh
 from entrada.broker.provider import Addresses, Provider
@@ -56,6 +57,10 @@ def build_broker(
                 setting="broker_url",
             )
     stores = stores or open_stores(settings.database_url)
+    if settings.delta_every is not None and stores.database is not None:
+        with found.names.in_errors():
+            granted = _broker_store(stores, secret_keys_of(settings))
+        stores = replace(stores, directory=DirectoryWithGrants(stores.directory, granted))
     auth = build_auth_routes(settings, found, stores=stores, clock=clock)
     with found.names.in_errors():
         keys = secret_keys_of(settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Generic
@@ -33,6 +34,7 @@ class BackgroundWatch(Generic[Due]):
     _starting: Lock = field(default_factory=Lock, init=False, repr=False)
     _looking: Lock = field(default_factory=Lock, init=False, repr=False)
     _thread: Thread | None = field(default=None, init=False, repr=False)
+    _is_out: bool = field(default=False, init=False, repr=False)
     _hastened: Event = field(default_factory=Event, init=False, repr=False)
     _rechecking: Thread | None = field(default=None, init=False, repr=False)
 
@@ -47,6 +49,7 @@ class BackgroundWatch(Generic[Due]):
         with self._starting:
             if self._closing.is_set() or self.is_running:
                 return
+            self._looking = Lock()  # a fork may have left it held in the child
             self._thread = Thread(target=self._run, name="entrada-directory-watch", daemon=True)
             self._thread.start()
 
@@ -55,6 +58,8 @@ class BackgroundWatch(Generic[Due]):
         for thread in (self._thread, self._rechecking):
             if thread is not None and thread.is_alive():
                 thread.join(timeout=PATIENCE_SECONDS)
+        with suppress(Unavailable):
+            self.watch.release()
 
     def look(self) -> None:
         """One look at every tenant, and what follows from it."""
@@ -75,18 +80,22 @@ class BackgroundWatch(Generic[Due]):
 
         while self._hastened.is_set() and not self._closing.is_set():
             self._hastened.clear()
-            _carefully(work)
+            self._carefully(work)
 
     def _run(self) -> None:
-        _carefully(self.look)
+        self._carefully(self.look)
         while not self._closing.wait(self.watch.every.total_seconds()):
-            _carefully(self.look)
+            self._carefully(self.look)
 
-
-def _carefully(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except Unavailable as failure:
-        log.warning("Who left is looked for again later: %s", failure.sentence)
-    except Exception:
-        log.exception("A mistake of Entrada's, in the look for who left")
+    def _carefully(self, work: Callable[[], None]) -> None:
+        """An outage of the database is said once, not at every look."""
+        try:
+            work()
+        except Unavailable as failure:
+            if not self._is_out:
+                log.warning("Who left is looked for again later: %s", failure.sentence)
+            self._is_out = True
+        except Exception:
+            log.exception("A mistake of Entrada's, in the look for who left")
+        else:
+            self._is_out = False

@@ -11,6 +11,7 @@ Each of the three parts pauses by itself; where Graph asks for a pause, the whol
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -78,9 +79,25 @@ class DirectoryWatch(Generic[Due]):
     groups: WatchedGroups
     clock: Clock
     every: timedelta
-    holder: str = field(default_factory=lambda: secrets.token_hex(16))
+    _name: str = field(default_factory=lambda: secrets.token_hex(16), init=False)
     _watched: dict[TenantId, _Watched[Due]] = field(default_factory=dict, init=False)
     _said: str | None = field(default=None, init=False)
+
+    @property
+    def holder(self) -> str:
+        """This process's; a forked one's is another."""
+        return f"{self._name}-{os.getpid()}"
+
+    def release(self) -> None:
+        """Another server may read on at once, or this one once it is started again.
+
+        Raises:
+            StoreUnavailable: the database does not answer; then they wait until the lease is over.
+        """
+        now = self.clock.now()
+        for tenant_id in list(self._watched):
+            self.store.hold_position(tenant_id, holder=self.holder, now=now, until=now)
+        self._watched.clear()
 
     def look(self, *, is_over: Callable[[], bool] = lambda: False) -> Looked:
         """Looks at every tenant once; what came of it.
@@ -109,6 +126,7 @@ class DirectoryWatch(Generic[Due]):
         if watched is None:
             watched = self._watched[tenant_id] = self._begin(tenant_id, position)
         watch, looked = watched.watch, Looked()
+        watch.position = position  # another server may have read on in between
         try:
             looked += self._try(watched, watched.people, watch.look_at_people)
             if watched.people.problem is None and not self._is_quiet(watched.people):

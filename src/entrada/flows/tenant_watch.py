@@ -150,6 +150,7 @@ class TenantWatch(Generic[Due]):
     _doubted: dict[ObjectId, datetime] = field(default_factory=dict, init=False)
     _again: dict[ObjectId, datetime] = field(default_factory=dict, init=False)
     _valid_from: dict[ObjectId, datetime] = field(default_factory=dict, init=False)
+    _seen: set[ObjectId] = field(default_factory=set, init=False)
     _named: tuple[datetime, frozenset[ObjectId]] | None = field(default=None, init=False)
 
     def look_at_people(self) -> Looked:
@@ -185,9 +186,13 @@ class TenantWatch(Generic[Due]):
             links = self.store.signed_in(self.tenant_id, after=self._round.after, at_most=PEOPLE_PER_BATCH)
             if links:
                 looked += self._ask_about(links)
+                self._seen |= {link.identity.object_id for link in links}
                 self._round = replace(self._round, after=links[-1].identity.object_id)
             if len(links) < PEOPLE_PER_BATCH:
                 began_at, self._round = self._round.began_at, None
+                # Whoever is not signed in any more needs not be remembered.
+                self._valid_from = {one: at for one, at in self._valid_from.items() if one in self._seen}
+                self._seen = set()
                 self._keep(replace(self.position, asked_at=began_at))
                 break
         return looked
@@ -294,7 +299,7 @@ class TenantWatch(Generic[Due]):
         record(
             Event.ACCESS_ENDED,
             reason=because,
-            user_id=link.user_id,
+            user_id=link.user_id or None,
             **asdict(link.identity),
             found_by=found_by,
             seconds=None if since is None else round((now - since).total_seconds(), 3),

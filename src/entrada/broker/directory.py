@@ -1,0 +1,81 @@
+"""Who leaves a watched directory has no grants either: the broker's own `DirectoryStore`.
+
+What a change of the directory ends here (somebody disabled or deleted) ends their grants at every
+installation, which hear of it by logout tokens. Revoked sessions and changed groups reach grants by their
+re-check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from entrada.accounts.delta_position import DeltaPosition
+from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.accounts.sealed_sign_ins import SealedSignIn
+from entrada.broker.store import BrokerStore
+from entrada.entra.authority import ObjectId, TenantId
+from entrada.flows.tenant_watch import DirectoryStore
+
+NOBODY_HERE = UserId("")
+"""Of whoever has grants, and no account at the broker itself."""
+
+
+class DirectoryWithGrants:
+    def __init__(self, own: DirectoryStore[SealedSignIn], grants: BrokerStore) -> None:
+        self._own, self._grants = own, grants
+
+    def hold_position(
+        self, tenant_id: TenantId, *, holder: str, now: datetime, until: datetime
+    ) -> DeltaPosition | None:
+        """See `DirectoryStore`."""
+        return self._own.hold_position(tenant_id, holder=holder, now=now, until=until)
+
+    def keep_position(self, position: DeltaPosition, *, holder: str) -> bool:
+        """See `DirectoryStore`."""
+        return self._own.keep_position(position, holder=holder)
+
+    def positions(self) -> Sequence[DeltaPosition]:
+        """See `DirectoryStore`."""
+        return self._own.positions()
+
+    def linked(self, tenant_id: TenantId, object_ids: Collection[ObjectId]) -> Sequence[SealedSignIn]:
+        """See `DirectoryStore`: also whoever has grants alone."""
+        links = list(self._own.linked(tenant_id, object_ids))
+        found = {link.identity.object_id for link in links}
+        for object_id in sorted(set(object_ids) - found):
+            identity = EntraIdentity(tenant_id=tenant_id, object_id=object_id)
+            theirs = self._grants.grants_of_person(identity)
+            if theirs:
+                links.append(
+                    SealedSignIn(
+                        identity=identity,
+                        user_id=NOBODY_HERE,
+                        sealed_sign_in=None,
+                        last_sign_in_at=max(grant.begun_at for grant in theirs),
+                        next_check_at=None,
+                    )
+                )
+        return links
+
+    def signed_in(
+        self, tenant_id: TenantId, *, after: ObjectId | None, at_most: int
+    ) -> Sequence[SealedSignIn]:
+        """See `DirectoryStore`: at the broker itself."""
+        return self._own.signed_in(tenant_id, after=after, at_most=at_most)
+
+    def hasten(self, tenant_id: TenantId, object_ids: Collection[ObjectId] | None, *, now: datetime) -> int:
+        """See `DirectoryStore`: at the broker itself."""
+        return self._own.hasten(tenant_id, object_ids, now=now)
+
+    def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+        """See `DirectoryStore`; with it end the grants that they had then."""
+        ended = link.user_id != NOBODY_HERE and self._own.end_access(link, because=because, now=now)
+        grants = self._grants.grants_of_person(link.identity)
+        for grant in grants:
+            self._grants.end_grants(now=now, grant_id=grant.id)
+        return ended or bool(grants)
+
+    def end_sessions_before(self, identity: EntraIdentity, *, before: datetime) -> int:
+        """See `DirectoryStore`: at the broker itself."""
+        return self._own.end_sessions_before(identity, before=before)
