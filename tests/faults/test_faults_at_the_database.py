@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from conformance.samples import session
 from entrada.errors import StoreUnavailable
-from entrada.storage.sql import connect
+from entrada.storage.sql import SqlSessionStore, connect
 from walks.nursery import until
 
 from .conftest import ON_SQLITE, BeginThree, new_database
@@ -100,6 +101,34 @@ def test_fault_10_who_stands_still_in_a_transaction_lets_go(postgres_address: st
         assert connection.exec_driver_sql(counted).scalar_one() == before + 1
     still.close()
     other.close()
+
+
+@pytest.mark.parametrize("may_truncate", [True, False])
+def test_fault_16_everything_ends_also_where_we_may_not_truncate(
+    postgres_address: str, may_truncate: bool
+) -> None:
+    """All sessions end, and who had signed out stays so, whoever owns the tables."""
+    url = new_database(postgres_address)
+    owner = connect(url)
+    owner.migrate()
+    if not may_truncate:
+        with owner.writing() as connection:
+            for statement in (
+                "DROP ROLE IF EXISTS few",
+                "CREATE ROLE few LOGIN",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO few",
+            ):
+                connection.exec_driver_sql(statement)
+    database = owner if may_truncate else connect(url.replace("postgres@", "few@"))
+    sessions = SqlSessionStore(database)
+    for _ in range(3):
+        sessions.open(session())
+    since = sessions.revocations(None).position
+    assert sessions.end_all() == 3
+    assert sessions.list_sessions() == []
+    assert not sessions.revocations(since).is_complete
+    database.close()
+    owner.close()
 
 
 @ON_SQLITE

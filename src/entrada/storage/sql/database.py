@@ -22,7 +22,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table, delete
 
 from entrada.accounts.identity import UserId
 from entrada.audit.acts import Act, Action
@@ -92,6 +92,11 @@ class Database(ABC):
     @abstractmethod
     def hold_user(self, connection: Connection, user_id: UserId) -> None:
         """From here to the end of the transaction nobody else changes this user."""
+
+    def clear(self, connection: Connection, *tables: Table) -> None:
+        """All rows of these tables go; a table that refers to another is named before it."""
+        for table in tables:
+            connection.execute(delete(table))
 
     @abstractmethod
     def now(self, connection: Connection, /) -> datetime:

@@ -36,7 +36,7 @@ from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
-from entrada.storage.sql.tables import sessions, spent_sign_ins
+from entrada.storage.sql.tables import session_grants, sessions, spent_sign_ins
 
 SECRET_HASH_BYTES = 32
 
@@ -68,7 +68,7 @@ SPEND = insert(spent_sign_ins)
 OWNER = select(sessions.c.user_id).where(sessions.c.id == bindparam("value"))
 END = delete(sessions).where(sessions.c.id == bindparam("value"))
 END_OF_USER = delete(sessions).where(sessions.c.user_id == bindparam("value"))
-END_ALL = delete(sessions)
+ALL = select(func.count()).select_from(sessions)
 FIND_BY_ENTRA_SESSION = select(sessions.c.id, sessions.c.user_id).where(
     sessions.c.entra_session_id == bindparam("value")
 )
@@ -176,7 +176,8 @@ class SqlSessionStore(SessionStore):
     def end_all(self, *, since: LogPosition | None = None, cause: Cause = BY_ENTRADA) -> int:
         beyond = self._database.furthest_position(since)
         with self._database.writing() as connection:
-            ended = connection.execute(END_ALL).rowcount
+            ended: int = connection.execute(ALL).scalar_one()
+            self._database.clear(connection, session_grants, sessions)
             add_revocation(connection, RevocationKind.EVERYTHING, "", beyond=beyond)
             note(connection, recorded.ending_of_all(ended=ended, cause=cause))
             return ended
