@@ -197,7 +197,7 @@ def test_fault_15_another_program_holds_the_file(begin_three: BeginThree) -> Non
         while coming.is_alive():
             asked = time.monotonic()
             assert three.visitor(1, inside).whoami() is not None
-            assert time.monotonic() - asked < 1.0
+            assert time.monotonic() - asked < 3.0  # and a writer waits for five
         took = time.monotonic() - begun
         coming.join()
     assert [answer.status_code for answer in answers] == [503]
