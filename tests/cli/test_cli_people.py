@@ -17,6 +17,7 @@ from entrada.accounts.identity import Profile
 from entrada.build import Stores, open_stores
 from entrada.cli import main
 from entrada.clock import SystemClock
+from entrada.sessions.session import Device
 from entrada.settings import Settings, aliases_of, native_name
 from entrada.storage.sql import broker_tables
 from storage.prepared import prepared_copy
@@ -75,10 +76,10 @@ def test_everybody_is_listed(entrada: Entrada) -> None:
     """One line a person; a name that would clear the screen does not."""
     status, shown, _ = entrada("users", "list")
     assert status == 0
-    assert [line.split("  ")[0] for line in shown.splitlines()] == [NORA, NORMAN, GUEST]
+    assert [line.split("  ")[0] for line in shown.splitlines()] == [GUEST, NORA, NORMAN]
     assert "Nora North  n1@contoso.test  Editor" in shown
     assert "\x1b" not in shown
-    assert [one["name"] for one in json.loads(entrada("users", "list", "--json")[1])][:2] == [
+    assert [one["name"] for one in json.loads(entrada("users", "list", "--json")[1])][1:] == [
         "Nora North",
         "Norman Ng",
     ]
@@ -410,3 +411,40 @@ def test_c22_the_last_administrator_stays_by_command_too(
     assert stores.accounts.get(NORMAN) == before
     entrada("users", "grant", "nora", "Root")
     assert entrada("users", *words)[0] == 0
+
+
+def test_the_list_is_filtered_and_cut(entrada: Entrada, stores: Stores) -> None:
+    """By text, role, tenant, state and session; cut, it says how to go on; from there it goes on."""
+
+    def listed(*words: str) -> list[str]:
+        status, shown, _ = entrada("users", "list", *words)
+        assert status == 0
+        return [line.split("  ")[0] for line in shown.splitlines()]
+
+    assert listed("NOR") == [NORA, NORMAN]
+    assert listed("n2@contoso", "--enabled") == [NORMAN]
+    assert listed("--signed-in") == [NORA, NORMAN]
+    assert listed("--tenant", identity(1).tenant_id.upper()) == [GUEST, NORA, NORMAN]
+    assert listed("--tenant", "contoso.test") == []
+    status, shown, said = entrada("users", "list", "--limit", "2", "--json")
+    assert (status, [one["id"] for one in json.loads(shown)]) == (0, [GUEST, NORA])
+    assert said == f"There are more: --after {NORA}, or --all.\n"
+    assert listed("--limit", "2", "--after", NORA) == [NORMAN]
+    assert listed("--all") == [GUEST, NORA, NORMAN]
+    status, shown, said = entrada("users", "list", "--after", "nobody")
+    assert (status, shown) == (1, "")
+    assert "There is no account 'nobody' to begin behind." in said
+    assert entrada("users", "list", "--all", "--limit", "1")[0] == 2
+
+
+def test_sessions_are_told_apart_by_device(entrada: Entrada, stores: Stores) -> None:
+    """Browser and address stand in list and export; a hostile User-Agent moves no cursor."""
+    agent = "Mozilla/5.0 (Windows NT 10.0; rv:120.0) Firefox/120.0\x1b[2J"
+    now = SystemClock().now().replace(year=2100)
+    made = session(GUEST, identity=identity(3), idle_expires_at=now, absolute_expires_at=now)
+    stores.sessions.open(replace(made, opened_by=Device(user_agent=agent, address="192.0.2.7")))
+    shown = entrada("sessions", "list", GUEST)[1]
+    assert "Firefox on Windows, 192.0.2.7" in shown
+    assert "\x1b" not in shown
+    (told,) = json.loads(entrada("users", "export", GUEST)[1])["sessions"]
+    assert (told["user_agent"], told["address"]) == (agent, "192.0.2.7")

@@ -27,7 +27,7 @@ _BLOB = {"sqlite": "zeroblob(32)", "postgresql": "decode(repeat('00', 32), 'hex'
 _FALSE = {"sqlite": "0", "postgresql": "false"}
 
 
-def add_many(database: Database, most: int, *, now: datetime) -> None:
+def add_many(database: Database, most: int, *, now: datetime, tenant_id: str = TENANT) -> None:
     """That many people. The database may hold others already, if their ids are not small numbers."""
     with database.reading() as connection:
         engine = connection.dialect.name
@@ -44,14 +44,14 @@ def add_many(database: Database, most: int, *, now: datetime) -> None:
         ),
         (
             "INSERT INTO entrada_identity (tenant_id, object_id, user_id, linked_at, last_sign_in_at)",
-            f"'{TENANT}', {_OBJECT[engine]}, {hexed}, {at}, {at} FROM s",
+            f"'{tenant_id}', {_OBJECT[engine]}, {hexed}, {at}, {at} FROM s",
         ),
         (granted, f"{hexed}, 'Reader', 'entra', 'app role Readers', {at} FROM s"),
         (granted, f"{hexed}, 'Admin', 'manual', 'command line', {at} FROM s WHERE n % 50000 = 0"),
         (
             "INSERT INTO entrada_session (id, secret_hash, user_id, tenant_id, object_id, created_at, "
             "last_seen_at, idle_expires_at, absolute_expires_at)",
-            f"'s' || n, {_BLOB[engine]}, {hexed}, '{TENANT}', {_OBJECT[engine]}, {at}, {at}, "
+            f"'s' || n, {_BLOB[engine]}, {hexed}, '{tenant_id}', {_OBJECT[engine]}, {at}, {at}, "
             f"{later}, {later} FROM s WHERE n % 100 = 0",
         ),
     ):

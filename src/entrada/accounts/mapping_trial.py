@@ -17,7 +17,7 @@ from entrada.accounts.roles import DEFAULT_ROLE_GRANTED_BY, RoleMapping
 from entrada.accounts.store import AccountStore
 from entrada.entra.authority import TenantId
 
-PAGE = 500
+PAGE = 250
 
 Line = tuple[str, str]
 """What gives a role, in the words of `RoleGrant.granted_by`, and the role."""
@@ -57,13 +57,31 @@ def line_difference(today: RoleMapping, wanted: RoleMapping) -> LineDifference:
     )
 
 
-def role_changes(accounts: AccountStore, *, today: RoleMapping, wanted: RoleMapping) -> Iterator[RoleChange]:
-    """Everybody who would have other roles, by name. Nothing is changed."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """`is_whole` False: more people than were looked at may have other roles then."""
+
+    changes: Sequence[RoleChange]
+    is_whole: bool
+
+
+def role_changes(
+    accounts: AccountStore, *, today: RoleMapping, wanted: RoleMapping, at_most: int | None = None
+) -> Trial:
+    """Who would have other roles, by name. Nothing is changed.
+
+    Of those whom it may concern at most so many are looked at, a page more or less; None: all.
+    """
+    changes: list[RoleChange] = []
+    looked_at = 0
     for query in _affected(accounts.list_lines(), today, wanted):
         after = None
         while page := accounts.find_people(query, limit=PAGE, after=after):
-            yield from (change for user in page if (change := change_of(user, wanted)) is not None)
-            after = page[-1].id
+            if at_most is not None and looked_at >= at_most:
+                return Trial(changes=changes, is_whole=False)
+            changes += [change for user in page if (change := change_of(user, wanted)) is not None]
+            looked_at, after = looked_at + len(page), page[-1].id
+    return Trial(changes=changes, is_whole=True)
 
 
 def change_of(user: User, wanted: RoleMapping) -> RoleChange | None:

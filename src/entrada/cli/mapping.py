@@ -45,7 +45,7 @@ def _test(args: argparse.Namespace) -> int:
     with opened(args) as here:
         today, accounts = here.settings.roles, here.stores.accounts
         if args.person is None:
-            changes = list(role_changes(accounts, today=today, wanted=wanted))
+            changes = list(role_changes(accounts, today=today, wanted=wanted).changes)
         else:
             change = change_of(find_person(here.stores, args.person), wanted)
             changes = [] if change is None else [change]

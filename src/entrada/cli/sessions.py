@@ -21,6 +21,7 @@ from entrada.accounts.identity import UserId
 from entrada.cli.accounts import PAGE, Opened, add_common, find_person, moment, opened, plain, show
 from entrada.errors import ConfigurationError
 from entrada.sessions.session import Session, SessionId
+from entrada.web.devices import device_in_words
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,7 +65,8 @@ def _list(args: argparse.Namespace) -> int:
     for each in live:
         print(
             f"{each.id}  {plain(names[each.user_id])}  {each.user_id}  since {moment(each.created_at)}, "
-            f"last used {moment(each.last_seen_at)}, ends by {moment(each.absolute_expires_at)}"
+            f"last used {moment(each.last_seen_at)}, ends by {moment(each.absolute_expires_at)}, "
+            f"{plain(device_in_words(each.opened_by))}, {each.opened_by.address or 'address not known'}"
         )
     if not live:
         print("Nobody is signed in.", file=sys.stderr)
@@ -95,6 +97,9 @@ def document_of_session(session: Session, name: str) -> dict[str, Any]:
         "last_seen_at": moment(session.last_seen_at),
         "idle_expires_at": moment(session.idle_expires_at),
         "absolute_expires_at": moment(session.absolute_expires_at),
+        "authenticated_at": moment(session.authenticated_at),
+        "user_agent": session.opened_by.user_agent or None,
+        "address": session.opened_by.address or None,
     }
 
 

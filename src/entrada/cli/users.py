@@ -3,6 +3,7 @@
 Works on the database of the servers here, which may be running: they follow within a second.
 
     entrada users list
+    entrada users list --role Admin --signed-in
     entrada users show nora@contoso.com
     entrada users disable nora@contoso.com     signed out everywhere, and kept out
     entrada users grant nora@contoso.com Admin
@@ -16,15 +17,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from entrada.accounts.identity import GrantSource, User
+from entrada.accounts.explanation import given_by
+from entrada.accounts.identity import GrantSource, User, UserId
+from entrada.accounts.people import PeopleQuery
 from entrada.cli.accounts import (
+    PAGE,
     Opened,
     add_common,
     add_person,
     document_of,
-    everybody,
     find_person,
     in_one_line,
     moment,
@@ -33,7 +36,11 @@ from entrada.cli.accounts import (
     show,
 )
 from entrada.cli.users_export import add_export
+from entrada.entra.authority import TenantId
 from entrada.errors import ConfigurationError
+
+LISTED = 100
+"""How many `users list` shows unless told otherwise."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,8 +52,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="everybody who has an account")
+    listing.add_argument(
+        "text", metavar="TEXT", nargs="?", default="", help="part of a name or e-mail address, or a whole id"
+    )
     listing.add_argument("--role", help="only who has this role")
-    listing.add_argument("--disabled", action="store_true", help="only who is disabled")
+    listing.add_argument("--tenant", metavar="ID", help="only who signs in with an identity of this tenant")
+    state = listing.add_mutually_exclusive_group()
+    state.add_argument("--disabled", action="store_true", help="only who is disabled")
+    state.add_argument("--enabled", action="store_true", help="only who is not")
+    listing.add_argument("--signed-in", action="store_true", help="only who has a session now")
+    listing.add_argument("--after", metavar="ID", help="those who come behind this one")
+    many = listing.add_mutually_exclusive_group()
+    many.add_argument("--limit", type=int, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
+    many.add_argument("--all", action="store_true", help="everybody who fits")
     add_common(listing)
     listing.set_defaults(func=_list)
     for name, summary, run in (
@@ -70,20 +88,45 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _list(args: argparse.Namespace) -> int:
     with opened(args) as here:
-        count = 0
-        for user in everybody(here):
-            if (args.role and args.role not in user.roles) or (args.disabled and user.is_enabled):
-                continue
+        query = PeopleQuery(
+            text=args.text,
+            role=args.role,
+            tenant_id=None if args.tenant is None else TenantId(args.tenant.strip().lower()),
+            is_enabled=False if args.disabled else True if args.enabled else None,
+            signed_in_at=here.now if args.signed_in else None,
+        )
+        if args.after is not None and here.stores.accounts.get(UserId(args.after)) is None:
+            raise ConfigurationError(
+                f"There is no account {args.after!r} to begin behind.",
+                hint="`entrada users list` begins with the first.",
+            )
+        most = None if args.all else max(args.limit, 0)
+        count, last, is_more = 0, None, False
+        for user in _people(here, query, args.after, most):
+            if count == most:
+                is_more = True
+                break
             if args.json:
                 print("[" if count == 0 else ",", json.dumps(document_of(user)), sep="\n" if count else "")
             else:
                 print(in_one_line(user))
-            count += 1
+            count, last = count + 1, user.id
     if args.json:
         print("]" if count else "[]")
-    elif count == 0:
+    if is_more:
+        print(f"There are more: --after {last}, or --all.", file=sys.stderr)
+    elif count == 0 and not args.json:
         print("Nobody.", file=sys.stderr)
     return 0
+
+
+def _people(here: Opened, query: PeopleQuery, after: str | None, most: int | None) -> Iterator[User]:
+    """Who fits, by name; one more than `most`, so that it is known whether there are more."""
+    last = None if after is None else UserId(after)
+    limit = PAGE if most is None else min(PAGE, most + 1)
+    while page := here.stores.accounts.find_people(query, limit=limit, after=last):
+        yield from page
+        last = page[-1].id
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -91,6 +134,7 @@ def _show(args: argparse.Namespace) -> int:
         user = find_person(here.stores, args.person)
         kept = {each.identity: each for each in here.stores.sealed_sign_ins.of_user(user.id)}
         sessions = here.stores.sessions.list_sessions(user_id=user.id)
+        givers = [plain(given_by(grant, here.stores.accounts)) for grant in user.grants]
     document = document_of(user)
     lines = [in_one_line(user), f"  account since {moment(user.created_at)}"]
     if not user.is_enabled:
@@ -108,8 +152,8 @@ def _show(args: argparse.Namespace) -> int:
             lines.append(f"    Entra ended it {told['ended_at']}: {told['ended_because']}")
     lines += [
         f"  {grant.role}: {'by hand, ' if grant.source is GrantSource.MANUAL else 'Entra, '}"
-        f"{plain(grant.granted_by)}, since {moment(grant.granted_at)}"
-        for grant in user.grants
+        f"{giver}, since {moment(grant.granted_at)}"
+        for grant, giver in zip(user.grants, givers, strict=True)
     ]
     document["sessions"] = len(sessions)
     lines.append(f"  {len(sessions)} sessions (`entrada sessions list {user.id}`)")

@@ -7,7 +7,6 @@ POST /auth/admin/mapping    the dry run: it changes nothing, and posts because a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from entrada.accounts.mapping_trial import (
     LineDifference,
@@ -27,7 +26,8 @@ from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.pages.values import Block, Cell, Field, Form, Notice, Row, Table, Tone
 from entrada.web.refusals import page_response
 
-MOST_SHOWN = 200
+MOST_LOOKED_AT = 250
+"""People whom a changed line concerns: a page is no place for thousands."""
 LONGEST = 20_000
 
 
@@ -65,11 +65,8 @@ def trial(auth: Auth, request: WebRequest, who: Administrator) -> WebResponse:
             ),
             status=400,
         )
-    changes = [
-        change
-        for change in islice(role_changes(accounts, today=today, wanted=wanted), MOST_SHOWN + 1)
-        if who.answers_for(change.user)
-    ]
+    tried = role_changes(accounts, today=today, wanted=wanted, at_most=MOST_LOOKED_AT)
+    changes = [change for change in tried.changes if who.answers_for(change.user)]
     forsaken = tenants_without_administrator(accounts, admin_roles=auth.admin_roles, wanted=wanted)
     caution = None
     if who.tenant_id in forsaken:
@@ -84,7 +81,7 @@ def trial(auth: Auth, request: WebRequest, who: Administrator) -> WebResponse:
             menu=menu_of(auth, "mapping"),
             notice=caution,
             paragraphs=["Nothing was changed. Whoever only a new line names is seen at their next sign-in."],
-            result=_result(changes),
+            result=_result(changes, is_whole=tried.is_whole),
             blocks=[
                 _changes_block(auth, changes),
                 _lines_block(line_difference(today, wanted), heading="Its lines"),
@@ -109,12 +106,14 @@ def _read(auth: Auth, text: str, today: RoleMapping) -> RoleMapping:
         raise ValueError("it is nested too deep") from None
 
 
-def _result(changes: Sequence[RoleChange]) -> str:
-    if len(changes) > MOST_SHOWN:
-        return f"More than {MOST_SHOWN} people would lose or gain a role; `entrada mapping test` lists all."
-    if len(changes) == 1:
-        return "1 person would lose or gain a role."
-    return f"{len(changes) or 'No'} people would lose or gain a role."
+def _result(changes: Sequence[RoleChange], *, is_whole: bool) -> str:
+    count = f"{len(changes) or 'No'} people"
+    if not is_whole:
+        return (
+            f"{count} of the first {MOST_LOOKED_AT} whom it concerns would lose or gain a role; `entrada "
+            "mapping test` looks at everybody."
+        )
+    return f"{'1 person' if len(changes) == 1 else count} would lose or gain a role."
 
 
 def _changes_block(auth: Auth, changes: Sequence[RoleChange]) -> Block:
@@ -131,7 +130,7 @@ def _changes_block(auth: Auth, changes: Sequence[RoleChange]) -> Block:
                 Cell(text="Cannot sign in any more without a role" if change.is_kept_out else ""),
             ]
         )
-        for change in changes[:MOST_SHOWN]
+        for change in changes
     ]
     return Block(
         heading="People",
