@@ -232,7 +232,9 @@ class Settings(BaseModel):
         "whose public URL is on loopback reads them, at the server's own port.",
     )
     admin_roles: Annotated[list[str], BeforeValidator(read_items)] = _declare(
-        [], "Roles whose holders administer: at a broker, they let installations in. Comma-separated."
+        [],
+        "Roles whose holders administer people at /auth/admin, and at a broker let installations in. "
+        "Comma-separated.",
     )
     bearer_scopes: Annotated[list[str], BeforeValidator(read_items)] = _declare(
         [],

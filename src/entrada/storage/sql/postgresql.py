@@ -208,4 +208,5 @@ def looked_at(connection: BoundedConnection, *, wait: timedelta) -> bool:
 
 
 def milliseconds_of(time: timedelta) -> int:
+    """As PostgreSQL's settings take it."""
     return round(time.total_seconds() * 1000)

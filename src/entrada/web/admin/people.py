@@ -229,7 +229,7 @@ def _roles(auth: Auth, who: Administrator, user: User, *, typed: str) -> Block:
 
 def _grant_row(auth: Auth, who: Administrator, user: User, grant: RoleGrant) -> Row:
     by_hand = grant.source is GrantSource.MANUAL
-    until = "It is taken back" if by_hand else "Entra takes it back"
+    until = "No end" if by_hand else "As long as Entra says so"
     actions = []
     if by_hand:
         actions.append(_post(auth, who, user, "Take back", "revoke", about=grant.role, role=grant.role))
