@@ -293,6 +293,19 @@ def test_entries_are_found_by_person_action_and_time(stores: Stores) -> None:
     assert [each.number for each in stores.audit.following(1, limit=2)] == [2, 3]
 
 
+def test_fault_19_a_clock_that_was_set_back_hides_no_entry_from_a_look_by_time(stores: Stores) -> None:
+    """An hour that was lived through twice is found twice, wherever the look begins or ends."""
+    for _ in range(2):
+        for minute in range(0, 60, 10):
+            at = NOW + timedelta(minutes=minute)
+            stores.audit.record(Act(action=Action.ACCOUNT_ENABLED, cause=Cause(actor=ENTRADA, at=at)))
+    half = NOW + timedelta(minutes=30)
+    assert [each.number for each in stores.audit.newest(AuditQuery(since=half))] == [12, 11, 10, 6, 5, 4]
+    assert [each.number for each in stores.audit.newest(AuditQuery(until=half))] == [9, 8, 7, 3, 2, 1]
+    assert stores.audit.newest(AuditQuery(since=LATER)) == []
+    assert stores.audit.newest(AuditQuery(until=NOW)) == []
+
+
 # Retention
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrada.audit.acts import Act, Action, Cause
@@ -19,6 +19,7 @@ from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.tables import audit_entries, audit_exports, audit_head
 
+NEAREST = 2000
 REFUSALS = (Action.SIGN_IN_REFUSED.value, Action.REQUEST_REFUSED.value)
 ALL = select(*(audit_entries.c[name] for name in COLUMNS))
 NEWEST = ALL.order_by(audit_entries.c.number.desc()).limit(bindparam("at_most"))
@@ -125,14 +126,32 @@ def conditions_of(query: AuditQuery, before: int | None) -> list[ColumnElement[b
             func.lower(columns.personal).contains(called, autoescape=True),
         ]
     if query.actions:
-        found.append(columns.action.in_(query.actions))
+        # Of one person there are few entries: they are found by person, not by what most entries are.
+        action = columns.action.concat("") if who else columns.action
+        found.append(action.in_(query.actions))
     if query.since is not None:
-        found.append(columns.at >= query.since)
+        found += [columns.at >= query.since, columns.number >= nearest_number(since=query.since)]
     if query.until is not None:
-        found.append(columns.at < query.until)
+        found += [columns.at < query.until, columns.number <= nearest_number(until=query.until)]
     if before is not None:
         found.append(columns.number < before)
     return found
+
+
+def nearest_number(*, since: datetime | None = None, until: datetime | None = None) -> ScalarSelect[Any]:
+    """Where in the chain a time begins or ends, so that not all of it is read.
+
+    Numbers follow the time but where a clock was set back: then the least, or the greatest, of the nearest
+    few is taken. An entry beyond those, of a clock that was wrong by more, is not found by time.
+    """
+    columns = audit_entries.c
+    near = select(columns.number)
+    if since is not None:
+        near = near.where(columns.at >= since).order_by(columns.at)
+    elif until is not None:
+        near = near.where(columns.at < until).order_by(columns.at.desc())
+    found = near.limit(NEAREST).subquery().c.number
+    return select(func.min(found) if since is not None else func.max(found)).scalar_subquery()
 
 
 def entry_of_row(row: Row[Any]) -> AuditEntry:
