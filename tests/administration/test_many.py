@@ -138,6 +138,7 @@ COMMANDS = {
     "grant": ("users", "grant", SOMEBODY, "Editor"),
     "disable": ("users", "disable", SOMEBODY),
     "enable": ("users", "enable", SOMEBODY),
+    "sessions": ("sessions", "list"),
     "sessions of one": ("sessions", "list", "p54300@contoso.test"),
     "explain": ("explain", "p54321@contoso.test", "--role", "Admin"),
     "audit": ("audit", "--person", SOMEBODY),

@@ -448,3 +448,14 @@ def test_sessions_are_told_apart_by_device(entrada: Entrada, stores: Stores) -> 
     assert "\x1b" not in shown
     (told,) = json.loads(entrada("users", "export", GUEST)[1])["sessions"]
     assert (told["user_agent"], told["address"]) == (agent, "192.0.2.7")
+
+
+def test_the_list_of_sessions_is_cut(entrada: Entrada, stores: Stores) -> None:
+    """A hundred at once; that there are more is said; `--all` shows them."""
+    now = SystemClock().now().replace(year=2100)
+    for _ in range(110):
+        stores.sessions.open(session(NORA, idle_expires_at=now, absolute_expires_at=now))
+    status, shown, said = entrada("sessions", "list")
+    assert (status, shown.count("\n"), said) == (0, 100, "There are more: --all, or a larger --limit.\n")
+    assert entrada("sessions", "list", "--all")[1].count("\n") == 112
+    assert len(json.loads(entrada("sessions", "list", "nora", "--limit", "3", "--json")[1])) == 3

@@ -718,6 +718,34 @@ def test_people_are_found_by_what_is_asked(stores: Stores) -> None:
     assert list(accounts.find_people(PeopleQuery(), after=UserId("\0"))) == []
 
 
+def test_people_are_found_by_what_gave_them_roles(accounts: AccountStore) -> None:
+    """Each line that gave somebody a role of Entra's once; who has one for it, and who has none of Entra's."""
+    created(accounts, 1, ED, "Editor", "Reader")
+    created(accounts, 2, ED, "Reader")
+    created(accounts, 3, ED)
+    accounts.grant_role(user_id(3), role="Admin", granted_by="app role", now=NOW)
+    accounts.record_sign_in(
+        user_id=user_id(2),
+        identity=identity(2),
+        profile=ED,
+        entra_grants=[from_entra("Reader", granted_by="group Readers")],
+        now=NOW,
+    )
+    assert list(accounts.list_lines()) == [
+        ("app role", "Editor"),
+        ("app role", "Reader"),
+        ("group Readers", "Reader"),
+    ]
+
+    def given_for(*reasons: str) -> list[UserId]:
+        return [user.id for user in accounts.find_people(PeopleQuery(given_for=frozenset(reasons)))]
+
+    assert given_for("app role") == [user_id(1)]
+    assert given_for("group Readers", "app role") == [user_id(1), user_id(2)]
+    assert given_for("nothing") == []
+    assert given_for() == [user_id(3)]
+
+
 RULES = AdministrationRules(roles=frozenset({"Admin", "Root"}))
 LESS_BY_HAND = {
     "disable": lambda accounts, user, rules: accounts.set_disabled(user, disabled=True, now=NOW, rules=rules),

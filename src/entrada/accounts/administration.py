@@ -30,8 +30,10 @@ def tenant_administered_by(user: User, admin_roles: Collection[str]) -> TenantId
 
 
 def answers_for(tenant_id: TenantId, person: User) -> bool:
-    """Whether the administrators of that tenant answer for this person."""
-    return all(linked.identity.tenant_id == tenant_id for linked in person.identities)
+    """Whether the administrators of that tenant answer for this person; nobody's is who has no identity."""
+    return bool(person.identities) and all(
+        linked.identity.tenant_id == tenant_id for linked in person.identities
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

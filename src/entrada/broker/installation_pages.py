@@ -12,28 +12,24 @@ in, shuts somebody out or gives out a secret wants a sign-in of the last minutes
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import quote
 
+from entrada.accounts.administration import tenant_administered_by
 from entrada.audit.acts import person
 from entrada.broker import administration
 from entrada.broker.administration import Untold
 from entrada.broker.installations import Installation, Proof, installation_at
 from entrada.broker.provider import Provider
 from entrada.entra.authority import TenantId
-from entrada.errors import InstallationRefused, RequestRefused, RoleRequired
+from entrada.errors import InstallationRefused
 from entrada.events import Event, record
 from entrada.flows.session_check import CheckedSession
+from entrada.web.admin.access import RECENT, administrators_only, require_form
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.pages.values import Action, Entry, Fact, Notice, Section, Tone
 from entrada.web.refusals import page_response
-from entrada.web.same_origin import require_same_origin
-
-RECENT = timedelta(minutes=15)
-"""How old the sign-in of an administrator may be who lets in, shuts out or gives out a secret."""
 
 _MOST_FACTS = 20
 
@@ -101,18 +97,12 @@ def change(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse:
         RequestRefused: another site's form, one without its token, or something that cannot be done.
         RoleRequired: for administrators only.
     """
-    token = auth.form_token(request)
-    require_same_origin(request, origins=auth.site.urls, form_token=token)
+    require_form(auth, request)
     session = auth.session_of(request)
     if session is None:
-        raise _administrators_only()
+        raise administrators_only()
     who = _administrator(auth, provider, session)
     form = dict(request.form_pairs())
-    if not hmac.compare_digest(form.get("csrf_token", "").encode(), token.encode()):
-        raise RequestRefused(
-            "This form was not sent by this page as it is now, so nothing was changed.",
-            hint="Open the page anew and use its own button.",
-        )
     verbs = ("approve", "remove", "rotate", "add")
     verb = next((name for name in verbs if request.first(name) is not None), None)
     if verb is None:
@@ -281,20 +271,13 @@ def _administrator(auth: Auth, provider: Provider, session: CheckedSession) -> _
     Raises:
         RoleRequired: they have none of the roles that administer.
     """
-    principal = session.principal
-    if not auth.admin_roles or not principal.has_any_role(*auth.admin_roles):
-        raise _administrators_only()
+    party = auth.relying_party
+    user, stored = party.accounts.get(session.principal.user_id), party.sessions.find(session.session_id)
+    tenant_id = None if user is None else tenant_administered_by(user, auth.admin_roles)
+    if user is None or stored is None or tenant_id is None:
+        raise administrators_only()
     return _Administrator(
-        user_id=principal.user_id,
-        tenant_id=principal.identity.tenant_id,
-        is_recent=provider.now() - session.created_at < RECENT,
-    )
-
-
-def _administrators_only() -> RoleRequired:
-    return RoleRequired(
-        "This page is for administrators of the sign-in service.",
-        hint="$[admin_roles] names the roles that administer; ask for one in Microsoft Entra ID.",
+        user_id=user.id, tenant_id=tenant_id, is_recent=stored.is_recent(provider.now(), within=RECENT)
     )
 
 

@@ -32,6 +32,7 @@ from entrada.cli.reload import Change
 from entrada.clock import SystemClock
 from entrada.errors import EntradaError
 from entrada.events import subscribe
+from entrada.flows.health import HealthFact, HealthGroup, ago
 from entrada.gateway.access_log import AccessLog
 from entrada.gateway.app import create_gateway, fast_checks
 from entrada.gateway.assertion import Assertions
@@ -120,6 +121,8 @@ def serve_here(
             gateway = _Gateway(plan=plan, auth=auth, assertion_keys=keys)
             gateway.take(gateway.made(book))
             access_log = _access_log(plan)
+        if auth.health is not None:
+            auth.health.further = [partial(_keys_in_words, gateway.key_times)]
         stack.callback(subscribe(metrics.event))
         metrics.watch(auth.relying_party.sessions, gateway.key_times)
         if auth.relying_party.watch is not None:
@@ -153,6 +156,15 @@ def serve_here(
             stack.enter_context(in_background(auth))
         announce(auth)
         server.run(sockets=list(plan.listeners))
+
+
+def _keys_in_words(key_times: Callable[[], dict[str, datetime | None]], now: datetime) -> HealthGroup:
+    """How old the key is that signs what applications are told, for the page of administrators."""
+    made_at = key_times().get("assertion")
+    text = "None is used: no route asks for one" if made_at is None else f"Made {ago(now - made_at)} ago"
+    return HealthGroup(
+        heading="Keys of this server", facts=[HealthFact(label="Key that signs assertions", text=text)]
+    )
 
 
 def _change(book: RuleBook, gateway: _Gateway, checks: FastChecks, server: GatewayServer) -> None:

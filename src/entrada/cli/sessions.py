@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from entrada.accounts.identity import UserId
@@ -22,6 +23,9 @@ from entrada.cli.accounts import PAGE, Opened, add_common, find_person, moment, 
 from entrada.errors import ConfigurationError
 from entrada.sessions.session import Session, SessionId
 from entrada.web.devices import device_in_words
+
+LISTED = 100
+"""How many `sessions list` shows unless told otherwise."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,6 +38,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the sessions of everybody, or of one person")
     listing.add_argument("person", metavar="PERSON", nargs="?", help="id, object ID, e-mail address or name")
+    many = listing.add_mutually_exclusive_group()
+    many.add_argument("--limit", type=int, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
+    many.add_argument("--all", action="store_true", help="all there are")
     add_common(listing)
     listing.set_defaults(func=_list)
     ending = actions.add_parser("end", help="end one session, a person's, or all")
@@ -53,12 +60,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _list(args: argparse.Namespace) -> int:
     with opened(args) as here:
         user_id = None if args.person is None else find_person(here.stores, args.person).id
-        live = [session for session in sessions_of(here, user_id) if _is_live(session, here)]
+        most = None if args.all else max(args.limit, 0)
+        found = (session for session in sessions_of(here, user_id) if _is_live(session, here))
+        live = list(islice(found, most))
+        is_more = next(found, None) is not None
         names: dict[UserId, str] = {}
         for session in live:
             if session.user_id not in names:
                 user = here.stores.accounts.get(session.user_id)
                 names[session.user_id] = "-" if user is None else user.profile.name
+    if is_more:
+        print("There are more: --all, or a larger --limit.", file=sys.stderr)
     if args.json:
         print(json.dumps([document_of_session(each, names[each.user_id]) for each in live], indent=2))
         return 0

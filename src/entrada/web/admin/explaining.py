@@ -107,7 +107,7 @@ def _found(auth: Auth, people: Sequence[User], refused: Sequence[AuditEntry]) ->
 def refusals(
     auth: Auth, who: Administrator, *, called: str = "", user: User | None = None
 ) -> list[AuditEntry]:
-    """The newest refusals of somebody, of this administrator's tenant."""
+    """The newest refusals of somebody; with several tenants, of this administrator's."""
     if auth.relying_party.auditing is None:
         return []
     object_id = parse_guid(called)
@@ -124,7 +124,8 @@ def refusals(
         actions=[Action.SIGN_IN_REFUSED],
     )
     found = auth.relying_party.auditing.trail.newest(query, limit=MOST_REFUSALS)
-    return [entry for entry in found if entry.tenant_id == who.tenant_id]
+    is_one_tenant = auth.relying_party.sign_in.identification.tenants is None
+    return [entry for entry in found if is_one_tenant or entry.tenant_id == who.tenant_id]
 
 
 def refusal_block(auth: Auth, refused: Sequence[AuditEntry], *, heading: str) -> Block:
