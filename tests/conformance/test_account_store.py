@@ -719,7 +719,7 @@ def test_people_are_found_by_what_is_asked(stores: Stores) -> None:
 
 
 def test_people_are_found_by_what_gave_them_roles(accounts: AccountStore) -> None:
-    """Each line that gave somebody a role of Entra's once; who has one for it, and who has none of Entra's."""
+    """Each line that gave somebody a role of Entra's, once; who has one for it, and who has none at all."""
     created(accounts, 1, ED, "Editor", "Reader")
     created(accounts, 2, ED, "Reader")
     created(accounts, 3, ED)
