@@ -13,6 +13,7 @@ import pytest
 from administration.conftest import AccountOf, SignIn, press, text_of
 from entrada.cli import main
 from entrada.emulator import RunningEmulator
+from entrada.emulator.seed import CLIENT_ID
 from walks.site import ROLES, Site, served
 from walks.visitor import Visitor
 
@@ -172,6 +173,18 @@ def test_health_says_what_is_known_and_what_is_not(
     assert "Database Answers, and can be written" in text
     assert "Re-check Everybody who is signed in, every 15 minutes" in text
     assert "Graph delta Not switched on" in text
+
+
+def test_health_knows_until_when_the_secret_works(
+    emulator: RunningEmulator, tmp_path: Path, http: httpx.Client
+) -> None:
+    """With Graph's permission for it: each secret with its day."""
+    emulator.change_app(CLIENT_ID, application_permissions=["Application.Read.All"])
+    with served(emulator, database=tmp_path / "entrada.db", ENTRADA_ADMIN_ROLES="Admin") as site:
+        ada = Visitor(site, http)
+        ada.sign_in_as("ada@contoso.test")
+        text = text_of(ada.open("/auth/admin/health"))
+    assert re.search(r"Secret .*Works until \d{4}-\d\d-\d\d, \d+ days from now", text), text
 
 
 @pytest.mark.parametrize("page", PAGES)
