@@ -8,6 +8,7 @@ Source: Microsoft Graph v1.0, "List applications", resource types passwordCreden
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from entrada.errors import EntraUnavailable
 from entrada.strict_json import JsonRefused, read_json_object
 
 _LONGEST_NAME = 100
+_FRACTION = re.compile(r"\.\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,9 @@ def _ends(credentials: Any, *, kind: str) -> list[CredentialEnd]:
         if not isinstance(one, dict):
             continue
         try:
-            ends_at = datetime.fromisoformat(str(one.get("endDateTime")).replace("Z", "+00:00"))
+            # Graph may write seven digits of a second, which Python 3.10 does not read.
+            text = _FRACTION.sub("", str(one.get("endDateTime")))
+            ends_at = datetime.fromisoformat(text.replace("Z", "+00:00"))
         except ValueError:
             continue
         if ends_at.tzinfo is not None:
