@@ -23,7 +23,7 @@ emulator: setup ## an Entra of your own on this machine (ARGS="--port 8400")
 
 test: setup-dev ## what the tests need, `make check`, every test (ARGS="-k name"; ENTRADA_TESTS_INSTALL=1: apt, too)
 	sh scripts/setup-tests
-	status=0; sh scripts/check || status=1; sh scripts/run-tests $(ARGS) || status=1; exit $$status
+	status=0; sh scripts/check || status=1; .venv/bin/python scripts/run_tests.py $(ARGS) || status=1; exit $$status
 
 check: setup-dev ## ruff, mypy, import-linter, documentation freshness; under a minute
 	sh scripts/check

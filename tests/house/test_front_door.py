@@ -90,7 +90,7 @@ def test_ci_runs_make_test(project_root: Path) -> None:
 def test_make_test_checks_first(project_root: Path) -> None:
     """`make test` sets up, runs `make check`, then the tests."""
     plan = run("make", "-n", "test", cwd=project_root).stdout
-    steps = [plan.index(step) for step in ("scripts/setup-tests", "scripts/check", "scripts/run-tests")]
+    steps = [plan.index(step) for step in ("scripts/setup-tests", "scripts/check", "scripts/run_tests.py")]
     assert steps == sorted(steps)
 
 
