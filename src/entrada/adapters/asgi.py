@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
+from entrada.adapters.asgi_responses import BROKEN, Sending, respond
 from entrada.adapters.asgi_sockets import (
     NOT_ALLOWED,
     SESSION_ENDED,
@@ -90,32 +92,26 @@ class EntradaMiddleware:
             return
         visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
 
-        has_begun = False
-
-        async def send_or_refuse(message: Message) -> None:
-            """A guard that could only raise has left its own response with the visitor."""
-            nonlocal has_begun
-            has_begun = True
-            if visitor.refused is None:
-                await send(message)
-            elif message["type"] == "http.response.start":
-                refused = visitor.refused.with_headers(*_for_other_origins(message))
-                await respond(refused, send, head=request.method == "HEAD")
-
+        sending = Sending(visitor, send)
         is_known = session is not None or "authorization" in request.headers
         watch = ResponseWatch(visitor) if is_known else None
-        serving = self._app(scope, receive, send_or_refuse)
+        serving = self._app(scope, receive, sending)
         try:
             await (serving if watch is None else watch.run(serving))
         except EntradaError as error:
-            if has_begun:
+            if sending.has_begun:
                 raise
             refusal = error
             response = await in_thread(lambda: visitor.response_to(refusal))
             await respond(response, send, head=request.method == "HEAD")
             return
-        if watch is not None and watch.is_over and not has_begun:
+        except Exception:
+            await sending.let_go()
+            raise
+        if watch is not None and watch.is_over and not sending.has_begun:
             await respond(auth.challenge(request), send, head=request.method == "HEAD")
+        else:
+            await sending.let_go()
 
     async def _serve_socket(
         self, auth: AuthRoutes, request: WebRequest, scope: Scope, receive: Receive, send: Send
@@ -126,12 +122,18 @@ class EntradaMiddleware:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
             return
         visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
-        if session is None and "authorization" not in request.headers:
-            await self._app(scope, receive, send)
-            return
-        await run_until_session_ends(
-            self._app, scope, receive, send, watch=lambda end: SocketWatch(visitor, end).over
-        )
+        try:
+            if session is None and "authorization" not in request.headers:
+                await self._app(scope, receive, send)
+            else:
+                await run_until_session_ends(
+                    self._app, scope, receive, send, watch=lambda end: SocketWatch(visitor, end).over
+                )
+        except EntradaError as error:
+            refusal = error
+            response = await in_thread(lambda: visitor.response_to(refusal))
+            with suppress(RuntimeError, OSError):  # it is closed already
+                await send({"type": "websocket.close", "code": close_code_of(response)})
 
     async def _session(self, auth: AuthRoutes, request: WebRequest) -> CheckedSession | None:
         if "cookie" not in request.headers:
@@ -210,7 +212,9 @@ async def refusal_of(visitor: Visitor, required: Requirement = SIGNED_IN) -> Web
 
 
 def close_code_of(refused: WebResponse) -> int:
-    """What closes a WebSocket that a guard refuses."""
+    """What closes a WebSocket that is refused."""
+    if refused.status >= BROKEN:
+        return _TRY_AGAIN_LATER
     return NOT_ALLOWED if refused.status == 403 else SESSION_ENDED
 
 
@@ -243,13 +247,6 @@ def web_request(scope: Scope) -> WebRequest:
     )
 
 
-def _for_other_origins(message: Message) -> Iterator[tuple[str, str]]:
-    """What the application says of pages of other origins: without it they may not read a refusal."""
-    for name, value in message.get("headers", ()):
-        if name.lower() == b"vary" or name.lower().startswith(b"access-control-"):
-            yield name.decode("latin-1").lower(), value.decode("latin-1")
-
-
 def head_refusal_of(scope: Scope) -> WebResponse | None:
     """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
     target = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
@@ -261,14 +258,6 @@ async def _refuse(refusal: WebResponse, scope: Scope, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1009})
     else:
         await respond(refusal, send, head=scope["method"] == "HEAD")
-
-
-async def respond(response: WebResponse, send: Send, *, head: bool = False) -> None:
-    """Send the whole response; `head`: without its body, as a HEAD request wants it."""
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    headers.append((b"content-length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
 async def read_body(receive: Receive) -> bytes:

@@ -127,13 +127,13 @@ class Interactions:
 
     def _page_of(self, request: WebRequest) -> str | None:
         """The page whose script this is, as far as its browser says."""
-        referer = urlsplit(request.headers.get("referer", ""))
-        if f"{referer.scheme}://{referer.netloc}" not in self.sign_in.site.urls:
-            return None
         try:
+            referer = urlsplit(request.headers.get("referer", ""))
+            if f"{referer.scheme}://{referer.netloc}" not in self.sign_in.site.urls:
+                return None
             target = referer.path + (f"?{referer.query}" if referer.query else "")
             return self.sign_in.site.next_path(target)
-        except EntradaError:
+        except (EntradaError, ValueError):  # urlsplit raises for "http://["
             return None
 
     def _said(self, error: InteractionRequired) -> dict[str, str]:

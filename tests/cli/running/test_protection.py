@@ -206,3 +206,26 @@ def test_nohup_is_heeded(entra: RunningEmulator, tmp_path: Path) -> None:
             os.kill(run.process.pid, 0)
     finally:
         signal(SIGHUP, before)
+
+
+def test_a_session_that_a_link_names_is_its_openers_own(
+    entra: RunningEmulator, tmp_path: Path, http: httpx.Client
+) -> None:
+    """Bokeh and Panel join whoever says the same `bokeh-session-id`; here two people never say the same."""
+    command = tmp_path / "bokeh"
+    command.write_text(
+        f"#!{sys.executable}\nimport runpy, sys\n"
+        "path = sys.argv[sys.argv.index('--unix-socket') + 1]\n"
+        f"sys.argv[1:] = ['socket', path]\nrunpy.run_path({small()[1]!r}, run_name='__main__')\n"
+    )
+    command.chmod(0o755)
+    with running(entra, tmp_path / "run", str(command), "serve", "app.py") as run:
+        told = []
+        for person in ("ada", "vi"):
+            visitor = signed_in(run, http, person)
+            path = visitor.open("/app?bokeh-session-id=s1").json()["path"]
+            named = dict(visitor.open("/app", **{"Bokeh-Session-Id": "s1"}).json()["fields"])
+            assert path == f"/app?bokeh-session-id={named['bokeh-session-id']}"
+            told.append(path)
+    assert told[0] != told[1]
+    assert all(path.startswith("/app?bokeh-session-id=s1-") for path in told)

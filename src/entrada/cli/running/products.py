@@ -70,6 +70,8 @@ _OF_BOKEH: Mapping[str, object] = {
     "ours": ("--port", "--address", "--unix-socket", "--allow-websocket-origin", "--session-ids"),
     # Unsigned, anybody could write the token in which a page carries who opened it.
     "page_tokens": True,
+    # Whoever opens an address with such a name is in the session of whoever opened it first.
+    "session_names": frozenset({"bokeh-session-id"}),
     "fixed": {"BOKEH_SIGN_SESSIONS": "yes"},
     "usual": {"BOKEH_SECRET_KEY": "{secret}"},
     "options": (Option(words=("--unix-socket", "{socket}")), Option(words=("--use-xheaders",))),
