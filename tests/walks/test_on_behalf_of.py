@@ -74,6 +74,15 @@ def bearer_of(entra: Entra, name: str, **more: str) -> str:
     return token
 
 
+def application_token(entra: Entra) -> str:
+    """Of an application on its own, which may do what editors may."""
+    app = entra.emulator.app(CLIENT_ID)
+    entra.emulator.directory.assign(app, app.service_principal_id, "Editor")
+    asked_for = {"grant_type": "client_credentials", "scope": f"api://{CLIENT_ID}/.default"}
+    token: str = entra.token(**asked_for).json()["access_token"]
+    return token
+
+
 def call(api: Site, token: str, path: str = "/here") -> httpx.Response:
     return httpx.get(api.address + path, headers={"authorization": f"Bearer {token}"}, trust_env=False)
 
@@ -131,10 +140,7 @@ def test_two_people_never_have_one_anothers_token(
 
 def test_an_application_on_its_own_has_nobody_to_act_for(api: Site, entra: Entra) -> None:
     """A sentence that says so, 403."""
-    app = entra.emulator.app(CLIENT_ID)
-    entra.emulator.directory.assign(app, app.service_principal_id, "Editor")
-    asked_for = {"grant_type": "client_credentials", "scope": f"api://{CLIENT_ID}/.default"}
-    answer = call(api, entra.token(**asked_for).json()["access_token"])
+    answer = call(api, application_token(entra))
     assert answer.status_code == 403
     assert "There is no person to act for" in answer.json()["message"]
 

@@ -23,6 +23,7 @@ from entrada.entra.callers import CallerKind
 from entrada.entra.claims_request import asking_for
 from entrada.errors import (
     BearerError,
+    BearerRequestRefused,
     EntradaError,
     InsufficientClaims,
     InsufficientScope,
@@ -33,6 +34,7 @@ from entrada.web.bearer_challenges import bearer_challenge
 from entrada.web.messages import WebRequest, WebResponse
 
 if TYPE_CHECKING:  # an adapter is imported with its framework, and builds nothing yet
+    from entrada.accounts.identity import EntraIdentity
     from entrada.entra.api_token import ApiToken
     from entrada.entra.jws import RawAccessToken
     from entrada.flows.bearer import CheckedToken
@@ -127,6 +129,8 @@ class Visitor:
     """Told of each token that lets its caller in, in whichever thread: what it opened ends with it."""
     _remembered: tuple[RawAccessToken, CheckedToken] | None = field(default=None, repr=False)
     """What `may_wait` found, for the refusal that follows it at once."""
+    _let_in: EntraIdentity | None = field(default=None, repr=False)
+    """Whom a guard has let in."""
 
     @property
     def principal(self) -> Principal | None:
@@ -172,6 +176,7 @@ class Visitor:
                 principal = with_evidence(
                     _sufficient(checked, required, callers.scopes).principal, Evidence(access_token=raw)
                 )
+                self._same_caller(principal)
                 self.token = replace(checked, principal=principal)
                 if self.on_token is not None:
                     self.on_token(self.token)
@@ -183,8 +188,12 @@ class Visitor:
             challenge = self.auth.challenge(self.request)
             return challenge if callers is None else self._with_challenge(challenge, None)
         self.error = _lacking(self.session, required) or self._not_met(self.session, required)
-        if self.error is None:
-            return None
+        try:
+            if self.error is None:
+                self._same_caller(self.session.principal)
+                return None
+        except EntradaError as error:
+            self.error = error
         return self.auth.failure(self.error, self.request, session=self.session)
 
     def still_stands(self) -> bool:
@@ -203,6 +212,18 @@ class Visitor:
         return self.session is None or (
             now is not None and now.principal.roles == self.session.principal.roles
         )
+
+    def _same_caller(self, principal: Principal) -> None:
+        """One guard judges a session, the next a token: an endpoint behind both acts for one caller.
+
+        Raises:
+            BearerRequestRefused: the other guard let in somebody else.
+        """
+        if self._let_in is not None and self._let_in != principal.identity:
+            raise BearerRequestRefused(
+                "This request comes with the session of one caller and the token of another."
+            )
+        self._let_in = principal.identity
 
     def _identified(self, callers: TokenCallers) -> tuple[RawAccessToken, CheckedToken] | None:
         """The token of this request and who calls with it; None: it carries none."""
