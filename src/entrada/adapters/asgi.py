@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from entrada.adapters.asgi_responses import BROKEN, Sending, respond
 from entrada.adapters.asgi_sockets import (
     NOT_ALLOWED,
     SESSION_ENDED,
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
 WALKS_AT_ONCE = 40
 VISITOR = "entrada.visitor"
 _TRY_AGAIN_LATER = 1013
+_BROKEN = 500
 
 ResultT = TypeVar("ResultT")
 
@@ -92,7 +92,7 @@ class EntradaMiddleware:
             return
         visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
 
-        sending = Sending(visitor, send)
+        sending = _Sending(visitor, send)
         is_known = session is not None or "authorization" in request.headers
         watch = ResponseWatch(visitor) if is_known else None
         serving = self._app(scope, receive, sending)
@@ -154,6 +154,41 @@ class EntradaMiddleware:
         return await in_thread(lambda: auth.handle(whole))
 
 
+class _Sending:
+    """The `send` of one request's application. `has_begun`: its client has got something.
+
+    A guard that can only raise leaves its own response with the visitor, and that is sent. A mounted
+    application says 500 before it hands on what it has not caught: that may be a refusal of ours, so a 500
+    waits until the application is done.
+    """
+
+    def __init__(self, visitor: Visitor, send: Send) -> None:
+        self.has_begun = False
+        self._visitor, self._send = visitor, send
+        self._held: list[Message] = []
+
+    async def __call__(self, message: Message) -> None:
+        """See above. A 500 that goes on for longer is not waited for."""
+        refused = self._visitor.refused
+        if refused is None and not self.has_begun and (self._held or message.get("status") == _BROKEN):
+            self._held.append(message)
+            if message.get("more_body", False):
+                await self.let_go()
+            return
+        self.has_begun = True
+        if refused is None:
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            whole = refused.with_headers(*_for_other_origins(message))
+            await respond(whole, self._send, head=self._visitor.request.method == "HEAD")
+
+    async def let_go(self) -> None:
+        """Sends what was held back."""
+        while self._held:
+            self.has_begun = True
+            await self._send(self._held.pop(0))
+
+
 class _Threads:
     """One pool for the process. A fork leaves its threads behind, so the child makes its own."""
 
@@ -213,7 +248,7 @@ async def refusal_of(visitor: Visitor, required: Requirement = SIGNED_IN) -> Web
 
 def close_code_of(refused: WebResponse) -> int:
     """What closes a WebSocket that is refused."""
-    if refused.status >= BROKEN:
+    if refused.status >= _BROKEN:
         return _TRY_AGAIN_LATER
     return NOT_ALLOWED if refused.status == 403 else SESSION_ENDED
 
@@ -247,6 +282,13 @@ def web_request(scope: Scope) -> WebRequest:
     )
 
 
+def _for_other_origins(message: Message) -> Iterator[tuple[str, str]]:
+    """What the application says of pages of other origins: without it they may not read a refusal."""
+    for name, value in message.get("headers", ()):
+        if name.lower() == b"vary" or name.lower().startswith(b"access-control-"):
+            yield name.decode("latin-1").lower(), value.decode("latin-1")
+
+
 def head_refusal_of(scope: Scope) -> WebResponse | None:
     """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
     target = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
@@ -258,6 +300,14 @@ async def _refuse(refusal: WebResponse, scope: Scope, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1009})
     else:
         await respond(refusal, send, head=scope["method"] == "HEAD")
+
+
+async def respond(response: WebResponse, send: Send, *, head: bool = False) -> None:
+    """Send the whole response; `head`: without its body, as a HEAD request wants it."""
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
 async def read_body(receive: Receive) -> bytes:

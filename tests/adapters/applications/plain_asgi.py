@@ -10,10 +10,10 @@ from entrada.adapters.asgi import (
     EntradaMiddleware,
     close_code_of,
     refusal_of,
+    respond,
     token_for,
     visitor_of,
 )
-from entrada.adapters.asgi_responses import respond
 from entrada.entra.callers import CallerKind
 from entrada.web.guards import SIGNED_IN, Requirement
 
