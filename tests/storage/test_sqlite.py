@@ -34,10 +34,11 @@ from conformance.samples import (
     session,
     user_id,
 )
+from entrada.audit.acts import Act, Action, Subject
 from entrada.errors import StoreUnavailable
 from entrada.sessions.revocation import Revocations
 from entrada.sessions.session import Session, SessionId
-from entrada.storage.sql import Database, SqlAccountStore, SqlSessionStore, connect, sqlite
+from entrada.storage.sql import Database, SqlAccountStore, SqlAuditTrail, SqlSessionStore, connect, sqlite
 from storage.forked import DONE, die_before_statement, ending_of, fork, in_child, kill, said_by
 from storage.others import end_and_look, in_processes, sign_in_often
 from storage.prepared import prepared_copy
@@ -694,3 +695,30 @@ def test_K44_a_fork_beside_busy_readers_and_writers_leaves_a_child_that_works(
     results = at_once(7, lambda number: busy(number) if number else fork_often())
     assert results == [[DONE] * 50, *[None] * 6]
     assert sessions.prune(now=LATER) == 0
+
+
+@pytest.mark.parametrize("is_read", [False, True], ids=["nobody reads", "somebody reads meanwhile"])
+def test_whoever_was_deleted_stands_in_no_file_any_more(is_read: bool, tmp_path: Path) -> None:
+    """Neither in the database nor in its write-ahead log, while servers go on; at the latest at their end."""
+    path = tmp_path / "entrada.db"
+    url = prepared_copy(path)
+    server, command = connect(url), connect(url, wait=AT_ONCE)
+    create(SqlAccountStore(server), 1)
+    told = Subject(object_id=identity(1).object_id, tenant_id=identity(1).tenant_id, name=ADA.name)
+    SqlAuditTrail(server).record(Act(action=Action.SIGN_IN_REFUSED, subject=told))
+    who = (ADA.name.encode(), identity(1).object_id.encode())
+
+    def known() -> bool:
+        return any(text in file.read_bytes() for file in tmp_path.iterdir() for text in who)
+
+    assert known()
+    reader = sqlite3.connect(path, isolation_level=None)
+    if is_read:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entrada_user").fetchone()
+    assert SqlAccountStore(command).delete(user_id(1)) is not None
+    assert known() is is_read
+    reader.close()
+    command.close()
+    server.close()
+    assert not known()

@@ -6,6 +6,7 @@ watch is an hour away too, a test looks when it wants to.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -197,6 +198,30 @@ def test_k12_back_in_with_the_next_sign_in(
     emulator.change_person(pat.user_principal_name, enabled=False)
     look(site)
     assert visitor.whoami() is None
+
+
+@pytest.mark.parametrize("how", ["disabled", "deleted"])
+def test_k12_an_answer_that_is_late_delays_an_end_and_prevents_none(
+    how: str, serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any, kim: Any
+) -> None:
+    """A change says gone, the first answers say not yet: the next one ends them, whatever Entra says."""
+    site = serve(**FAR_AWAY)
+    leaver, other = signed_in(new_visitor(site), pat), signed_in(new_visitor(site), kim)
+    look(site)
+    site.clock.pass_by(minutes=2)
+    if how == "disabled":
+        emulator.change_person(pat.user_principal_name, enabled=False)
+    else:
+        emulator.remove_person(pat.user_principal_name)
+    late = {"id": pat.object_id, "accountEnabled": True, "signInSessionsValidFromDateTime": None}
+    answer = {"responses": [{"id": "0", "status": 200, "body": late}]}
+    emulator.fail("body", endpoint="graph:/v1.0/$batch", times=2, text=json.dumps(answer))
+    emulator.fail("body", endpoint="token", times=None, text="{}")
+    look(site)
+    assert leaver.whoami() is not None
+    look(site)
+    assert leaver.whoami() is None
+    assert other.whoami() is not None
 
 
 def test_k12_who_was_disabled_before_the_first_look_is_found(

@@ -128,6 +128,14 @@ class _Round:
     after: ObjectId | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Doubt:
+    """About somebody whom a change called gone, and an answer did not."""
+
+    until: datetime
+    was_removed: bool
+
+
 @dataclass(kw_only=True)
 class TenantWatch(Generic[Due]):
     """One tenant's. Used by one thread; `position` is what `hold_position` gave, and is brought up to date.
@@ -147,7 +155,7 @@ class TenantWatch(Generic[Due]):
     is_behind: bool = field(default=False, init=False)
     """Whether there were more pages of changes among people than one look reads."""
     _round: _Round | None = field(default=None, init=False)
-    _doubted: dict[ObjectId, datetime] = field(default_factory=dict, init=False)
+    _doubted: dict[ObjectId, _Doubt] = field(default_factory=dict, init=False)
     _again: dict[ObjectId, datetime] = field(default_factory=dict, init=False)
     _valid_from: dict[ObjectId, datetime] = field(default_factory=dict, init=False)
     _seen: set[ObjectId] = field(default_factory=set, init=False)
@@ -242,12 +250,13 @@ class TenantWatch(Generic[Due]):
 
     def _ask_again_about_the_doubted(self) -> Looked:
         now = self.clock.now()
-        self._doubted = {one: until for one, until in self._doubted.items() if now < until}
+        self._doubted = {one: doubt for one, doubt in self._doubted.items() if now < doubt.until}
         if not self._doubted:
             return Looked()
+        removed = {one for one, doubt in self._doubted.items() if doubt.was_removed}
         links, looked = self.store.linked(self.tenant_id, list(self._doubted)), Looked()
         for start in range(0, len(links), PEOPLE_PER_BATCH):
-            looked += self._ask_about(links[start : start + PEOPLE_PER_BATCH])
+            looked += self._ask_about(links[start : start + PEOPLE_PER_BATCH], removed=removed)
         return looked
 
     def _ask_about(
@@ -268,7 +277,9 @@ class TenantWatch(Generic[Due]):
             elif state.is_enabled is None:
                 doubtful.add(object_id)
             elif said_gone:
-                self._doubted[object_id] = self.clock.now() + DOUBTED_FOR
+                self._doubted[object_id] = _Doubt(
+                    until=self.clock.now() + DOUBTED_FOR, was_removed=object_id in removed
+                )
             elif self._sessions_revoked(link, state, answer):
                 doubtful.add(object_id)
         if answer.retry_after_seconds is not None:

@@ -315,6 +315,8 @@ class SqlAccountStore(AccountStore):
                     connection.execute(statement, {"user_id": user_id})
                 erase(connection, user)
                 note(connection, recorded.deletion(user_id, ended=ended, cause=cause))
+        if user is not None:
+            self._database.erased()
         return user
 
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:

@@ -110,6 +110,10 @@ class Database(ABC):
     def hold_administration(self, connection: Connection) -> None:
         """From here to the transaction's end nobody else changes anything under rules of administration."""
 
+    @abstractmethod
+    def erased(self) -> None:
+        """Called when somebody was deleted: what the files of this database still say of them goes, too."""
+
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See SessionStore."""
         with self.reading() as connection:

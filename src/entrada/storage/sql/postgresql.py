@@ -123,6 +123,9 @@ class PostgresqlDatabase(Database):
         """See `Database`."""
         connection.execute(HOLD_ADVISORY, {"key": ADMINISTRATION_KEY})
 
+    def erased(self) -> None:
+        """See `Database`: vacuum's to do, and an archive of PostgreSQL's log has a time of its own."""
+
     def now(self, connection: Connection, /) -> datetime:
         """See `Database`; the server's own."""
         now: datetime = connection.execute(NOW).scalar_one()

@@ -31,6 +31,7 @@ from sqlalchemy.pool import NullPool
 
 from entrada.accounts.identity import UserId
 from entrada.compatibility import UTC, sqlite_error_name
+from entrada.errors import StoreUnavailable
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.audit_entries import forget_noted, write_noted
 from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
@@ -100,6 +101,20 @@ class SqliteDatabase(Database):
 
     def hold_administration(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE holds everything already."""
+
+    def erased(self) -> None:
+        """See `Database`: the write-ahead log, which still has what stood there before, is emptied.
+
+        Where a reader holds it for longer than we wait, it is emptied when the last one closes it.
+        """
+        try:
+            with failures_named(), self._borrowed() as connection:
+                row = driver_of(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                is_held = bool(row[0])
+        except StoreUnavailable:
+            is_held = True
+        if is_held:
+            log.warning("What was deleted stands in %s-wal until nobody has it open.", self.path.name)
 
     def revocations(self, since: LogPosition | None) -> Revocations:
         """See `Database`."""
@@ -258,6 +273,8 @@ def open_connection(path: Path, *, wait: timedelta) -> sqlite3.Connection:
         switch_to_wal(connection, deadline=time.monotonic() + wait.total_seconds())
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What is deleted is overwritten: not every SQLite is built so that it is by itself.
+        connection.execute("PRAGMA secure_delete=ON")
     except BaseException:
         connection.close()
         raise
