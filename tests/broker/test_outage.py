@@ -10,7 +10,7 @@ from broker.conftest import broker_before
 from clients.plain_browser import PlainBrowser
 from entrada.broker.recheck import GrantRecheck
 from entrada.emulator import RunningEmulator
-from entrada.flows.recheck import Pace
+from entrada.flows.recheck_pace import Pace
 from walks.site import ShiftedClock
 
 

@@ -24,7 +24,7 @@ from entrada.errors import (
     Fixer,
     TenantRefused,
 )
-from entrada.flows.recheck import Pace
+from entrada.flows.recheck_pace import Pace
 from walks.nursery import until
 
 EVERY = timedelta(minutes=15)

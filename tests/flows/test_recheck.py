@@ -25,8 +25,10 @@ from entrada.errors import (
     StoreUnavailable,
     TokenRefused,
 )
-from entrada.flows import recheck as walk
-from entrada.flows.recheck import BEHIND, Pace, Recheck, unseal_sign_in
+from entrada.flows import refreshable_sign_in as sealing
+from entrada.flows.recheck import Recheck
+from entrada.flows.recheck_pace import BEHIND, Pace
+from entrada.flows.refreshable_sign_in import unseal_sign_in
 from entrada.sealing import Sealer
 from flows.world import SetClock
 
@@ -132,7 +134,7 @@ def due(number: int, *, confirmed_at: datetime = NOW, **changes: Any) -> Due:
         nonce="n",
         auth_time=None,
     )
-    sealed = walk._seal(remembered, RawRefreshToken(str(number)), confirmed_at, SEALER)
+    sealed = sealing._seal(remembered, RawRefreshToken(str(number)), confirmed_at, SEALER)
     values: dict[str, Any] = {"last_sign_in_at": NOW, "sealed_sign_in": sealed, **changes}
     return Due(identity=who, user_id=UserId(str(number)), next_check_at=NOW, **values)
 
@@ -354,10 +356,10 @@ def test_K18_silence_ends_nothing_however_long() -> None:
 def test_a_sign_in_kept_by_an_older_version_counts_from_the_sign_in() -> None:
     """It says nothing of when it was confirmed."""
     old = due(1)
-    plain = SEALER.unseal(old.sealed_sign_in or "", context=walk._context(old.identity))
+    plain = SEALER.unseal(old.sealed_sign_in or "", context=sealing._context(old.identity))
     assert plain is not None
     head, _, _ = plain.decode().partition(',"confirmed_at"')
-    sealed = SEALER.seal((head + "}").encode(), context=walk._context(old.identity))
+    sealed = SEALER.seal((head + "}").encode(), context=sealing._context(old.identity))
     store = Store([replace(old, sealed_sign_in=sealed)])
     entra = Entra(lambda _: TokenRefused("exp", "expired 900 s ago"))
     looking = recheck(store, entra)

@@ -35,7 +35,7 @@ from entrada.compatibility import UTC
 from entrada.emulator import RunningEmulator
 from entrada.flows.authorization_response import read_authorization_response
 from entrada.flows.identification import Identified
-from entrada.flows.recheck import seal_sign_in
+from entrada.flows.refreshable_sign_in import seal_sign_in
 from entrada.integrations.kit import links
 from entrada.integrations.kit.links import Link
 from entrada.integrations.recheck import recheck_of

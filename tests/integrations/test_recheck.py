@@ -16,7 +16,7 @@ from entrada.emulator import RunningEmulator, start
 from entrada.entra.authority import ObjectId
 from entrada.errors import AccountDisabled, ConfigurationError, TokenRefused
 from entrada.flows.identification import ends_access
-from entrada.flows.recheck import unseal_sign_in
+from entrada.flows.refreshable_sign_in import unseal_sign_in
 from entrada.integrations.kit import links
 from entrada.integrations.recheck import recheck_of
 from entrada.sealing import Sealer

@@ -13,7 +13,7 @@ from entrada.broker.grants import Grant, Person
 from entrada.broker.installations import Installation
 from entrada.errors import AdmissionRefused, TenantRefused
 from entrada.flows.identification import Identification, Identified
-from entrada.flows.recheck import seal_again, seal_sign_in, unseal_sign_in
+from entrada.flows.refreshable_sign_in import seal_again, seal_sign_in, unseal_sign_in
 from entrada.sealing import Sealer
 
 __all__ = ["PersonRefresh", "person_of", "seal_sign_in"]

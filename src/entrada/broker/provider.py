@@ -22,7 +22,7 @@ from entrada.broker.signing_keys import (
 from entrada.broker.store import BrokerStore
 from entrada.clock import Clock
 from entrada.entra.authority import TenantId
-from entrada.flows.recheck import next_check
+from entrada.flows.recheck_pace import next_check
 from entrada.sealing import Sealer
 
 PREFIX = "/auth/broker"

@@ -25,7 +25,7 @@ from entrada.errors import ConfigurationError, EntraUnavailable, SignInError, St
 from entrada.events import Event, record
 from entrada.flows.background_recheck import LONGEST_PAUSE, PAUSES_IN_AN_INTERVAL, SHORTEST_PAUSE
 from entrada.flows.identification import ends_access
-from entrada.flows.recheck import AT_A_TIME, Pace, RecheckRun
+from entrada.flows.recheck_pace import AT_A_TIME, Pace, RecheckRun
 
 log = logging.getLogger("entrada.broker")
 

@@ -21,7 +21,7 @@ from entrada.build import secret_keys_of
 from entrada.build.stores import SEALED_SIGN_IN
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import EntradaError
-from entrada.flows.recheck import unseal_sign_in
+from entrada.flows.refreshable_sign_in import unseal_sign_in
 from entrada.gateway.assertion_keys import SEALED_ASSERTION_KEYS
 from entrada.sealing import Sealer
 from entrada.settings import Settings

@@ -18,7 +18,9 @@ from entrada.accounts.identity import UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.errors import Unavailable
 from entrada.flows.identification import Identified
-from entrada.flows.recheck import Recheck, next_check, seal_sign_in
+from entrada.flows.recheck import Recheck
+from entrada.flows.recheck_pace import next_check
+from entrada.flows.refreshable_sign_in import seal_sign_in
 from entrada.flows.session_check import SessionCheck
 
 LONGEST_PAUSE = timedelta(seconds=15)

@@ -6,20 +6,16 @@ Without this, a long-lived session outlasts the person's account.
 
 Neither is not for ever: whoever was not confirmed for `longest_unconfirmed`, though Entra answered, is out.
 Only where nothing answers at all does access stay, and the run ends until the next one.
-A few people at a time, at a stated rate; a run ends where Entra or Graph says to come back later.
-
-Refresh tokens are stored sealed, each bound to its identity: a row copied to another person opens nothing.
+A few people at a time, at a stated rate (`recheck_pace`); a run ends where Entra or Graph says to come back
+later.
 
 Source: Microsoft, "Refresh tokens in the Microsoft identity platform"; OpenID Connect Core 1.0, section 12.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -29,8 +25,6 @@ from typing import Generic, Protocol, TypeVar
 from entrada.accounts.admission import AdmissionPolicy, Newcomer, check_still_welcome
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.roles import RolesSync
-from entrada.entra.id_token import RememberedSignIn
-from entrada.entra.jws import RawRefreshToken
 from entrada.errors import (
     AccountDisabled,
     ConfigurationError,
@@ -43,74 +37,12 @@ from entrada.errors import (
 )
 from entrada.events import Event, record
 from entrada.flows.identification import Identification, Identified, ends_access
+from entrada.flows.recheck_pace import AT_A_TIME, Pace, RecheckRun, next_check
+from entrada.flows.refreshable_sign_in import RefreshableSignIn, seal_again, unseal_sign_in
 from entrada.sealing import Sealer
 
-AT_A_TIME = 4
-MOST_PER_SECOND = 20.0
 LONGEST_UNCONFIRMED = timedelta(days=1)
-BEHIND = (
-    "Entra cannot be asked about everybody who is signed in within the interval: %d people in one, and more"
-    " are due. Run more servers, or set a longer interval."
-)
-SILENT_IN_A_ROW = 4
-"""So many people in a row about whom nothing answers, and nobody else is asked about."""
-EARLIEST, LATEST = 0.9, 0.98
-"""Of the interval: each is asked again somewhere between these parts of it, so that people who signed in
-together spread out, and the pause between two runs still ends within the interval."""
-
 _log = logging.getLogger("entrada")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefreshableSignIn:
-    """What a refresh needs: the token, and the sign-in that its answer is compared with.
-
-    `confirmed_at` is when Entra issued the newest ID token that passed; None: sealed by an older version.
-    """
-
-    remembered: RememberedSignIn
-    refresh_token: RawRefreshToken = field(repr=False)
-    confirmed_at: datetime | None = None
-
-
-def seal_sign_in(identified: Identified, sealer: Sealer) -> str | None:
-    """What is needed of this sign-in; None if Entra gave no refresh token."""
-    if identified.refresh_token is None:
-        return None
-    id_token = identified.id_token
-    return _seal(id_token.remembered, identified.refresh_token, id_token.issued_at, sealer)
-
-
-def seal_again(refreshable: RefreshableSignIn, identified: Identified, sealer: Sealer) -> str:
-    """What the next refresh needs after this one: the sign-in itself stays what answers are compared with.
-
-    A refreshed ID token need not hold all that is compared, the nonce for one (Core 1.0, 12.2).
-    """
-    return _seal(
-        refreshable.remembered,
-        identified.refresh_token or refreshable.refresh_token,
-        identified.id_token.issued_at,
-        sealer,
-    )
-
-
-def unseal_sign_in(sealed: str, identity: EntraIdentity, sealer: Sealer) -> RefreshableSignIn | None:
-    """What was sealed for this identity, or None: sealed with a lost key, changed, or another person's."""
-    plain = sealer.unseal(sealed, context=_context(identity))
-    if plain is None:
-        return None
-    try:
-        refreshable = json.loads(plain)
-        if not refreshable["nonce"]:
-            return None  # nothing to compare with: an older version of the broker sealed such after a refresh
-        auth_time, confirmed_at = refreshable.pop("auth_time"), refreshable.pop("confirmed_at", None)
-        return RefreshableSignIn(
-            refresh_token=RawRefreshToken(refreshable.pop("refresh_token")),
-            confirmed_at=_moment(confirmed_at),
-            remembered=RememberedSignIn(**refreshable, auth_time=_moment(auth_time)),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
 
 
 class DueSignIn(Protocol):
@@ -161,35 +93,6 @@ class RecheckStore(Protocol[Due]):
 
         False if the person has signed in again since `link` was claimed: then nothing is taken.
         """
-
-
-@dataclass(kw_only=True)
-class Pace:
-    """No more than `per_second` looks begin in a second; none while Entra said to come back later."""
-
-    per_second: float = MOST_PER_SECOND
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    _next: float = field(default=0.0, init=False)
-    _quiet_until: float = field(default=0.0, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-
-    @property
-    def is_quiet(self) -> bool:
-        return self.monotonic() < self._quiet_until
-
-    def be_quiet_for(self, seconds: int) -> None:
-        with self._lock:
-            self._quiet_until = max(self._quiet_until, self.monotonic() + seconds)
-
-    def wait(self) -> None:
-        """Until it is this caller's turn."""
-        with self._lock:
-            now = self.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + 1 / self.per_second
-        if turn > now:
-            self.sleep(turn - now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,53 +249,6 @@ class Recheck(Generic[Due]):
         return self.identification.clock.now()
 
 
-class RecheckRun:
-    """What the threads of one run know of one another; ends where nothing answers any more.
-
-    A run that lasts longer than the interval asks about people later than promised, and says so.
-    """
-
-    def __init__(
-        self, was_ended: Callable[[], bool], *, monotonic: Callable[[], float], every: timedelta
-    ) -> None:
-        self._monotonic, self._every = monotonic, every
-        self._since, self._since_count = monotonic(), 0
-        self._lock = threading.Lock()
-        self._was_ended = was_ended
-        self._silent_in_a_row = 0
-        self._is_over = False
-        self.looked_at = 0
-
-    @property
-    def is_over(self) -> bool:
-        return self._is_over or self._was_ended()
-
-    def note_look(self) -> None:
-        with self._lock:
-            self.looked_at += 1
-            now = self._monotonic()
-            if now - self._since > self._every.total_seconds():
-                _log.warning(BEHIND, self.looked_at - self._since_count)
-                self._since, self._since_count = now, self.looked_at
-
-    def note_answer(self) -> None:
-        with self._lock:
-            self._silent_in_a_row = 0
-
-    def note_silence(self) -> None:
-        with self._lock:
-            self._silent_in_a_row += 1
-            self._is_over = self._is_over or self._silent_in_a_row >= SILENT_IN_A_ROW
-
-    def end(self) -> None:
-        self._is_over = True
-
-
-def next_check(now: datetime, *, every: timedelta, chance: float) -> datetime:
-    """When to ask again; `chance` is from 0 to 1."""
-    return now + every * (EARLIEST + (LATEST - EARLIEST) * chance)
-
-
 def _because(error: EntradaError) -> str:
     if isinstance(error, EntraRefused):
         return f"AADSTS{error.aadsts}" if error.aadsts else error.error
@@ -403,25 +259,3 @@ def _because(error: EntradaError) -> str:
 
 def _check(error: EntradaError) -> str | None:
     return error.check if isinstance(error, TokenRefused) else None
-
-
-def _seal(
-    remembered: RememberedSignIn, refresh_token: RawRefreshToken, confirmed_at: datetime, sealer: Sealer
-) -> str:
-    auth_time = None if remembered.auth_time is None else remembered.auth_time.isoformat()
-    refreshable = {
-        **asdict(remembered),
-        "auth_time": auth_time,
-        "refresh_token": refresh_token,
-        "confirmed_at": confirmed_at.isoformat(),
-    }
-    identity = EntraIdentity(tenant_id=remembered.tenant_id, object_id=remembered.object_id)
-    return sealer.seal(json.dumps(refreshable, separators=(",", ":")).encode(), context=_context(identity))
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _context(identity: EntraIdentity) -> str:
-    return f"{identity.tenant_id}/{identity.object_id}"

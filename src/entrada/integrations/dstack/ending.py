@@ -12,7 +12,7 @@ from entrada.errors import EntradaError, StateMissing
 from entrada.flows.authorization_response import AuthorizationResponse
 from entrada.flows.identification import Identified
 from entrada.flows.pending import PendingSignIn
-from entrada.flows.recheck import seal_sign_in
+from entrada.flows.refreshable_sign_in import seal_sign_in
 from entrada.integrations.dstack import outcome, responses
 from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.dstack.state import State, write_state

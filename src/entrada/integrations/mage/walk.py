@@ -14,7 +14,7 @@ from entrada.accounts.identity import User
 from entrada.build import ProductParts
 from entrada.errors import ConfigurationError, Unavailable
 from entrada.flows.identification import Identified
-from entrada.flows.recheck import seal_sign_in
+from entrada.flows.refreshable_sign_in import seal_sign_in
 from entrada.integrations.mage.sessions import EndedSession, MageToken
 from entrada.integrations.mage.store import MageStore
 
