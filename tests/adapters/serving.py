@@ -59,6 +59,7 @@ class Place:
     prefix: str
     setup: Setup
     database_url: str
+    log: Path
 
 
 @contextmanager
@@ -97,6 +98,7 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
         prefix=prefix,
         setup=setup,
         database_url=environment["ENTRADA_DATABASE_URL"],
+        log=log,
     )
     try:
         wait_until(lambda: _answers(process, place.address + prefix, log), seconds=60)

@@ -6,10 +6,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from time import monotonic
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 import httpx
@@ -19,13 +20,14 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from adapters.applications.numbers import ENDLESS
 from adapters.serving import Place, Setup, serving
 from emulator.relying_party import Entra
 from entrada.build.stores import open_stores
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
 from walks.test_under_a_prefix import stripping_proxy
-from walks.visitor import Visitor, query_of
+from walks.visitor import SCRIPT, Visitor, query_of
 
 ASGI = [
     Setup(application=name, server="uvicorn", has_sockets=True)
@@ -183,6 +185,58 @@ def test_a_stream_comes_through(place: Place, http: httpx.Client, visitor: Visit
     """Whole for who is signed in, refused for others."""
     assert signed_in(place, http, EDITOR).fetch("/stream").text == "line 0\nline 1\nline 2\n"
     assert visitor.fetch("/stream").status_code == 401
+
+
+def endless(place: Place) -> str:
+    return ("/stream/async" if place.setup.application == "on_django_async" else "/stream") + f"?{ENDLESS}"
+
+
+@contextmanager
+def reading(place: Place, headers: dict[str, str]) -> Iterator[Iterator[bytes]]:
+    """A stream that has begun, over a connection of its own; whoever reads too long fails."""
+    with (
+        httpx.Client(timeout=10, trust_env=False) as own,
+        own.stream("GET", place.address + endless(place), headers={**SCRIPT, **headers}) as answer,
+    ):
+        assert answer.status_code == 200
+        pieces = answer.iter_bytes()
+        assert next(pieces).startswith(b"line 0")
+        yield pieces
+
+
+def breaks_off(pieces: Iterator[bytes]) -> None:
+    """Without its end, which HTTP tells from a whole body; and not after so long."""
+    latest = monotonic() + 10
+    with pytest.raises(httpx.TransportError):
+        any(monotonic() > latest for _ in pieces)
+
+
+def test_an_endless_stream_breaks_off_when_its_reader_signs_out(place: Place, http: httpx.Client) -> None:
+    """In the middle, within seconds; the server goes on, and has no traceback to tell."""
+    ed = signed_in(place, http, EDITOR)
+    cookie = ed.jar.header("localhost", secure=False, from_another_site=False)
+    with reading(place, {"host": urlsplit(place.public_url).netloc, "cookie": cookie}) as pieces:
+        assert ed.sign_out().status_code == 303
+        breaks_off(pieces)
+    assert signed_in(place, http, EDITOR).fetch("/members/a").status_code == 200
+    assert "Traceback" not in place.log.read_text("utf-8")
+
+
+def test_an_endless_stream_breaks_off_when_the_person_of_its_token_is_disabled(
+    place: Place, http: httpx.Client, entra: Entra
+) -> None:
+    """A token is not asked for again while a stream goes on; the account in it is."""
+    signed_in(place, http, "ada@contoso.test")
+    token = entra.tokens(scope=f"openid api://{CLIENT_ID}/access_as_user", prompt="login")["access_token"]
+    stores = open_stores(place.database_url)
+    (ada,) = [user for user in stores.accounts.list_users() if user.profile.username == "ada@contoso.test"]
+    try:
+        with reading(place, {"authorization": f"Bearer {token}"}) as pieces:
+            stores.accounts.set_disabled(ada.id, disabled=True, now=datetime.now(timezone.utc))
+            breaks_off(pieces)
+    finally:
+        stores.accounts.set_disabled(ada.id, disabled=False, now=datetime.now(timezone.utc))
+        stores.close()
 
 
 @pytest.mark.parametrize("body", [b"x" * 70_000, b"code=" + b"y" * 100])

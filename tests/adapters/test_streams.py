@@ -10,6 +10,7 @@ import pytest
 
 from entrada.adapters import response_watch, wsgi
 from entrada.adapters.asgi import EntradaMiddleware
+from entrada.adapters.body_watch import StreamEnded
 from flows.world import PUBLIC_URL, SCRIPT, Browser, new_browser
 
 
@@ -103,7 +104,7 @@ def test_a_stream_over_wsgi_breaks_off_when_its_reader_signs_out() -> None:
     browser.entra.clock.advance(seconds=2)
     assert next(pieces) == b"x"
     sign_out(browser)
-    with pytest.raises(wsgi.StreamEnded):
+    with pytest.raises(StreamEnded):
         next(pieces)
     body.close()
     assert closed == [True]

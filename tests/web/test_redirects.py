@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from entrada.errors import AddressTooLong
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.redirects import FRONT_PAGE, LONGEST_PATH, safe_next_path
-from flows.world import PAGE_VISIT, PUBLIC_URL, Browser, headers_of, location_of, new_browser
+from flows.world import PAGE_VISIT, PUBLIC_URL, SCRIPT, Browser, headers_of, location_of, new_browser
 
 OWN_EXCERPT = [
     "//evil.test",
@@ -172,8 +172,24 @@ def test_E1_a_protected_page_with_a_hostile_path_stays(node_path: str, vectors_d
         locations.append(location_of(browser.auth.challenge(request)))
         locations.append(_landing(browser, locations[-1]))
         request = WebRequest(method="GET", path=payload, query="year=2026", headers=PAGE_VISIT)
-        locations.append(_landing(browser, location_of(browser.auth.challenge(request))))
+        challenged = browser.auth.challenge(request)
+        if request.target.startswith("//"):
+            assert challenged.status == 400
+        else:
+            locations.append(_landing(browser, location_of(challenged)))
     assert off_origin(node_path, locations) == []
+
+
+@pytest.mark.parametrize("page", ["//x", "//x?year=2026", "//", "///x", "//evil.test/a", "//x//y"])
+def test_E1_a_page_whose_address_begins_with_two_slashes_is_refused_in_so_many_words(page: str) -> None:
+    """Its address is a host to browsers, so nobody is led back to it; nor to the front page in silence."""
+    path, _, query = page.partition("?")
+    asked = WebRequest(method="GET", path=path, raw_path=path, query=query, headers=PAGE_VISIT)
+    refused = new_browser().auth.challenge(asked)
+    assert refused.status == 400
+    assert b"two slashes" in refused.body
+    script = new_browser().auth.challenge(WebRequest(method="GET", path=path, headers=SCRIPT))
+    assert script.status == 401
 
 
 def _landing(browser: Browser, login: str) -> str:

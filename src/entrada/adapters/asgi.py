@@ -34,7 +34,7 @@ from entrada.adapters.asgi_sockets import (
     Send,
     run_until_session_ends,
 )
-from entrada.adapters.response_watch import ResponseWatch
+from entrada.adapters.response_watch import was_cut_off
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
@@ -93,11 +93,13 @@ class EntradaMiddleware:
         visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
 
         sending = _Sending(visitor, send)
-        is_known = session is not None or "authorization" in request.headers
-        watch = ResponseWatch(visitor) if is_known else None
         serving = self._app(scope, receive, sending)
+        is_cut_off = False
         try:
-            await (serving if watch is None else watch.run(serving))
+            if visitor.is_anybody:
+                is_cut_off = await was_cut_off(serving, visitor)
+            else:
+                await serving
         except EntradaError as error:
             if sending.has_begun:
                 raise
@@ -108,7 +110,7 @@ class EntradaMiddleware:
         except Exception:
             await sending.let_go()
             raise
-        if watch is not None and watch.is_over and not sending.has_begun:
+        if is_cut_off and not sending.has_begun:
             await respond(auth.challenge(request), send, head=request.method == "HEAD")
         else:
             await sending.let_go()
@@ -123,7 +125,7 @@ class EntradaMiddleware:
             return
         visitor = scope[VISITOR] = Visitor(auth=auth, request=request, session=session)
         try:
-            if session is None and "authorization" not in request.headers:
+            if not visitor.is_anybody:
                 await self._app(scope, receive, send)
             else:
                 await run_until_session_ends(

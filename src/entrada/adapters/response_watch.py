@@ -1,54 +1,96 @@
-"""A response that goes on for long, such as an event stream, ends with what let its reader in.
+"""A response that goes on for long, such as an event stream, ends with what let its reader in: in a loop.
 
-Plain ASGI. Nothing is watched for the first second, which is all that most responses take. Then it is as with
-a WebSocket: when the session or the token is over, the request is cancelled and its connection breaks off, so
-that nobody takes the half of a download for the whole.
+Nothing is watched for the first second, which is all that most responses take. Then it is as with a
+WebSocket: when the session or the token is over, `end` is called once, in the loop, and the connection breaks
+off, so that nobody takes the half of a download for the whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
+from entrada.adapters.body_watch import MOMENT_SECONDS
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.web.guards import Visitor
 
-MOMENT_SECONDS = 1.0
+PieceT = TypeVar("PieceT")
 
 
 class ResponseWatch:
-    """Made in the task that serves the request. `is_over`: it was cancelled because of what it watches."""
+    """Of one response, made in its loop. `is_over`: what let its reader in is over, and `end` was called."""
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Visitor, end: Callable[[], object]) -> None:
         self.is_over = False
-        self._visitor = visitor
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._visitor, self._end = visitor, end
+        self._loop = asyncio.get_running_loop()
         self._begin = self._loop.call_later(MOMENT_SECONDS, self._watch)
         self._watching: SocketWatch | None = None
 
-    async def run(self, serving: Awaitable[None]) -> None:
-        """Serve the request; returns early, with `is_over`, when its reader may read no further."""
-        try:
-            await serving
-        except asyncio.CancelledError:
-            if not self.is_over:
-                raise
-            if self._task is not None and hasattr(self._task, "uncancel"):
-                self._task.uncancel()  # since Python 3.11
-        finally:
-            self._begin.cancel()
-            if self._watching is not None:
-                self._watching.over()
+    def over(self) -> None:
+        """The response is complete, or its connection gone."""
+        self._begin.cancel()
+        if self._watching is not None:
+            self._watching.over()
 
     def _watch(self) -> None:
         self._watching = SocketWatch(self._visitor, self._end_in_any_thread)
 
     def _end_in_any_thread(self) -> None:
         with suppress(RuntimeError):  # the loop is gone
-            self._loop.call_soon_threadsafe(self._end)
+            self._loop.call_soon_threadsafe(self._end_once)
 
-    def _end(self) -> None:
-        if self._task is not None and not self._task.done() and not self.is_over:
+    def _end_once(self) -> None:
+        if not self.is_over:
             self.is_over = True
-            self._task.cancel()
+            self._end()
+
+
+async def was_cut_off(serving: Awaitable[None], visitor: Visitor) -> bool:
+    """Serve a request; True when it was cancelled because its reader may read no further."""
+    task = asyncio.current_task()
+    assert task is not None  # a coroutine runs in one
+    watch = ResponseWatch(visitor, task.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not watch.is_over:
+            raise
+        if hasattr(task, "uncancel"):
+            task.uncancel()  # since Python 3.11
+    finally:
+        watch.over()
+    return watch.is_over
+
+
+async def watched_pieces(body: AsyncIterable[PieceT], visitor: Visitor) -> AsyncIterator[PieceT]:
+    """The body as it comes, for whoever takes a cancellation for a client that is gone.
+
+    Raises:
+        CancelledError: its reader may read no further; while a piece is waited for, too.
+    """
+    waiting: asyncio.Task[object] | None = None
+
+    def end() -> None:
+        if waiting is not None:
+            waiting.cancel()
+
+    watch, pieces = ResponseWatch(visitor, end), aiter(body)
+    try:
+        while True:
+            waiting = asyncio.current_task()
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            finally:
+                waiting = None
+            if watch.is_over:
+                raise asyncio.CancelledError
+            yield piece
+            if watch.is_over:
+                raise asyncio.CancelledError
+    finally:
+        watch.over()

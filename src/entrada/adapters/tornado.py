@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import unquote
 
 from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from entrada.accounts.principal import Principal
 from entrada.adapters.asgi import in_thread, refusal_of, token_of
 from entrada.adapters.asgi_sockets import SESSION_ENDED
+from entrada.adapters.response_watch import ResponseWatch
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
@@ -78,6 +80,8 @@ class EntradaMixin(RequestHandler):
 
     visitor: Visitor
 
+    _watch: SocketWatch | ResponseWatch | None = None
+
     async def prepare(self) -> None:
         """Finds the session, and closes the door where `required` says so. Await it first in one's own."""
         waiting = super().prepare()
@@ -99,8 +103,8 @@ class EntradaMixin(RequestHandler):
             return
         self.visitor = Visitor(auth=auth, request=request, session=session)
         self.current_user = self.visitor.principal
-        if is_socket and (session is not None or "authorization" in request.headers):
-            self._watch = _watch(self)
+        if self.visitor.is_anybody:
+            self._watch = _watch_socket(self) if is_socket else _watch_response(self)
         if self.required is not None:
             await _let_in(self, self.required)
 
@@ -125,8 +129,9 @@ class EntradaMixin(RequestHandler):
             super().write_error(status_code, **kwargs)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """A refusal has its own line in the log."""
-        if not isinstance(value, EntradaError):
+        """A refusal has its own line in the log; that a connection is closed is no news to who closed it."""
+        is_cut_off = isinstance(self._watch, ResponseWatch) and self._watch.is_over
+        if not isinstance(value, EntradaError) and not (is_cut_off and isinstance(value, StreamClosedError)):
             super().log_exception(typ, value, tb)
 
     def on_connection_close(self) -> None:
@@ -141,9 +146,8 @@ class EntradaMixin(RequestHandler):
         super().on_finish()
 
     def _end_watch(self) -> None:
-        watch: SocketWatch | None = getattr(self, "_watch", None)
-        if watch is not None:
-            watch.over()
+        if self._watch is not None:
+            self._watch.over()
 
 
 class SignInPages(RequestHandler):
@@ -248,10 +252,22 @@ async def _session(auth: AuthRoutes, request: WebRequest) -> CheckedSession | No
     return lately_checked or await in_thread(lambda: auth.session_of(request))
 
 
-def _watch(handler: Any) -> SocketWatch:
+def _watch_socket(handler: Any) -> SocketWatch:
+    """Closes the WebSocket when what opened it is over."""
     loop = IOLoop.current()
     visitor: Visitor = handler.visitor
     return SocketWatch(visitor, lambda: loop.add_callback(handler.close, SESSION_ENDED, "signed out"))
+
+
+def _watch_response(handler: EntradaMixin) -> ResponseWatch:
+    """Closes the connection when what let its reader in is over; the handler learns of it as of any other."""
+    connection: Any = handler.request.connection
+
+    def close() -> None:
+        if not handler._finished and connection.stream is not None:
+            connection.stream.close()
+
+    return ResponseWatch(handler.visitor, close)
 
 
 def request_of(handler: RequestHandler) -> WebRequest:

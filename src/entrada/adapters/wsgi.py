@@ -22,6 +22,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from entrada.accounts.principal import Principal
+from entrada.adapters.body_watch import watched_pieces
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import (
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 
 VISITOR = "entrada.visitor"
-MOMENT_SECONDS = 1.0
-"""How often the reader of a long body is looked at; most bodies take less."""
 
 
 class EntradaMiddleware:
@@ -87,30 +86,16 @@ class _Watched:
     """A body that goes on for long, such as an event stream, breaks off when its reader's session is over."""
 
     def __init__(self, body: Iterable[bytes], visitor: Visitor) -> None:
-        self._body, self._visitor = body, visitor
-        self._looked_at = visitor.auth.relying_party.clock.monotonic()
+        self._body, self._pieces = body, watched_pieces(body, visitor)
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
-            self._look_now_and_then()
-            yield piece
+        return self._pieces
 
     def close(self) -> None:
         """The server calls this at the end, whatever the end was."""
         close = getattr(self._body, "close", None)
         if close is not None:
             close()
-
-    def _look_now_and_then(self) -> None:
-        monotonic = self._visitor.auth.relying_party.clock.monotonic()
-        if monotonic - self._looked_at >= MOMENT_SECONDS:
-            self._looked_at = monotonic
-            if not self._visitor.still_stands():
-                raise StreamEnded("what let the reader of this response in is over")
-
-
-class StreamEnded(OSError):
-    """Raised into the server, which closes the connection: half of a download is not the whole."""
 
 
 def visitor_of(environ: WSGIEnvironment) -> Visitor:

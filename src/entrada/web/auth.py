@@ -155,7 +155,7 @@ class Auth:
         if not request.is_page_visit:
             return json_response(401, {"error": "login_required", "login_path": self.site.login_path})
         try:
-            return redirect(self.site.login_at(self.site.next_path(request.target)))
+            return redirect(self.site.login_at(self.site.way_back_to(request)))
         except EntradaError as error:
             return self.failure(error, request)
 
@@ -196,7 +196,7 @@ class Auth:
 
     def _way_back(self, request: WebRequest) -> str:
         try:
-            return self.site.next_path(request.target)
+            return self.site.way_back_to(request)
         except EntradaError:
             return self.site.front_page
 

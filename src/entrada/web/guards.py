@@ -139,6 +139,11 @@ class Visitor:
             return self.token.principal
         return None if self.session is None else self.session.principal
 
+    @property
+    def is_anybody(self) -> bool:
+        """Whether there is something that may end: a session, or what may be a token."""
+        return self.session is not None or "authorization" in self.request.headers
+
     def token_for(self, scopes: Iterable[str], *, challenge: str | None = None) -> ApiToken:
         """A token with which to call an API as who makes this request; see `Entrada.token_for`. May wait."""
         return self.auth.token_for(self.principal, scopes, challenge=challenge)

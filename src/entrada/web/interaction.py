@@ -84,7 +84,7 @@ class Interactions:
             return elsewhere
         self.sign_in.stop_loop(request)
         wish = SignInRequest(
-            next_path=self.sign_in.site.next_path(request.target),
+            next_path=self.sign_in.site.way_back_to(request),
             scopes=error.scopes,
             claims=error.claims,
             login_hint=error.login_hint,
@@ -96,7 +96,7 @@ class Interactions:
         if request.sends_form:
             path = self._address(error, site.signed_in_path)
             return page_response(pages.form_not_sent(login_path=path, framed=request.is_framed), status=401)
-        path = self._address(error, site.next_path(request.target))
+        path = self._address(error, site.way_back_to(request))
         return page_response(pages.open_in_window(path=path), status=401)
 
     def _to_script(self, error: InteractionRequired, request: WebRequest) -> WebResponse:

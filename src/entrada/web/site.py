@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import quote, urlsplit
 
+from entrada.errors import AmbiguousRequest
 from entrada.web.cookies import CookieRules
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.redirects import FRONT_PAGE, safe_next_path
@@ -142,6 +143,17 @@ class Site:
             return self.front_page
         own = {self.login_path, *self.callback_routes, *(self.base_path + page for page in self.no_landing)}
         return self.front_page if plain in own else path
+
+    def way_back_to(self, request: WebRequest) -> str:
+        """`next_path` of the very address that this request asks for.
+
+        Raises:
+            AddressTooLong: see `safe_next_path`.
+            AmbiguousRequest: browsers would take it for another host, so that no redirect leads back to it.
+        """
+        if request.target.startswith("//"):
+            raise AmbiguousRequest("two slashes at its beginning")
+        return self.next_path(request.target)
 
     # The URL of a request
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +11,7 @@ from django.urls import path, re_path
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
+from adapters.applications.numbers import lines, lines_async
 from entrada.adapters.django import (
     atoken_for,
     current_principal,
@@ -51,12 +51,13 @@ async def mail_async(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def stream(_: HttpRequest) -> StreamingHttpResponse:
-    def lines() -> Iterator[str]:
-        for number in range(3):
-            yield f"line {number}\n"
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(lines(request.META["QUERY_STRING"]))
 
-    return StreamingHttpResponse(lines())
+
+@login_required
+async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(lines_async(request.META["QUERY_STRING"]))
 
 
 @djangos_login_required
@@ -88,6 +89,7 @@ urlpatterns = [
     path("mail", mail),
     path("mail/async", mail_async),
     path("stream", stream),
+    path("stream/async", stream_async),
     path("user", user),
     path("api", api),
     path("admin/", admin.site.urls),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from fastapi.responses import StreamingResponse
 
+from adapters.applications.numbers import lines
 from entrada import AppPrincipal, Entrada, UserPrincipal
 from entrada.adapters.fastapi import (
     EntraScheme,
@@ -83,12 +83,8 @@ def mail(token: Annotated[ApiToken, Depends(api_token("Mail.Read"))]) -> dict[st
 
 
 @app.get("/stream", dependencies=[Depends(current_principal)])
-def stream() -> StreamingResponse:
-    def lines() -> Iterator[str]:
-        for number in range(3):
-            yield f"line {number}\n"
-
-    return StreamingResponse(lines())
+def stream(request: Request) -> StreamingResponse:
+    return StreamingResponse(lines(request.url.query))
 
 
 @app.websocket("/live")

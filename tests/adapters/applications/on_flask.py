@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
+from adapters.applications.numbers import lines
 from entrada import Entrada
 from entrada.adapters.flask import (
     EntradaFlask,
@@ -75,8 +75,4 @@ def mail() -> dict[str, Any]:
 @app.get("/stream")
 @login_required
 def stream() -> Response:
-    def lines() -> Iterator[str]:
-        for number in range(3):
-            yield f"line {number}\n"
-
-    return Response(lines())
+    return Response(lines(request.query_string.decode()))

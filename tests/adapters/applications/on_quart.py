@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from quart import Quart, Response, request, websocket
 
+from adapters.applications.numbers import lines_async
 from entrada import Entrada
 from entrada.adapters.quart import (
     EntradaQuart,
@@ -54,11 +54,7 @@ async def mail() -> dict[str, Any]:
 @app.get("/stream")
 @login_required
 async def stream() -> Response:
-    async def lines() -> AsyncIterator[str]:
-        for number in range(3):
-            yield f"line {number}\n"
-
-    return Response(lines())
+    return Response(lines_async(request.query_string.decode()))
 
 
 @app.websocket("/live")

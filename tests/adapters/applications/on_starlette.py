@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -11,6 +9,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from adapters.applications.numbers import lines_async
 from entrada import Entrada
 from entrada.adapters.starlette import (
     EntradaMiddleware,
@@ -35,12 +34,8 @@ async def who(request: Request) -> Response:
 
 
 @login_required
-async def stream(_: Request) -> Response:
-    async def lines() -> AsyncIterator[str]:
-        for number in range(3):
-            yield f"line {number}\n"
-
-    return StreamingResponse(lines())
+async def stream(request: Request) -> Response:
+    return StreamingResponse(lines_async(request.url.query))
 
 
 @login_required

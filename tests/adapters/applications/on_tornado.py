@@ -10,6 +10,7 @@ from typing import Any
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
+from adapters.applications.numbers import lines_async
 from entrada import Entrada
 from entrada.adapters.tornado import (
     EntradaMixin,
@@ -76,8 +77,8 @@ class Mail(Page):
 class Stream(Page):
     @login_required
     async def get(self) -> None:
-        for number in range(3):
-            self.write(f"line {number}\n")
+        async for line in lines_async(self.request.query):
+            self.write(line)
             await self.flush()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from adapters.applications.numbers import lines_async
 from entrada import Entrada
 from entrada.adapters.asgi import (
     EntradaMiddleware,
@@ -56,9 +57,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         return
     if path == "/stream":
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for number in range(3):
-            line = f"line {number}\n".encode()
-            await send({"type": "http.response.body", "body": line, "more_body": True})
+        async for line in lines_async(scope["query_string"].decode()):
+            await send({"type": "http.response.body", "body": line.encode(), "more_body": True})
         await send({"type": "http.response.body"})
         return
     principal = visitor.principal

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from adapters.applications.numbers import lines
 from entrada import Entrada
 from entrada.adapters.wsgi import (
     EntradaMiddleware,
@@ -30,9 +31,9 @@ def who(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 @login_required
-def stream(_: Any, start_response: Any) -> Iterable[bytes]:
+def stream(environ: Any, start_response: Any) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return (f"line {number}\n".encode() for number in range(3))
+    return (line.encode() for line in lines(environ["QUERY_STRING"]))
 
 
 @login_required

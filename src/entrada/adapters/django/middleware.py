@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils.functional import SimpleLazyObject
 
 from entrada.accounts.principal import UserPrincipal
-from entrada.adapters import asgi, wsgi
+from entrada.adapters import asgi, body_watch, response_watch, wsgi
 from entrada.adapters.django.backend import EntradaBackend
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.auth_routes import AuthRoutes
@@ -43,14 +43,14 @@ class EntradaMiddleware:
         if self._is_async:
             return self._respond(request)
         response = self._own_response(request)
-        return self._get_response(request) if response is None else response
+        return _watched(self._get_response(request), request) if response is None else response
 
     async def _respond(self, request: HttpRequest) -> Any:
         if self._may_wait(request):
             response = await asgi.in_thread(lambda: self._own_response(request))
         else:
             response = self._own_response(request)
-        return await self._get_response(request) if response is None else response
+        return _watched(await self._get_response(request), request) if response is None else response
 
     def _own_response(self, request: HttpRequest) -> HttpResponse | None:
         """The response on our own addresses; else the request learns who makes it."""
@@ -81,6 +81,23 @@ class EntradaMiddleware:
 
     def _auth_of(self, request: HttpRequest) -> AuthRoutes:
         return self._mounts.under(request.META.get("SCRIPT_NAME", ""))
+
+
+def _watched(response: Any, request: HttpRequest) -> Any:
+    """A response that is sent piece by piece ends with what let its reader in.
+
+    Over WSGI a file that the server sends by itself is there at once, and an asynchronous body is sent when
+    it is whole.
+    """
+    visitor: Visitor | None = getattr(request, "entrada", None)
+    if not getattr(response, "streaming", False) or visitor is None or not visitor.is_anybody:
+        return response
+    body, is_file = response.streaming_content, getattr(response, "file_to_stream", None) is not None
+    if response.is_async and hasattr(request, "scope"):
+        response.streaming_content = response_watch.watched_pieces(body, visitor)
+    elif not response.is_async and not (is_file and "wsgi.file_wrapper" in request.META):
+        response.streaming_content = body_watch.watched_pieces(body, visitor)
+    return response
 
 
 def take_as_user(request: HttpRequest, principal: UserPrincipal) -> None:
