@@ -15,10 +15,10 @@ from urllib.parse import parse_qs
 import jwt
 
 from broker.world import ADA, APP, CONTOSO, ISSUER, OTHER, World
+from entrada.accounts.broker_subject import subject_of
 from entrada.broker.backchannel_logout import deliver_due
 from entrada.broker.delivery_loop import DeliveryLoop
 from entrada.broker.installations import ClientId, Installation, installation_at
-from entrada.broker.tokens import subject_of
 from entrada.cli.serve import listen
 from entrada.entra.pooled_transport import PooledTransport
 from entrada.errors import EntraUnavailable

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from broker.world import ADA, APP, START
 from conformance.test_broker_store import SEALER, code_for, opened
+from entrada.accounts.identity import Profile, UserId
 from entrada.audit.acts import Actor, ActorKind, Cause, person
 from entrada.audit.chain import AuditEntry, read_object
 from entrada.audit.verify import verify
 from entrada.broker.signing_keys import make_signing_key
 from entrada.broker.sql_store import SqlBrokerStore
+from entrada.compatibility import UTC
 from entrada.gateway.assertion_keys import SqlAssertionKeys, new_assertion_key
-from entrada.storage.sql import Database, SqlAuditTrail, connect
+from entrada.storage.sql import Database, SqlAccountStore, SqlAuditTrail, connect
 from storage.prepared import prepared_copy
 
 ADMIN = Cause(actor=person("a" * 32), reason="approved")
@@ -70,6 +72,29 @@ def test_a_sign_in_at_an_installation_and_its_end_are_entered(
     text = json.dumps([each.documented() for each in entries(database)])
     for secret in ("entra-1", "hint", "sealed", code_for(grant).hash.hex()):
         assert secret not in text
+
+
+@pytest.mark.parametrize("act", ["delete", "disable"])
+def test_whoever_is_deleted_or_disabled_at_the_broker_has_no_grants(
+    act: str, store: SqlBrokerStore, database: Database
+) -> None:
+    """Their installations are told; of whoever was deleted nothing stays, in no entry either."""
+    accounts, user_id = SqlAccountStore(database), UserId("a" * 32)
+    profile = Profile(name="Ada Anders", email="ada@contoso.test", username="ada@contoso.test")
+    accounts.create(user_id=user_id, identity=ADA, profile=profile, entra_grants=[], now=START)
+    grant = opened(store)
+    if act == "delete":
+        accounts.delete(user_id, cause=ADMIN)
+    else:
+        accounts.set_disabled(user_id, disabled=True, now=START, cause=ADMIN)
+    assert store.grants_of_person(ADA) == []
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    (told_of,) = store.due_deliveries(now=later, claim_until=later, limit=10)
+    assert told_of.grant_id == grant.id
+    ended = [each for each in entries(database) if each.action == "session_ended"]
+    assert [(each.actor_id, each.session_id) for each in ended] == [("a" * 32, grant.id)]
+    ids = {each.object_id for each in entries(database)}
+    assert ids == ({None} if act == "delete" else {None, ADA.object_id})
 
 
 def test_what_an_administrator_does_with_an_installation_is_entered(

@@ -22,11 +22,11 @@ from broker.world import (
     form_request,
     person,
 )
+from entrada.accounts.broker_subject import subject_of
 from entrada.accounts.identity import EntraIdentity
 from entrada.broker.grants import hash_of
 from entrada.broker.installations import Proof
 from entrada.broker.token import token
-from entrada.broker.tokens import subject_of
 from entrada.entra.authority import ObjectId
 from entrada.errors import AccountDisabled, EntraRefused, EntraUnavailable, Fixer
 

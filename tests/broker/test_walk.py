@@ -76,6 +76,31 @@ def test_two_installations_of_two_tenants_at_once(
     assert me(mallory, contoso.url)[0] == me(ada, fabrikam.url)[0] == 401
 
 
+def test_whoever_is_disabled_at_the_broker_is_out_at_its_installations_and_not_in_again(
+    behind_broker: BehindBroker, new_browser: NewBrowser
+) -> None:
+    """Until they are enabled there; others come in meanwhile."""
+    app, accounts = behind_broker.installation(), behind_broker.broker.relying_party.accounts
+    ada, vi = new_browser(), new_browser()
+    behind_broker.sign_in(ada, app, "ada@contoso.test")
+    ada.open(f"{behind_broker.url}/auth/entra/start?next=/auth/account")
+    (account,) = accounts.list_users()
+    store, (linked,) = behind_broker.broker.broker.provider.store, account.identities
+    assert store.grants_of_person(linked.identity)
+    now = behind_broker.broker.relying_party.clock.now()
+    accounts.set_disabled(account.id, disabled=True, now=now)
+    assert store.grants_of_person(linked.identity) == []
+    page = behind_broker.sign_in(new_browser(), app, "ada@contoso.test")
+    assert "is disabled" in page.text
+    assert store.grants_of_person(linked.identity) == []
+    behind_broker.sign_in(vi, app, "vi@contoso.test")
+    assert me(vi, app.url)[0] == 200
+    accounts.set_disabled(account.id, disabled=False, now=now)
+    back = new_browser()
+    behind_broker.sign_in(back, app, "ada@contoso.test")
+    assert me(back, app.url)[0] == 200
+
+
 def test_somebody_of_another_tenant_gets_a_page(behind_broker: BehindBroker, new_browser: NewBrowser) -> None:
     """Entra itself is asked for the installation's tenant alone, and says no (AADSTS50020)."""
     contoso = behind_broker.installation()

@@ -5,19 +5,21 @@ People at installations have no account here: an entry names them as Entra does,
 
 from __future__ import annotations
 
-from entrada.audit.acts import ENTRA, ENTRADA, Act, Action, Cause, Subject
+from entrada.audit.acts import ENTRA, ENTRADA, Act, Action, Cause
 from entrada.broker.grants import Grant
 from entrada.broker.signing_keys import SigningKey
+from entrada.storage.recorded import grant_act_at_broker
 
 
 def grant_opened(grant: Grant) -> Act:
     """Of a sign-in at an installation."""
-    return _of_grant(Action.SIGN_IN_COMPLETED, grant, Cause(actor=ENTRA, at=grant.begun_at))
-
-
-def grant_ended(grant: Grant, cause: Cause) -> Act:
-    """Of its end."""
-    return _of_grant(Action.SESSION_ENDED, grant, cause)
+    return grant_act_at_broker(
+        Action.SIGN_IN_COMPLETED,
+        grant.id,
+        client_id=grant.client_id,
+        cause=Cause(actor=ENTRA, at=grant.begun_at),
+        identity=grant.person.identity,
+    )
 
 
 def installation_changed(client_id: str, cause: Cause) -> Act:
@@ -29,14 +31,3 @@ def new_key(key: SigningKey, reason: str) -> Act:
     """Of a key that signs tokens."""
     cause = Cause(actor=ENTRADA, at=key.made_at, reason=reason)
     return Act(action=Action.KEYS_ROTATED, cause=cause, details={"kid": key.kid, "key": "broker"})
-
-
-def _of_grant(action: Action, grant: Grant, cause: Cause) -> Act:
-    identity = grant.person.identity
-    return Act(
-        action=action,
-        cause=cause,
-        session_id=grant.id,
-        subject=Subject(tenant_id=identity.tenant_id, object_id=identity.object_id),
-        details={"client_id": grant.client_id},
-    )

@@ -13,6 +13,7 @@ from datetime import datetime
 from entrada.accounts.delta_position import DeltaPosition
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn
+from entrada.audit.acts import ENTRA, Cause
 from entrada.broker.store import BrokerStore
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.flows.tenant_watch import DirectoryStore
@@ -72,8 +73,9 @@ class DirectoryWithGrants:
         """See `DirectoryStore`; with it end the grants that they had then."""
         ended = link.user_id != NOBODY_HERE and self._own.end_access(link, because=because, now=now)
         grants = self._grants.grants_of_person(link.identity)
+        cause = Cause(actor=ENTRA, reason=because)
         for grant in grants:
-            self._grants.end_grants(now=now, grant_id=grant.id)
+            self._grants.end_grants(now=now, grant_id=grant.id, cause=cause)
         return ended or bool(grants)
 
     def end_sessions_before(self, identity: EntraIdentity, *, before: datetime) -> int:

@@ -1,14 +1,18 @@
 """A person whom Entra has verified leads to a code for the installation that sent them.
 
 Nobody gets an account here: who may come in, and as what, is the installation's to decide. What is checked is
-that the person is of the tenant the installation is for, and that it may still sign people in.
+that the person is of the tenant the installation is for, that it may still sign people in, and that
+their account at the broker itself, if they have one, is not disabled.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from entrada.accounts.identity import UserId
+from entrada.accounts.broker_subject import subject_of
+from entrada.accounts.identity import EntraIdentity, UserId
+from entrada.accounts.store import AccountStore
+from entrada.audit.acts import ENTRADA, Cause
 from entrada.broker.authorization_response import code_response, error_response
 from entrada.broker.context import BrokerContext, read_context
 from entrada.broker.grants import (
@@ -23,8 +27,8 @@ from entrada.broker.installations import Installation
 from entrada.broker.oauth_errors import OAuthError
 from entrada.broker.people import person_of, seal_sign_in
 from entrada.broker.provider import Provider
-from entrada.broker.tokens import subject_of
 from entrada.errors import (
+    AccountDisabled,
     EntradaError,
     EntraRefused,
     InstallationRefused,
@@ -48,9 +52,13 @@ _FOR_THE_INSTALLATION = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerEnding:
-    """The ending of sign-ins that installations began. `sealer` seals what asking Entra again needs."""
+    """The ending of sign-ins that installations began. `sealer` seals what asking Entra again needs.
+
+    `accounts` are the broker's own: whoever is disabled in them comes into no installation.
+    """
 
     provider: Provider
+    accounts: AccountStore
     sealer: Sealer
 
     def replaces(self, request: WebRequest) -> SessionId | None:
@@ -67,6 +75,7 @@ class BrokerEnding:
         identity = identified.newcomer.identity
         if identity.tenant_id != installation.tenant_id:
             raise TenantRefused
+        self._refuse_the_disabled(identity)
         now = self.provider.now()
         grant = Grant(
             id=new_grant_id(),
@@ -94,10 +103,21 @@ class BrokerEnding:
                 expires_at=now + CODE_LIFE,
             ),
         )
+        try:
+            self._refuse_the_disabled(identity)  # who was disabled meanwhile had no grant to be ended
+        except AccountDisabled:
+            disabled = Cause(actor=ENTRADA, reason="disabled meanwhile")
+            self.provider.store.end_grants(now=now, grant_id=grant.id, cause=disabled)
+            raise
         return Ended(
             user_id=UserId(subject_of(identity)),
             response=code_response(context.return_address, code.text, issuer=self.provider.issuer),
         )
+
+    def _refuse_the_disabled(self, identity: EntraIdentity) -> None:
+        account = self.accounts.find_by_identity(identity)
+        if account is not None and not account.is_enabled:
+            raise AccountDisabled
 
     def refused(self, error: EntradaError, pending: PendingSignIn) -> WebResponse | None:
         """An installation that asked for silence is told, and so is one whose person chose Cancel.

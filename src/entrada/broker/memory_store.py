@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from entrada.accounts.broker_subject import subject_of
 from entrada.accounts.identity import EntraIdentity
 from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey
 from entrada.broker.store import BrokerStore, Delivery
-from entrada.broker.tokens import subject_of
 
 
 class MemoryBrokerStore(BrokerStore):

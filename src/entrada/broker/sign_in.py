@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from urllib.parse import urlencode
 
+from entrada.accounts.store import AccountStore
 from entrada.broker.authorization_request import (
     PARAMETERS,
     read_authorization_request,
@@ -59,6 +60,7 @@ class BrokerSignIn:
     """
 
     provider: Provider
+    accounts: AccountStore
     web: WebSignIn
     identification_for: Callable[[Installation], Identification]
     sealer: Sealer
@@ -129,7 +131,7 @@ class BrokerSignIn:
             site=again,
             identification=self.identification_for(installation),
             refusals=replace(self.web.refusals, site=again),
-            ending=BrokerEnding(provider=self.provider, sealer=self.sealer),
+            ending=BrokerEnding(provider=self.provider, accounts=self.accounts, sealer=self.sealer),
         )
 
 

@@ -5,18 +5,17 @@ A private key is sealed with the server's secret keys: brokers that share a data
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.identity import EntraIdentity
 from entrada.audit.acts import BY_ENTRADA, Cause
-from entrada.broker.audited import grant_ended, grant_opened, installation_changed, new_key
+from entrada.broker.audited import grant_opened, installation_changed, new_key
 from entrada.broker.documents import (
     installation_document,
     person_document,
@@ -27,10 +26,10 @@ from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey, signing_key_from_der
 from entrada.broker.store import BrokerStore, Delivery
-from entrada.broker.tokens import subject_of
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
 from entrada.storage.sql.audit_entries import note
+from entrada.storage.sql.broker_grants import end_grants, of_identity
 from entrada.storage.sql.broker_tables import codes, deliveries, grants, installations, keys, spent
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.repeating import repeats_transactions
@@ -93,7 +92,7 @@ class SqlBrokerStore(BrokerStore):
     def remove_installation(self, client_id: str, *, now: datetime, cause: Cause = BY_ENTRADA) -> bool:
         cause = replace(cause, at=now)
         with self._database.writing() as connection:
-            _end(connection, grants.c.client_id == client_id, now=now, tell_all_but=None, cause=cause)
+            end_grants(connection, grants.c.client_id == client_id, now=now, cause=cause)
             removed = connection.execute(delete(installations).where(installations.c.client_id == client_id))
             if removed.rowcount == 1:
                 note(connection, installation_changed(client_id, cause))
@@ -225,7 +224,7 @@ class SqlBrokerStore(BrokerStore):
 
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]:
         with self._database.reading() as connection:
-            rows = connection.execute(select(grants).where(_is(identity))).all()
+            rows = connection.execute(select(grants).where(of_identity(identity))).all()
         return [_grant_of(row) for row in rows]
 
     def end_grants(
@@ -243,7 +242,7 @@ class SqlBrokerStore(BrokerStore):
             for condition in (
                 None if grant_id is None else grants.c.id == grant_id,
                 None if entra_session_id is None else grants.c.entra_session_id == entra_session_id,
-                None if identity is None else _is(identity),
+                None if identity is None else of_identity(identity),
             )
             if condition is not None
         ]
@@ -254,9 +253,9 @@ class SqlBrokerStore(BrokerStore):
             if connection.execute(select(grants.c.id).where(named[0]).limit(1)).first() is None:
                 return []
         with self._database.writing() as connection:
-            return _end(
-                connection, named[0], now=now, tell_all_but=tell_all_but, cause=replace(cause, at=now)
-            )
+            cause = replace(cause, at=now)
+            gone = end_grants(connection, named[0], now=now, cause=cause, tell_all_but=tell_all_but)
+            return [_grant_of(row) for row in gone]
 
     # --- logout tokens to deliver ---
 
@@ -326,42 +325,8 @@ class SqlBrokerStore(BrokerStore):
             return pruned
 
 
-def _end(
-    connection: Connection, condition: Any, *, now: datetime, tell_all_but: str | None, cause: Cause
-) -> Sequence[Grant]:
-    """End them, and note whom to tell, in the caller's transaction."""
-    ended = [_grant_of(row) for row in connection.execute(select(grants).where(condition)).all()]
-    gone = [
-        grant
-        for grant in ended
-        if connection.execute(delete(grants).where(grants.c.id == grant.id)).rowcount == 1
-    ]
-    rows = [
-        {
-            "id": secrets.token_hex(16),
-            "client_id": grant.client_id,
-            "grant_id": grant.id,
-            "subject": subject_of(grant.person.identity),
-            "address": grant.logout_address,
-            "ended_at": now,
-            "due_at": now,
-            "tries": 0,
-        }
-        for grant in gone
-        if grant.client_id != tell_all_but
-    ]
-    if rows:
-        connection.execute(insert(deliveries), rows)
-    note(connection, *(grant_ended(grant, cause) for grant in gone))
-    return gone
-
-
 def _installation_row(installation: Installation) -> dict[str, Any]:
     return {"client_id": installation.client_id, "document": installation_document(installation)}
-
-
-def _is(identity: EntraIdentity) -> Any:
-    return (grants.c.tenant_id == identity.tenant_id) & (grants.c.object_id == identity.object_id)
 
 
 def _grant_row(grant: Grant) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def build_broker(
     )
     broker = BrokerSignIn(
         provider=provider,
+        accounts=stores.accounts,
         web=auth.sign_in,
         identification_for=walks.identification_for,
         sealer=sealer,

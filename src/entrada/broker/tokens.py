@@ -10,13 +10,12 @@ Source: OpenID Connect Core 1.0, section 2; OpenID Connect Back-Channel Logout 1
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from entrada.accounts.identity import EntraIdentity
+from entrada.accounts.broker_subject import subject_of
 from entrada.broker.grants import Grant, Person
 from entrada.broker.installations import Installation
 
@@ -25,12 +24,6 @@ ACCESS_TOKEN_LIFE = timedelta(minutes=60)
 LOGOUT_TOKEN_LIFE = timedelta(minutes=2)
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TYPE = "logout+jwt"
-
-
-def subject_of(identity: EntraIdentity) -> str:
-    """The person's `sub`: stable, and the same for every installation of this broker."""
-    named = f"entrada broker subject {identity.tenant_id} {identity.object_id}"
-    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def id_token_claims(

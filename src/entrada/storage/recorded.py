@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, RoleGrant, User, UserId
-from entrada.audit.acts import ENTRA, Act, Action, Cause, Subject, person
+from entrada.audit.acts import ENTRA, NOBODY, Act, Action, Cause, Subject, person
 from entrada.audit.chain import Place
 from entrada.sessions.session import Session
 
@@ -110,6 +110,19 @@ def access_ended(user_id: UserId, identity: EntraIdentity, *, ended: int, becaus
         user_id=user_id,
         subject=subject_of(identity),
         details={"count": ended},
+    )
+
+
+def grant_act_at_broker(
+    action: Action, grant_id: str, *, client_id: str, cause: Cause, identity: EntraIdentity | None
+) -> Act:
+    """Of what somebody was given at a broker's installation, begun or ended; None: whose is forgotten."""
+    return Act(
+        action=action,
+        cause=cause,
+        session_id=grant_id,
+        subject=NOBODY if identity is None else subject_of(identity),
+        details={"client_id": client_id},
     )
 
 

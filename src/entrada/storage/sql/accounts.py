@@ -41,11 +41,13 @@ from entrada.accounts.identity import (
 from entrada.accounts.people import PeopleQuery
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
+from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import erase, note
+from entrada.storage.sql.broker_grants import end_grants_of_user
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.people import LINES, find_called, find_ids, find_whole, has_administrator
 from entrada.storage.sql.repeating import repeats_transactions
@@ -251,6 +253,8 @@ class SqlAccountStore(AccountStore):
                 return None
             self._check(connection, rules, user, replace(user, disabled_at=disabled_at))
             ended = drop_sessions(connection, user_id) if disabled else 0
+            if disabled:
+                end_grants_of_user(connection, user, now=now, cause=cause)
             if disabled != user.is_enabled:
                 if ended:
                     note(connection, recorded.ending_of_user(user_id, ended=ended, cause=cause))
@@ -309,6 +313,8 @@ class SqlAccountStore(AccountStore):
             if user is not None:
                 self._check(connection, rules, user, None)
                 ended = drop_sessions(connection, user_id)
+                now = cause.at or datetime.now(UTC)
+                end_grants_of_user(connection, user, now=now, cause=cause, is_forgotten=True)
                 if not ended:  # access tokens are remembered without a session
                     add_revocation(connection, RevocationKind.RIGHTS, user_id)
                 for statement in DELETE:
