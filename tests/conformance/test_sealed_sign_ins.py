@@ -112,6 +112,23 @@ def test_whoever_has_no_session_is_not_asked_about(stores: Stores) -> None:
     assert stores.sealed_sign_ins.of_user(user) == []
 
 
+@pytest.mark.parametrize("at_most", [0, 3, 5_000])
+def test_nobody_waits_for_those_who_have_no_session(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, at_most: int
+) -> None:
+    """One who has a session is found in the first call behind however many have none; those are forgotten a
+    bounded number in a call, and all of them in the end. Nothing is forgotten of whoever has one."""
+    monkeypatch.setattr("entrada.storage.sql.sealed_sign_ins.FORGOTTEN_AT_MOST", at_most)
+    gone = [signed_in(stores, number, opens=False) for number in range(2, 9)]
+    here = [signed_in(stores, number) for number in (1, 9)]
+    claimed = [claim(stores), claim(stores)]
+    assert {each.user_id for each in claimed if each is not None} == set(here)
+    monkeypatch.undo()
+    assert claim(stores) is None
+    assert all(stores.sealed_sign_ins.of_user(user) == [] for user in gone)
+    assert all(len(stores.sealed_sign_ins.of_user(user)) == 1 for user in here)
+
+
 def test_a_session_past_its_limits_is_none(stores: Stores) -> None:
     """It opens nothing, pruned or not, so nobody is asked."""
     user = signed_in(stores, opens=False)

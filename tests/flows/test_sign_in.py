@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,9 +34,10 @@ from entrada.errors import (
     TokenRefused,
 )
 from entrada.flows.authorization_response import AuthorizationResponse
+from entrada.flows.background_prune import PRUNE_EVERY
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.pending import PendingSignIn
-from entrada.flows.relying_party import PRUNE_EVERY, RelyingParty
+from entrada.flows.relying_party import RelyingParty
 from entrada.flows.sign_in import SignedIn
 from entrada.sessions.token import new_session_token
 from entrada.storage.memory_leases import MemoryLeases
@@ -707,6 +709,7 @@ def test_old_rows_are_forgotten_now_and_then(party: RelyingParty, entra: FakeEnt
         sign_in(party, entra)
     entra.clock.advance(hours=25)
     sign_in(party, entra)
+    party.prune.wait()
     assert len(party.sessions._sessions) == 1  # type: ignore[attr-defined]
     assert len(party.sessions._spent) == 1  # type: ignore[attr-defined]
 
@@ -714,14 +717,59 @@ def test_old_rows_are_forgotten_now_and_then(party: RelyingParty, entra: FakeEnt
 def test_one_of_several_servers_prunes(entra: FakeEntra, party: RelyingParty) -> None:
     """While another has the lease, nothing is pruned here; when that one is gone, it is."""
     leases = MemoryLeases(monotonic=entra.clock.monotonic)
-    party.pruning = LeasedJob(name="prune", leases=leases, clock=entra.clock, life=2 * PRUNE_EVERY)
+    party.prune.lease = LeasedJob(name="prune", leases=leases, clock=entra.clock, life=2 * PRUNE_EVERY)
     other = leases.take("prune", holder="another server", life=timedelta(hours=26))
     assert other is not None
     for _ in range(5):
         sign_in(party, entra)
     entra.clock.advance(hours=25)
     sign_in(party, entra)
+    party.prune.wait()
     assert len(party.sessions._sessions) == 6  # type: ignore[attr-defined]
     entra.clock.advance(hours=2)
     sign_in(party, entra)
+    party.prune.wait()
     assert len(party.sessions._sessions) == 2  # type: ignore[attr-defined]
+
+
+def test_nobody_who_signs_in_waits_for_what_is_forgotten(
+    entra: FakeEntra, party: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the store takes: sign-ins go on, one thread forgets, and closing waits for it."""
+    began, may_end, ended = Event(), Event(), []
+
+    def prune(*, now: datetime) -> int:
+        began.set()
+        assert may_end.wait(20)
+        ended.append(now)
+        return 0
+
+    monkeypatch.setattr(party.sessions, "prune", prune)
+    sign_in(party, entra)
+    for _ in range(3):
+        entra.clock.advance(minutes=2)
+        assert sign_in(party, entra).user is not None
+    assert began.wait(20)
+    assert not ended
+    may_end.set()
+    party.close()
+    assert len(ended) == 1
+    entra.clock.advance(minutes=2)
+    party.prune.begin()
+    party.prune.wait()
+    assert len(ended) == 1
+
+
+def test_a_forked_process_forgets_by_a_thread_of_its_own(
+    entra: FakeEntra, party: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the parent's was under way, and its lock held, at the fork."""
+    sign_in(party, entra)
+    entra.clock.advance(minutes=2)
+    party.prune._lock.acquire()
+    monkeypatch.setattr(party.prune, "_pid", -1)  # as a child finds it
+    pruned: list[datetime] = []
+    monkeypatch.setattr(party.sessions, "prune", lambda *, now: pruned.append(now))
+    party.prune.begin()
+    party.prune.wait()
+    assert pruned == [entra.clock.now()]

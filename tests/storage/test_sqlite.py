@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from sqlalchemy import insert
 
 from conformance.samples import (
     ADA,
@@ -38,7 +39,16 @@ from entrada.audit.acts import Act, Action, Subject
 from entrada.errors import StoreUnavailable
 from entrada.sessions.revocation import Revocations
 from entrada.sessions.session import Session, SessionId
-from entrada.storage.sql import Database, SqlAccountStore, SqlAuditTrail, SqlSessionStore, connect, sqlite
+from entrada.storage.sql import (
+    Database,
+    SqlAccountStore,
+    SqlAuditTrail,
+    SqlSealedSignIns,
+    SqlSessionStore,
+    connect,
+    sqlite,
+)
+from entrada.storage.sql.tables import sealed_sign_ins
 from storage.forked import DONE, die_before_statement, ending_of, fork, in_child, kill, said_by
 from storage.others import end_and_look, in_processes, sign_in_often
 from storage.prepared import prepared_copy
@@ -552,6 +562,26 @@ def test_many_that_are_over_are_forgotten_a_few_at_a_time(
     sessions.open(live)
     assert [sessions.prune(now=NOW) for _ in range(4)] == [500, 500, 200, 0]
     assert sessions.find(live.id) == live
+
+
+def test_many_who_have_no_session_are_forgotten_a_few_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim comes to its end while very many are due who have no session; later ones forget the rest."""
+    monkeypatch.setattr("entrada.storage.sql.sealed_sign_ins.FORGOTTEN_AT_MOST", 4)
+    accounts, sign_ins = SqlAccountStore(database), SqlSealedSignIns(database)
+    create(accounts, 1)
+    row = {"tenant_id": "t", "user_id": user_id(1), "sealed_sign_in": "sealed", "last_sign_in_at": NOW}
+    with database.writing() as connection:
+        connection.execute(
+            insert(sealed_sign_ins),
+            [{**row, "object_id": f"{n}", "next_check_at": NOW - timedelta(seconds=n)} for n in range(1_200)],
+        )
+    left = []
+    for _ in range(3):
+        assert sign_ins.claim_due(now=NOW, next_check_at=LATER) is None
+        left.append(len(sign_ins.of_user(user_id(1))))
+    assert left == [700, 200, 0]
 
 
 RESTORED = ["sqlite3 .restore", "another file moved there", "cp, while nobody has it open"]

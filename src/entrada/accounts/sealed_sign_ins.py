@@ -59,7 +59,8 @@ class SealedSignIns(Protocol):
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
         """Who has waited longest, this caller's alone until `next_check_at`; None: nobody is due.
 
-        Whoever has no session any more is not asked about, and what was stored of them is forgotten.
+        Whoever has no session any more is not asked about, and what was stored of them is forgotten; where
+        very many are due who have none, some of it by a later call. Nobody who has one waits for that.
         """
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:

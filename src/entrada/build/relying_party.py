@@ -10,10 +10,11 @@ from entrada.build.identification import admission_of, build_identification
 from entrada.build.stores import SEALED_SIGN_IN, SESSION_GRANT, Stores, open_stores, secret_keys_of
 from entrada.clock import Clock, SystemClock
 from entrada.entra.pooled_transport import PooledTransport
+from entrada.flows.background_prune import PRUNE_EVERY
 from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.recheck import Recheck
-from entrada.flows.relying_party import PRUNE_EVERY, RelyingParty
+from entrada.flows.relying_party import RelyingParty
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.session_tokens import SessionTokens
 from entrada.flows.sign_in import SignIn

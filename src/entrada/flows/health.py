@@ -16,6 +16,7 @@ from entrada.entra.credential_ends import CredentialEnd, read_credential_ends
 from entrada.errors import EntradaError, StoreUnavailable
 from entrada.events import Event, subscribe
 from entrada.flows.relying_party import RelyingParty
+from entrada.flows.session_count import SessionCount
 
 ASK_GRAPH_EVERY = timedelta(hours=1)
 SOON = timedelta(days=30)
@@ -45,6 +46,7 @@ class Health:
     party: RelyingParty
     further: Sequence[Callable[[datetime], HealthGroup]] = ()
     started_at: datetime = field(init=False)
+    _sessions: SessionCount = field(init=False, repr=False)
     _asked_at: datetime | None = field(default=None, init=False)
     _ends: Sequence[CredentialEnd] = field(default=(), init=False)
     _why_not: str = field(default="", init=False)
@@ -53,6 +55,7 @@ class Health:
 
     def __post_init__(self) -> None:
         self.started_at = self.party.clock.now()
+        self._sessions = SessionCount(sessions=self.party.sessions, clock=self.party.clock)
         end, close = subscribe(self._heard), self.party.close
 
         def close_all() -> None:
@@ -66,7 +69,7 @@ class Health:
         return [
             HealthGroup(heading="Microsoft Entra ID", facts=[*self._entra(now), *self._credential(now)]),
             HealthGroup(heading="Asking Entra again", facts=[*self._recheck(), *self._delta(now)]),
-            HealthGroup(heading="Here", facts=self._store(now)),
+            HealthGroup(heading="Here", facts=self._store()),
             *(one(now) for one in self.further),
         ]
 
@@ -168,10 +171,10 @@ class Health:
             )
         return facts
 
-    def _store(self, now: datetime) -> list[HealthFact]:
+    def _store(self) -> list[HealthFact]:
         try:
             self.party.check_database()
-            count = self.party.sessions.count(now=now)
+            count = self._sessions.read()
         except StoreUnavailable as error:
             return [HealthFact(label="Database", text=error.sentence, needs_care=True)]
         return [

@@ -9,7 +9,6 @@ Source: the name is OpenID Connect's for an application that relies on a provide
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,9 +19,9 @@ from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, Act, Cause
 from entrada.clock import Clock
-from entrada.errors import StoreUnavailable
 from entrada.flows.auditing import Auditing
 from entrada.flows.authorization_response import AuthorizationResponse
+from entrada.flows.background_prune import BackgroundPrune
 from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.background_watch import BackgroundWatch
 from entrada.flows.identification import Identified
@@ -48,7 +47,6 @@ class Listening(Protocol):
         """Nothing more is heard."""
 
 
-PRUNE_EVERY = timedelta(minutes=1)
 WRITE_PROBE_EVERY = timedelta(seconds=10)
 
 
@@ -74,12 +72,14 @@ class RelyingParty:
     """Tokens of other APIs for who is signed in; None: nobody calls other APIs."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
-    _pruned_at: datetime | None = None
+    prune: BackgroundPrune = field(init=False)
     _written_at: datetime | None = None
-    _prune_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.session_watch = SessionWatch(check=self.session_check)
+        self.prune = BackgroundPrune(
+            sessions=self.sessions, clock=self.clock, auditing=self.auditing, lease=self.pruning
+        )
         close = self.close
 
         def close_all() -> None:
@@ -90,10 +90,9 @@ class RelyingParty:
             if self.listening is not None:
                 self.listening.close()
             self.session_watch.close()
+            self.prune.close()
             if self.auditing is not None:
                 self.auditing.close()
-            if self.pruning is not None:
-                self.pruning.release()
             close()
 
         self.close = close_all
@@ -126,7 +125,7 @@ class RelyingParty:
             identified = self.sign_in.identification.complete(response, pending)
             return self.open_session(identified, pending, replaces=() if replaces is None else (replaces,))
         finally:
-            self.prune_now_and_then()
+            self.prune.begin()  # a refused one has written a row, too
 
     def open_session(
         self,
@@ -191,22 +190,3 @@ class RelyingParty:
         if written_at is None or not timedelta(0) <= now - written_at < WRITE_PROBE_EVERY:
             self.sessions.spend_sign_in(f"ready {secrets.token_hex(16)}", expires_at=now)
             self._written_at = now
-
-    def prune_now_and_then(self) -> None:
-        """After every response to a sign-in: a refused one has written a row, too. By one of several servers.
-
-        Rows past their limits are already powerless; forgetting them only saves room.
-        """
-        now = self.clock.now()
-        with self._prune_lock:
-            if self._pruned_at is not None and now - self._pruned_at < PRUNE_EVERY:
-                return
-            first, self._pruned_at = self._pruned_at is None, now
-        if first or (self.pruning is not None and self.pruning.hold() is None):
-            return
-        try:
-            self.sessions.prune(now=now)
-            if self.auditing is not None:
-                self.auditing.prune(now)
-        except StoreUnavailable:
-            return  # the sign-in itself has its own end; the next one prunes

@@ -5,7 +5,7 @@
     entrada_requests_total{part,status}        responses by class: 2xx to 5xx, or gone
     entrada_request_seconds{part}              until the response begins; not of the fast path's
     entrada_sign_ins_total{outcome}            completed, or the code of the refusal
-    entrada_sessions                           within their limits, as the database has them
+    entrada_sessions                           within their limits, as the database had them when last counted
     entrada_key_age_seconds{keys}              since Entra's were read; of the newest assertion key
     entrada_access_ended_total{found_by}       people out because of what Entra said: recheck, delta or batch
     entrada_access_ended_seconds{found_by}     at most how long they had stayed: since the last good look
@@ -28,7 +28,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import wraps
 from time import perf_counter
 from typing import Any, cast
@@ -45,13 +45,11 @@ from entrada.build.stores import Stores
 from entrada.clock import Clock
 from entrada.errors import StoreUnavailable
 from entrada.events import Event
+from entrada.flows.session_count import SessionCount
 from entrada.flows.tenant_watch import DirectoryStore
 from entrada.gateway.outcome import FastCount, Outcome, label_of
 from entrada.gateway.rules import Decision
 from entrada.sessions.store import SessionStore
-
-COUNTED_FOR = timedelta(seconds=1)
-"""How long a count of sessions is told again: it reads an index of all of them."""
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
@@ -203,23 +201,20 @@ class Metrics:
 
 class _Sessions(Collector):
     def __init__(self, sessions: SessionStore, clock: Clock) -> None:
-        self._sessions, self._clock = sessions, clock
-        self._counted: tuple[float, int] | None = None
+        self._count = SessionCount(sessions=sessions, clock=clock)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: registering must not ask the store."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        monotonic = self._clock.monotonic()
         is_up = True
-        if self._counted is None or monotonic - self._counted[0] >= COUNTED_FOR.total_seconds():
-            try:
-                self._counted = monotonic, self._sessions.count(now=self._clock.now())
-            except StoreUnavailable:
-                is_up, self._counted = False, None
-        if self._counted is not None:
-            yield GaugeMetricFamily("entrada_sessions", "Sessions within their limits.", self._counted[1])
+        try:
+            count = self._count.read()
+        except StoreUnavailable:
+            is_up = False
+        else:
+            yield GaugeMetricFamily("entrada_sessions", "Sessions within their limits.", count)
         yield GaugeMetricFamily("entrada_store_up", "Whether the store answered.", float(is_up))
 
 

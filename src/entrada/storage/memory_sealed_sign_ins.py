@@ -50,19 +50,17 @@ class MemorySealedSignIns(SealedSignIns):
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
         """See `RecheckStore`."""
         with self._lock:
-            while True:
-                waiting = [
-                    (kept.next_check_at, kept)
-                    for kept in self._kept.values()
-                    if kept.next_check_at is not None and kept.next_check_at <= now
-                ]
-                if not waiting:
-                    return None
-                _, kept = min(waiting, key=lambda due: due[0])
+            due = [
+                (kept.next_check_at, kept)
+                for kept in self._kept.values()
+                if kept.next_check_at is not None and kept.next_check_at <= now
+            ]
+            for _, kept in sorted(due, key=lambda each: each[0]):
                 if self._sessions.has_session(kept.user_id, now=now):
                     claimed = self._kept[kept.identity] = replace(kept, next_check_at=next_check_at)
                     return claimed
                 del self._kept[kept.identity]
+            return None
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         """See `AdmissionStore`."""

@@ -94,7 +94,7 @@ class Auth:
                 session_cookie=self.cookie,
                 refusals=self.refusals,
             ),
-            prune=self.relying_party.prune_now_and_then,
+            prune=self.relying_party.prune.begin,
         )
 
     @cached_property

@@ -87,7 +87,7 @@ class WebSignIn:
     ending: Ending
     budgets: Budgets = field(default_factory=Budgets)
     prune: Callable[[], None] = lambda: None  # a default
-    """Called after every response of Entra's: a refused one has written a row, too."""
+    """Called after every response of Entra's: a refused one has written a row, too. Waits for nothing."""
 
     # Out
 

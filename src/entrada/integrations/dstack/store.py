@@ -31,6 +31,9 @@ from entrada.integrations.kit.links import Link
 _SESSION_LIFE = timedelta(days=60)
 """How long a sign-in can be named by a broker: twice as long as one lives there that nobody refreshes."""
 
+DELETED_AT_ONCE = 100
+"""Links to users deleted in dstack that one transaction ends; a later look ends the rest."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForRecheck:
@@ -208,7 +211,10 @@ class DstackStore:
         """See `RecheckStore`. Nobody asks Entra about a user whom dstack's administrators deleted."""
 
         def work(session: Session) -> Link | None:
-            while link := links.claim_due(session.connection(), now=now, next_check_at=next_check_at):
+            for _ in range(DELETED_AT_ONCE):
+                link = links.claim_due(session.connection(), now=now, next_check_at=next_check_at)
+                if link is None:
+                    return None
                 user = users.user_of(session, self.database.hooks, link.user_id)
                 if user is not None and not user.deleted:
                     return link

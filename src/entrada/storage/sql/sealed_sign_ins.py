@@ -1,7 +1,9 @@
 """Sealed sign-ins in SQL, beside accounts and sessions.
 
-Looking whether anybody is due reads and locks nothing. Ending access, the sessions that end by it and the
-entry in the log of what ended are one transaction; so are new roles and the entry that tells live sessions.
+Looking whether anybody is due reads and locks nothing. Of those who are due and have no session some hundreds
+are forgotten in one statement, and some thousands in one call; beyond them one is looked for who has one.
+Ending access, the sessions that end by it and the entry in the log of what ended are one transaction; so are
+new roles and the entry that tells live sessions.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, tuple_, update
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
@@ -31,7 +33,6 @@ from entrada.storage.storable import user_after_recheck
 THIS = (sealed_sign_ins.c.tenant_id == bindparam("tid")) & (sealed_sign_ins.c.object_id == bindparam("oid"))
 STILL_THE_NEWEST = THIS & (sealed_sign_ins.c.sealed_sign_in == bindparam("claimed"))
 
-DROP = delete(sealed_sign_ins).where(THIS)
 ADD = insert(sealed_sign_ins)
 REPLACE = (
     update(sealed_sign_ins)
@@ -57,6 +58,28 @@ DUE = (
     .order_by(sealed_sign_ins.c.next_check_at)
     .limit(1)
 )
+FORGOTTEN_AT_ONCE = 500
+"""Rows in a transaction: others who write wait that long and no longer."""
+FORGOTTEN_AT_MOST = 5_000
+"""Rows in one call: it comes to an end while a million people are due who have no session."""
+IS_DUE = sealed_sign_ins.c.next_check_at <= bindparam("now")
+LIVE_SESSION = exists().where(
+    sessions.c.user_id == sealed_sign_ins.c.user_id,
+    sessions.c.idle_expires_at > bindparam("now"),
+    sessions.c.absolute_expires_at > bindparam("now"),
+)
+DUE_WITH_SESSION = DUE.where(LIVE_SESSION)
+KEY = tuple_(sealed_sign_ins.c.tenant_id, sealed_sign_ins.c.object_id)
+OLDEST_DUE = (
+    select(sealed_sign_ins.c.tenant_id, sealed_sign_ins.c.object_id)
+    .where(IS_DUE)
+    .order_by(sealed_sign_ins.c.next_check_at)
+    .limit(FORGOTTEN_AT_ONCE)
+    .with_for_update(skip_locked=True)  # several servers forget different people, and wait for nobody
+)
+FORGET = delete(sealed_sign_ins).where(KEY.in_(OLDEST_DUE), IS_DUE, ~LIVE_SESSION)
+"""Of the oldest that are due, those without a session. Who signs in meanwhile is due later, and stays."""
+FORGET_THIS = delete(sealed_sign_ins).where(THIS, sealed_sign_ins.c.next_check_at == bindparam("was_due_at"))
 CLAIM = (
     update(sealed_sign_ins)
     .where(THIS, sealed_sign_ins.c.next_check_at == bindparam("was_due_at"))
@@ -139,20 +162,25 @@ class SqlSealedSignIns(SealedSignIns):
 
     def claim_due(self, *, now: datetime, next_check_at: datetime) -> SealedSignIn | None:
         """See `RecheckStore`."""
+        forgotten = 0
         while True:
+            # Past the bound nobody else is forgotten, and whoever has a session is found beyond the rest.
+            statement = DUE if forgotten < FORGOTTEN_AT_MOST else DUE_WITH_SESSION
             with self._database.reading() as connection:
-                row = connection.execute(DUE, {"now": now}).first()
+                row = connection.execute(statement, {"now": now}).first()
             if row is None:
                 return None
-            claimed = sign_in_of_row(row)
+            due = sign_in_of_row(row)
             with self._database.writing() as connection:
-                names = names_of(claimed.identity)
-                times = {"was_due_at": claimed.next_check_at, "next_check_at": next_check_at}
-                if connection.execute(CLAIM, {**names, **times}).rowcount != 1:
+                was = {**names_of(due.identity), "was_due_at": due.next_check_at}
+                if has_session(connection, due.user_id, now):
+                    if connection.execute(CLAIM, {**was, "next_check_at": next_check_at}).rowcount == 1:
+                        return due
                     continue  # another server was faster
-                if has_session(connection, claimed.user_id, now):
-                    return claimed
-                connection.execute(DROP, names)
+                at_once = connection.execute(FORGET, {"now": now}).rowcount
+                if not at_once:
+                    connection.execute(FORGET_THIS, was)
+                forgotten += max(at_once, 1)
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         """See `AdmissionStore`."""
