@@ -283,6 +283,8 @@ def test_entries_are_found_by_person_action_and_time(stores: Stores) -> None:
     assert found(user_id=nora.id, object_ids=["oid-9"]) == [4, 3, 1]
     assert found(called="MIA@") == [4]
     assert found(called="mia Ü") == [4]
+    assert found(tenant_id=identity(1).tenant_id) == [2, 1]
+    assert found(called="mia", tenant_id=identity(1).tenant_id) == []
     assert found(called="%") == found(called="ada") == []
     assert found(actions=["role_granted", "account_created"]) == [3, 2, 1]
     assert found(since=LATER) == [4, 3]

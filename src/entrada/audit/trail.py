@@ -25,6 +25,8 @@ class AuditQuery:
     """Together with `user_id`: entries of either."""
     called: str | None = None
     """Part of the name or account of somebody who was refused; ASCII letters count alike in either case."""
+    tenant_id: str | None = None
+    """Of people of this tenant alone, as far as the entry says whose they are."""
     actions: Sequence[str] = ()
     since: datetime | None = None
     until: datetime | None = None

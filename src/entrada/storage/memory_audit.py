@@ -94,6 +94,7 @@ def is_asked_for(entry: AuditEntry, query: AuditQuery) -> bool:
     )
     return (
         is_theirs
+        and query.tenant_id in (None, entry.tenant_id)
         and (not query.actions or entry.action in query.actions)
         and (query.since is None or entry.at >= query.since)
         and (query.until is None or entry.at < query.until)

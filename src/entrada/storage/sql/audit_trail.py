@@ -125,6 +125,8 @@ def conditions_of(query: AuditQuery, before: int | None) -> list[ColumnElement[b
             columns.action.in_(REFUSALS),  # nobody else is entered by name: the index finds these few
             func.lower(columns.personal).contains(called, autoescape=True),
         ]
+    if query.tenant_id is not None:
+        found.append(columns.tenant_id == query.tenant_id)
     if query.actions:
         # Of one person there are few entries: they are found by person, not by what most entries are.
         action = columns.action.concat("") if who else columns.action
