@@ -51,6 +51,17 @@ ATTACKS = {
         "entry 2 was changed",
     ),
     "the time changed": (sql(f"UPDATE {E} SET at = at + 1 WHERE number = 5"), "entry 5 was changed"),
+    "what is no time": (sql(f"UPDATE {E} SET at = 'noon' WHERE number = 5"), "entry 5 was changed"),
+    "what is no text": (sql(f"UPDATE {E} SET details = x'00' WHERE number = 5"), "entry 5 was changed"),
+    "a person who is no text": (
+        sql(f"UPDATE {E} SET object_id = x'00' WHERE number = 5"),
+        "what entry 5 says of a person was changed",
+    ),
+    "a salt that is no text": (
+        sql(f"UPDATE {E} SET salt = x'00' WHERE number = 5"),
+        "what entry 5 says of a person was changed",
+    ),
+    "a hash that is no text": (sql(f"UPDATE {E} SET hash = x'00' WHERE number = 5"), "entry 5 was changed"),
     "another actor": (sql(f"UPDATE {E} SET actor_id = 'x' WHERE number = 5"), "entry 5 was changed"),
     "the account taken off": (sql(f"UPDATE {E} SET user_id = NULL WHERE number = 5"), "entry 5 was changed"),
     "the person exchanged": (

@@ -6,22 +6,52 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Row,
+    ScalarSelect,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from entrada.audit.acts import Act, Action, Cause
 from entrada.audit.chain import AuditEntry, Place, as_written
 from entrada.audit.trail import EVERYTHING, AuditQuery, AuditTrail, Extent
+from entrada.compatibility import UTC
 from entrada.storage.recorded import pruning
 from entrada.storage.sql.audit_entries import COLUMNS, HOLD_HEAD, note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.repeating import repeats_transactions
-from entrada.storage.sql.tables import audit_entries, audit_exports, audit_head
+from entrada.storage.sql.tables import UtcTime, audit_entries, audit_exports, audit_head
 
 NEAREST = 2000
 REFUSALS = (Action.SIGN_IN_REFUSED.value, Action.REQUEST_REFUSED.value)
-ALL = select(*(audit_entries.c[name] for name in COLUMNS))
+
+
+class WrittenTime(UtcTime):
+    """What is no time reads as one that no entry has, so that the entry is named rather than none is read."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """The value as it is read."""
+        try:
+            return super().process_result_value(value, dialect)
+        except DamagedRow:
+            return datetime.min.replace(tzinfo=UTC)
+
+
+AT = type_coerce(audit_entries.c.at, WrittenTime()).label("at")
+ALL = select(*(AT if name == "at" else audit_entries.c[name] for name in COLUMNS))
 NEWEST = ALL.order_by(audit_entries.c.number.desc()).limit(bindparam("at_most"))
 FOLLOWING = (
     ALL.where(audit_entries.c.number > bindparam("behind"))
@@ -157,5 +187,7 @@ def nearest_number(*, since: datetime | None = None, until: datetime | None = No
 
 
 def entry_of_row(row: Row[Any]) -> AuditEntry:
-    """The entry of a row."""
-    return AuditEntry(**{name: getattr(row, name) for name in COLUMNS})
+    """The entry of a row. Bytes, which somebody else has written, read as a text that none of ours is."""
+    values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    values.update({name: repr(value) for name, value in values.items() if isinstance(value, bytes)})
+    return AuditEntry(**values)
