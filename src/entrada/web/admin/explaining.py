@@ -118,14 +118,14 @@ def refusals(
         if object_id
         else []
     )
+    is_one_tenant = auth.relying_party.sign_in.identification.tenants is None
     query = AuditQuery(
         called=called if user is None and object_id is None else None,
         object_ids=ids,
+        tenant_id=None if is_one_tenant else who.tenant_id,
         actions=[Action.SIGN_IN_REFUSED],
     )
-    found = auth.relying_party.auditing.trail.newest(query, limit=MOST_REFUSALS)
-    is_one_tenant = auth.relying_party.sign_in.identification.tenants is None
-    return [entry for entry in found if is_one_tenant or entry.tenant_id == who.tenant_id]
+    return list(auth.relying_party.auditing.trail.newest(query, limit=MOST_REFUSALS))
 
 
 def refusal_block(auth: Auth, refused: Sequence[AuditEntry], *, heading: str) -> Block:
