@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from administration.conftest import AccountOf, SignIn, press, text_of
+from entrada.audit.acts import Act, Action, Subject
 from entrada.cli import main
 from entrada.emulator import RunningEmulator
-from entrada.emulator.seed import CLIENT_ID
+from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID, FABRIKAM_ID
 from walks.site import ROLES, Site, served
 from walks.visitor import Visitor
 
@@ -106,6 +107,31 @@ def test_k29_why_nora_cannot_get_in(
     told = json.loads(commanded(strict, monkeypatch, capsys, "explain", "nora", "--json"))
     assert told["can_sign_in"] is False
     assert told["refused"][0]["details"]["incident"] == incident[1]
+
+
+def test_c21_refusals_of_another_tenant_are_not_shown_and_hide_none(
+    emulator: RunningEmulator, http: httpx.Client, tmp_path: Path
+) -> None:
+    """C21: twelve newer ones of a namesake elsewhere, and still why one's own person was refused."""
+    emulator.change_app(CLIENT_ID, audience="AzureADMultipleOrgs")
+    with served(
+        emulator,
+        database=tmp_path / "entrada.db",
+        ENTRADA_ADMIN_ROLES="Admin",
+        ENTRADA_TENANT_ID="organizations",
+        ENTRADA_ALLOWED_TENANTS=f"{CONTOSO_ID},{FABRIKAM_ID}",
+    ) as site:
+        auditing = site.auth.relying_party.auditing
+        assert auditing is not None
+        for tenant_id, account in [(CONTOSO_ID, "zoe@ours.test"), *[(FABRIKAM_ID, "zoe@theirs.test")] * 12]:
+            who = Subject(tenant_id=tenant_id, object_id=f"oid of {account}", name="Zoe", account=account)
+            auditing.trail.record(Act(action=Action.SIGN_IN_REFUSED, subject=who))
+        ada = Visitor(site, http)
+        ada.sign_in_as("ada@contoso.test")
+        explained = text_of(ada.open("/auth/admin/explain?q=zoe"))
+        assert "zoe@ours.test" in explained
+        assert "zoe@theirs.test" not in explained
+    emulator.reset()
 
 
 def test_the_audit_trail_is_filtered_and_paged(ada: Visitor, sign_in: SignIn, account_of: AccountOf) -> None:
