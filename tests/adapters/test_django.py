@@ -66,6 +66,39 @@ def test_flags_and_groups_follow_the_roles(
     assert (user["staff"], user["superuser"], user["groups"]) == (False, False, ["Viewer"])
 
 
+@pytest.mark.parametrize("server", ["gunicorn-sync", "uvicorn"])
+def test_asynchronous_classes_are_guarded(
+    server: str, emulator: RunningEmulator, tmp_path: Path, http: httpx.Client
+) -> None:
+    """`method_decorator(login_required, name="dispatch")`, by WSGI and by ASGI, signed in and out."""
+    application = "on_django_async" if server == "uvicorn" else "on_django"
+    with serving(emulator, Setup(application=application, server=server), tmp_path) as place:
+        visitor = Visitor(place, http)
+        assert visitor.fetch("/members-class").status_code == 401
+        assert visitor.open("/members-class").status_code == 303
+        visitor.sign_in_as("ed@contoso.test")
+        answer = visitor.fetch("/members-class")
+        assert (answer.status_code, answer.json()["name"]) == (200, "Ed Codd")
+        assert visitor.fetch("/members-class", "POST").status_code in (403, 405)
+
+
+def test_djangos_session_goes_with_the_person(place: Place, http: httpx.Client) -> None:
+    """What was in it before a sign-in stays; nobody else has it, nor who comes after a sign-out."""
+    browser = Visitor(place, http)
+    assert browser.fetch("/basket?put=a").json() == {"basket": "a"}
+    before = browser.jar.cookies[("localhost", "sessionid")].value
+    browser.sign_in_as("ed@contoso.test")
+    browser.sign_in_as("ed@contoso.test")
+    assert browser.fetch("/basket").json() == {"basket": "a"}
+    assert browser.jar.cookies[("localhost", "sessionid")].value != before
+    browser.sign_in_as("vi@contoso.test")
+    assert browser.fetch("/basket?put=b").json() == {"basket": "b"}
+    browser.sign_out()
+    assert browser.fetch("/basket").json() == {"basket": None}
+    browser.sign_in_as("ed@contoso.test")
+    assert browser.fetch("/basket").json() == {"basket": None}
+
+
 def test_djangos_own_login_required_leads_to_the_sign_in_page(place: Place, http: httpx.Client) -> None:
     """And back to the page."""
     visitor = Visitor(place, http)

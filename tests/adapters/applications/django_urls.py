@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.contrib.auth.decorators import login_required as djangos_login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path, re_path
+from django.utils.decorators import method_decorator
+from django.views import View
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
@@ -80,7 +82,22 @@ def api(request: Any) -> Response:
     return Response({"user": str(request.user), "name": request.auth.name})
 
 
+def basket(request: HttpRequest) -> HttpResponse:
+    """What this browser has put into Django's own session."""
+    if "put" in request.GET:
+        request.session["basket"] = request.GET["put"]
+    return JsonResponse({"basket": request.session.get("basket")})
+
+
+@method_decorator(login_required, name="dispatch")
+class Members(View):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return who(request)
+
+
 urlpatterns = [
+    path("basket", basket),
+    path("members-class", Members.as_view()),
     path("", who),
     re_path(r"^members/(?P<rest>.*)$", login_required(who)),
     path("editors/all", roles_required("Editor", "Admin")(who_async)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
@@ -122,9 +123,16 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
             if not (await request.auser()).is_authenticated:
                 return _switched_off(request)
             note_active(person)
-        return await view(request, *args, **kwargs)
+        response = view(request, *args, **kwargs)
+        return await response if isawaitable(response) else response
 
-    return cast("ViewT", guarded_async if iscoroutinefunction(view) else guarded)
+    return cast("ViewT", guarded_async if _is_async(view) else guarded)
+
+
+def _is_async(view: Callable[..., Any]) -> bool:
+    """The `dispatch` of an asynchronous class does not say that it is one; its object does."""
+    its_object = getattr(getattr(view, "func", view), "__self__", None)  # `method_decorator` makes a partial
+    return iscoroutinefunction(view) or getattr(its_object, "view_is_async", False)
 
 
 def _take_caller(request: HttpRequest) -> None:

@@ -20,6 +20,7 @@ from django.utils.functional import SimpleLazyObject
 from entrada.accounts.principal import UserPrincipal
 from entrada.adapters import asgi, body_watch, response_watch, wsgi
 from entrada.adapters.django.backend import EntradaBackend
+from entrada.adapters.django.own_session import keep_own_session_apart
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import Visitor
@@ -56,7 +57,9 @@ class EntradaMiddleware:
         """The response on our own addresses; else the request learns who makes it."""
         asked, auth = web_request(request), self._auth_of(request)
         if auth.owns(asked.path):
-            return to_django(_walk(auth, asked, request))
+            response = _walk(auth, asked, request)
+            keep_own_session_apart(request, auth, asked, response)
+            return to_django(response)
         try:
             session = auth.session_of(asked) if "cookie" in asked.headers else None
         except EntradaError as error:
@@ -108,11 +111,11 @@ def take_as_user(request: HttpRequest, principal: UserPrincipal) -> None:
 
 
 def _user(request: HttpRequest, principal: UserPrincipal) -> Any:
-    cached = getattr(request, "_entrada_user", None)
-    if cached is None:
-        cached = EntradaBackend().authenticate(request, principal=principal) or AnonymousUser()
-        setattr(request, "_entrada_user", cached)  # noqa: B010
-    return cached
+    whose, user = getattr(request, "_entrada_user", (None, None))
+    if whose != principal:
+        user = EntradaBackend().authenticate(request, principal=principal) or AnonymousUser()
+        setattr(request, "_entrada_user", (principal, user))  # noqa: B010
+    return user
 
 
 def web_request(request: HttpRequest) -> WebRequest:
