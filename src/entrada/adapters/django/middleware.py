@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import RequestDataTooBig
+from django.db import connections
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils.functional import SimpleLazyObject
 
@@ -48,10 +49,17 @@ class EntradaMiddleware:
 
     async def _respond(self, request: HttpRequest) -> Any:
         if self._may_wait(request):
-            response = await asgi.in_thread(lambda: self._own_response(request))
+            response = await asgi.in_thread(lambda: self._own_response_in_thread(request))
         else:
             response = self._own_response(request)
         return _watched(await self._get_response(request), request) if response is None else response
+
+    def _own_response_in_thread(self, request: HttpRequest) -> HttpResponse | None:
+        """Django closes connections to its database in its own threads alone."""
+        try:
+            return self._own_response(request)
+        finally:
+            connections.close_all()
 
     def _own_response(self, request: HttpRequest) -> HttpResponse | None:
         """The response on our own addresses; else the request learns who makes it."""
