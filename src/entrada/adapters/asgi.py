@@ -35,6 +35,7 @@ from entrada.adapters.asgi_sockets import (
     run_until_session_ends,
 )
 from entrada.adapters.response_watch import was_cut_off
+from entrada.adapters.setup_mistakes import NOT_INSTALLED
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
@@ -237,7 +238,7 @@ def visitor_of(scope: Scope) -> Visitor:
     """
     visitor: Visitor | None = scope.get(VISITOR)
     if visitor is None:
-        raise RuntimeError("EntradaMiddleware is not installed in this application")
+        raise RuntimeError(NOT_INSTALLED)
     return visitor
 
 

@@ -29,12 +29,17 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
-from fastapi import FastAPI, HTTPException
-from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows
-from fastapi.security import SecurityScopes
-from fastapi.security.base import SecurityBase
-from starlette.exceptions import WebSocketException
-from starlette.requests import HTTPConnection
+from entrada.adapters.setup_mistakes import needs
+
+try:
+    from fastapi import FastAPI, HTTPException
+    from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows
+    from fastapi.security import SecurityScopes
+    from fastapi.security.base import SecurityBase
+    from starlette.exceptions import WebSocketException
+    from starlette.requests import HTTPConnection
+except ModuleNotFoundError as missing:
+    raise needs("fastapi", missing) from None
 
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters.asgi import close_code_of, refusal_of, visitor_of

@@ -19,8 +19,13 @@ from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Blueprint, Flask, Request, Response, current_app, request
-from werkzeug.local import LocalProxy
+from entrada.adapters.setup_mistakes import needs, refuse_bare, remember
+
+try:
+    from flask import Blueprint, Flask, Request, Response, current_app, request
+    from werkzeug.local import LocalProxy
+except ModuleNotFoundError as missing:
+    raise needs("flask", missing) from None
 
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters import wsgi
@@ -60,6 +65,7 @@ class EntradaFlask:
         app.extensions["entrada"] = self
         app.register_blueprint(self._addresses())
         app.register_error_handler(EntradaError, _respond_to)
+        app.before_request(_refuse_bare)
 
     def init_login_manager(
         self, login_manager: LoginManager, *, load_user: Callable[[UserPrincipal], Any] | None = None
@@ -149,7 +155,13 @@ def auth_context_required(
     return lambda view: _guarded(view, required)
 
 
+def _refuse_bare() -> None:
+    refuse_bare(current_app.view_functions.get(request.endpoint or ""))
+
+
 def _guarded(view: ViewT, required: Requirement) -> ViewT:
+    remember(view)
+
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         refused = wsgi.visitor_of(request.environ).refusal(required)

@@ -21,8 +21,13 @@ from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from quart import Quart, Response, current_app, has_websocket_context, request, websocket
-from werkzeug.local import LocalProxy
+from entrada.adapters.setup_mistakes import needs, refuse_bare, remember
+
+try:
+    from quart import Quart, Response, current_app, has_websocket_context, request, websocket
+    from werkzeug.local import LocalProxy
+except ModuleNotFoundError as missing:
+    raise needs("quart", missing) from None
 
 from entrada.accounts.principal import Principal
 from entrada.adapters import asgi
@@ -61,6 +66,8 @@ class EntradaQuart:
         application.asgi_app = asgi.EntradaMiddleware(application.asgi_app, self._entrada)
         app.extensions["entrada"] = self
         app.register_error_handler(EntradaError, _respond_to)
+        app.before_request(_refuse_bare)
+        app.before_websocket(_refuse_bare)
 
 
 def _visitor() -> Visitor:
@@ -126,7 +133,14 @@ def auth_context_required(
     return lambda view: _guarded(view, required)
 
 
+async def _refuse_bare() -> None:
+    asked = websocket if has_websocket_context() else request
+    refuse_bare(current_app.view_functions.get(asked.endpoint or ""))
+
+
 def _guarded(view: ViewT, required: Requirement) -> ViewT:
+    remember(view)
+
     @wraps(view)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         refused = await refusal_of(_visitor(), required)

@@ -20,10 +20,15 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from starlette.requests import HTTPConnection
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from entrada.adapters.setup_mistakes import needs
+
+try:
+    from starlette.requests import HTTPConnection
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.websockets import WebSocket
+except ModuleNotFoundError as missing:
+    raise needs("starlette", missing) from None
 
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters import asgi

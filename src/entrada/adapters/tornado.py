@@ -25,10 +25,15 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import unquote
 
-from tornado.ioloop import IOLoop
-from tornado.iostream import StreamClosedError
-from tornado.web import Application, RequestHandler
-from tornado.websocket import WebSocketHandler
+from entrada.adapters.setup_mistakes import needs
+
+try:
+    from tornado.ioloop import IOLoop
+    from tornado.iostream import StreamClosedError
+    from tornado.web import Application, RequestHandler
+    from tornado.websocket import WebSocketHandler
+except ModuleNotFoundError as missing:
+    raise needs("tornado", missing) from None
 
 from entrada.accounts.principal import Principal
 from entrada.adapters.asgi import in_thread, refusal_of, token_of
@@ -229,6 +234,8 @@ async def _let_in(handler: EntradaMixin, required: Requirement) -> bool:
     if visitor is None:
         raise RuntimeError(
             "EntradaMixin.prepare has not run: a prepare of one's own awaits super().prepare()"
+            if isinstance(handler, EntradaMixin)
+            else f"write class {type(handler).__name__}(EntradaMixin, RequestHandler): guards need the mixin"
         )
     refused = await refusal_of(visitor, required)
     if refused is not None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from entrada.accounts.principal import Principal
 from entrada.adapters.body_watch import watched_pieces
+from entrada.adapters.setup_mistakes import NOT_INSTALLED
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import (
@@ -106,7 +107,7 @@ def visitor_of(environ: WSGIEnvironment) -> Visitor:
     """
     visitor: Visitor | None = environ.get(VISITOR)
     if visitor is None:
-        raise RuntimeError("EntradaMiddleware is not installed in this application")
+        raise RuntimeError(NOT_INSTALLED)
     return visitor
 
 

@@ -78,7 +78,9 @@ def role_requirement(roles: Sequence[str], callers: Collection[CallerKind]) -> R
 
     Raises:
         ValueError: no role is named.
+        TypeError: a list, or a view, is given in the place of a role.
     """
+    _named_one_by_one("roles_required", roles)
     if not roles:
         raise ValueError("roles_required needs at least one role")
     return Requirement(roles=tuple(roles), callers=frozenset(callers))
@@ -91,10 +93,18 @@ def scope_requirement(
 
     Raises:
         ValueError: no scope is named.
+        TypeError: a list, or a view, is given in the place of a scope.
     """
+    _named_one_by_one("scopes_required", scopes)
     if not scopes:
         raise ValueError("scopes_required needs at least one scope")
     return Requirement(scopes=tuple(scopes), roles=tuple(roles), callers=frozenset(callers))
+
+
+def _named_one_by_one(guard: str, names: Sequence[str]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f'{guard} takes text, as in {guard}("One", "Two"), not {type(name).__name__}')
 
 
 def context_requirement(

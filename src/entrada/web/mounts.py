@@ -38,9 +38,12 @@ def mounts_of(entrada: HasAuth | None, auth: AuthRoutes | None) -> Mounts:
     """What a middleware is made with: an `Entrada`, or its sign-in pages.
 
     Raises:
-        TypeError: neither is given.
+        TypeError: neither is given, or something else.
     """
-    auth = auth or (None if entrada is None else entrada.auth)
+    auth = auth or getattr(entrada, "auth", None)
     if auth is None:
-        raise TypeError("EntradaMiddleware(app, entrada) needs an Entrada")
+        raise TypeError(
+            "an Entrada is needed here, such as Entrada.from_environment(),"
+            f" and this is {'None' if entrada is None else 'a ' + type(entrada).__name__}"
+        )
     return Mounts(auth)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+
+if not apps.is_installed("entrada.adapters.django"):
+    raise ImproperlyConfigured('"entrada.adapters.django" is missing in INSTALLED_APPS; add it there.')
 
 
 class EntraIdentity(models.Model):
