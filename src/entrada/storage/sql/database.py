@@ -13,6 +13,7 @@ Source: SQLAlchemy, "Using Connection Pools with Multiprocessing or os.fork()".
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -39,9 +40,15 @@ WAIT = timedelta(seconds=5)
 """How long a transaction waits for others, and a thread for a connection, before it gives up."""
 
 MIGRATION_WAIT = timedelta(minutes=1)
-"""How long a process that starts waits for another that prepares the database."""
+"""How long a process that starts waits for another that prepares the database and makes no progress. While it
+makes some, it is waited for: a million accounts take a minute, and nobody knows how many there are."""
+
+MIGRATION_LOOK = timedelta(seconds=5)
+"""After which time it is looked again whether it makes progress, and said that somebody waits."""
 
 CONNECTIONS_IDLE, CONNECTIONS_AT_MOST = 5, 20
+
+log = logging.getLogger("entrada")
 
 
 class Database(ABC):
@@ -67,15 +74,16 @@ class Database(ABC):
 
         Raises:
             ConfigurationError: a newer Entrada has prepared this database, and this one does not fit it.
-            StoreUnavailable: it did not answer, or another process takes longer than a minute to prepare it.
+            StoreUnavailable: it did not answer, or another that prepares it makes no progress for a minute.
         """
         with self.reading() as connection:
             if is_usable(connection):
                 return
         with self._migrating() as connection:
             before = version_of(connection)
-            upgrade(connection)
-            if before not in (None, HEAD):
+            is_older = before not in (None, HEAD)
+            upgrade(connection, applied=say_step if is_older else None)
+            if is_older:
                 details = {"from": before, "to": HEAD}
                 note(connection, Act(action=Action.DATABASE_UPGRADED, details=details))
 
@@ -142,6 +150,16 @@ class Database(ABC):
     def _after_fork_in_child(self) -> None:
         INHERITED.append(self._engine.pool)
         self._engine.dispose(close=False)
+
+
+def say_step(step: str) -> None:
+    """For the log, while an older database is brought up to date."""
+    log.warning("The database is brought up to date: step %s of %s is done.", step, HEAD)
+
+
+def say_waiting() -> None:
+    """For the log of a process that waits for another."""
+    log.warning("Another process brings the database up to date: waiting while it makes progress.")
 
 
 OPEN: WeakSet[Database] = WeakSet()

@@ -17,13 +17,14 @@ PgBouncer, "Features".
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Connection, Dialect, Table, bindparam, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Dialect, Table, bindparam, create_engine, event, func, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -31,9 +32,16 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from entrada.accounts.identity import UserId
 from entrada.storage.sql.audit_entries import forget_noted, write_noted
 from entrada.storage.sql.bounded_psycopg import BoundedConnection, MayOnlyBeRead, connect_in_time
-from entrada.storage.sql.database import CONNECTIONS_AT_MOST, CONNECTIONS_IDLE, MIGRATION_WAIT, Database
+from entrada.storage.sql.database import (
+    CONNECTIONS_AT_MOST,
+    CONNECTIONS_IDLE,
+    MIGRATION_LOOK,
+    MIGRATION_WAIT,
+    Database,
+    say_waiting,
+)
 from entrada.storage.sql.deadline import within
-from entrada.storage.sql.failures import Progress, failures_named
+from entrada.storage.sql.failures import BUSY, Progress, failures_named, unavailable
 from entrada.storage.sql.listening import RevocationListener
 from entrada.storage.sql.revocation import TELL
 from entrada.storage.sql.tables import users
@@ -41,8 +49,21 @@ from entrada.storage.sql.tables import users
 HOLD_USER = select(users.c.id).where(users.c.id == bindparam("user_id")).with_for_update()
 NOW = select(func.clock_timestamp())
 HOLD_ADVISORY = select(func.pg_advisory_xact_lock(bindparam("key")))
+TRY_ADVISORY = select(func.pg_try_advisory_xact_lock(bindparam("key")))
+HOLDER = text(
+    "SELECT a.state = 'active' AND coalesce(a.wait_event_type, '') <> 'Lock' AS works, a.state_change "
+    "FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_database d ON d.oid = l.database "
+    "WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database() "
+    "AND l.objsubid = 1 AND l.classid::bigint = :high AND l.objid::bigint = :low"
+)
+"""Who has the advisory lock of this number, and whether the server does something for it just now."""
+MIGRATION_AT_MOST = timedelta(hours=1)
+"""How long all steps together, and waiting for another that runs them, may take."""
+MIGRATION_POLL = timedelta(milliseconds=200)
 SCHEMA_KEY = 0x656E7472616461
 """`entrada` in ASCII: the advisory lock of whoever prepares the database."""
+SCHEMA_KEY_HALVES = {"high": SCHEMA_KEY >> 32, "low": SCHEMA_KEY & 0xFFFFFFFF}
+"""As `pg_locks` shows it."""
 ADMINISTRATION_KEY = SCHEMA_KEY + 1
 """The advisory lock of whoever changes what administrators are protected from."""
 
@@ -178,10 +199,35 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def _migrating(self) -> Iterator[Connection]:
-        limit = MIGRATION_WAIT + self.wait
-        with within(limit), self._transaction(limit) as connection:
-            connection.execute(HOLD_ADVISORY, {"key": SCHEMA_KEY})
+        with within(MIGRATION_AT_MOST), self._transaction(MIGRATION_AT_MOST) as connection:
+            # One of ours that stands still in the middle lets go soon all the same.
+            limit = milliseconds_of(MIGRATION_WAIT + self.wait)
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {limit}")
+            wait_for_others(connection)
             yield connection
+
+
+def wait_for_others(connection: Connection) -> None:
+    """Until nobody else prepares the database, as long as that one makes progress: the server works on a
+    statement of its transaction, or on another one than before.
+
+    Raises:
+        StoreUnavailable: it made none for a minute, or its role does not let us see it.
+    """
+    seen = None
+    now = moved_at = time.monotonic()
+    say_at = now + MIGRATION_LOOK.total_seconds()
+    while not connection.execute(TRY_ADVISORY, {"key": SCHEMA_KEY}).scalar_one():
+        now = time.monotonic()
+        holder = connection.execute(HOLDER, SCHEMA_KEY_HALVES).first()
+        if holder is None or holder.works or holder.state_change != seen:
+            moved_at, seen = now, None if holder is None else holder.state_change
+        if now - moved_at > MIGRATION_WAIT.total_seconds():
+            raise unavailable(BUSY)
+        if now >= say_at:
+            say_waiting()
+            say_at = now + MIGRATION_LOOK.total_seconds()
+        time.sleep(MIGRATION_POLL.total_seconds())
 
 
 def unknown_option(url: URL) -> str | None:

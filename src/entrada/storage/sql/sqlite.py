@@ -19,7 +19,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -34,8 +34,9 @@ from entrada.compatibility import UTC, sqlite_error_name
 from entrada.errors import StoreUnavailable
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.storage.sql.audit_entries import forget_noted, write_noted
-from entrada.storage.sql.database import INHERITED, MIGRATION_WAIT, Database
+from entrada.storage.sql.database import INHERITED, MIGRATION_LOOK, Database
 from entrada.storage.sql.failures import BUSY, MARK_NOT_READ, NOT_OPENED, failures_named, unavailable
+from entrada.storage.sql.migration_sign import MigrationSign, begin_patiently
 from entrada.storage.sql.outside_mark import OutsideMark
 from entrada.storage.sql.revocation import NEWEST, read_revocations
 
@@ -203,10 +204,13 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def _migrating(self) -> Iterator[Connection]:
-        patient = SqliteDatabase(self.path, wait=MIGRATION_WAIT)
+        sign = MigrationSign(self.path)
+        patient = SqliteDatabase(self.path, wait=MIGRATION_LOOK)
         try:
-            with patient.writing() as connection:
-                yield connection
+            with ExitStack() as stack:
+                connection = begin_patiently(patient.writing, sign, stack)
+                with sign.shown(driver_of(connection)):
+                    yield connection
         finally:
             patient.close()
 

@@ -14,6 +14,7 @@ the newest of these, and an older version starts on a newer database if it is no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -52,8 +53,8 @@ def version_of(connection: Connection) -> str | None:
     return connection.execute(select(version.c.version_num)).scalar()
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the steps that are missing, in the transaction the connection is in.
+def upgrade(connection: Connection, *, applied: Callable[[str], None] | None = None) -> None:
+    """Run the steps that are missing, in the transaction the connection is in; `applied` hears of each.
 
     Raises:
         ConfigurationError: the database is at a step of a newer version, which this one does not work with.
@@ -66,6 +67,7 @@ def upgrade(connection: Connection) -> None:
         config = Config()
         config.set_main_option("script_location", str(LOCATION))
         config.attributes["connection"] = connection
+        config.attributes["applied"] = applied
         steps = list(ScriptDirectory.from_config(config).walk_revisions())
         if is_usable(connection):
             return  # another process was faster
