@@ -34,6 +34,7 @@ from entrada.adapters.asgi_sockets import (
     Send,
     run_until_session_ends,
 )
+from entrada.adapters.raw_headers import AsgiHeaders
 from entrada.adapters.response_watch import was_cut_off
 from entrada.adapters.setup_mistakes import NOT_INSTALLED
 from entrada.adapters.socket_watch import SocketWatch
@@ -261,16 +262,6 @@ def web_request(scope: Scope) -> WebRequest:
 
     By ASGI it does so anyway; behind a proxy that strips it, FastAPI(root_path=...) has a path without it.
     """
-    headers: dict[str, str] = {}
-    repeated: dict[str, list[str]] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if name in headers:
-            repeated.setdefault(name, [headers[name]]).append(value)
-        else:
-            headers[name] = value
-    for name, values in repeated.items():
-        headers[name] = ("; " if name == "cookie" else ", ").join(values)
     path, prefix = scope["path"], scope.get("root_path", "").rstrip("/")
     raw_path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
     if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
@@ -280,7 +271,7 @@ def web_request(scope: Scope) -> WebRequest:
         path=path,
         raw_path=raw_path,
         query=scope["query_string"].decode("latin-1"),
-        headers=headers,
+        headers=AsgiHeaders(scope["headers"]),
         peer=peer_of(client[0] if (client := scope.get("client")) else None),
     )
 

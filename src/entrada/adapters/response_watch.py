@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from threading import local
+from time import monotonic
 from typing import TypeVar
 
 from entrada.adapters.body_watch import MOMENT_SECONDS
@@ -22,30 +24,72 @@ PieceT = TypeVar("PieceT")
 class ResponseWatch:
     """Of one response, made in its loop. `is_over`: what let its reader in is over, and `end` was called."""
 
+    __slots__ = ("_end", "_underway", "_visitor", "_watching", "is_over")
+
     def __init__(self, visitor: Visitor, end: Callable[[], object]) -> None:
         self.is_over = False
         self._visitor, self._end = visitor, end
-        self._loop = asyncio.get_running_loop()
-        self._begin = self._loop.call_later(MOMENT_SECONDS, self._watch)
         self._watching: SocketWatch | None = None
+        self._underway = _underway_here()
+        self._underway.add(self)
 
     def over(self) -> None:
         """The response is complete, or its connection gone."""
-        self._begin.cancel()
+        self._underway.young.pop(self, None)
         if self._watching is not None:
             self._watching.over()
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """It takes longer than most."""
         self._watching = SocketWatch(self._visitor, self._end_in_any_thread)
 
     def _end_in_any_thread(self) -> None:
         with suppress(RuntimeError):  # the loop is gone
-            self._loop.call_soon_threadsafe(self._end_once)
+            self._underway.loop.call_soon_threadsafe(self._end_once)
 
     def _end_once(self) -> None:
         if not self.is_over:
             self.is_over = True
             self._end()
+
+
+class _Underway:
+    """The responses of one loop that are not watched yet, the eldest first; one timer for all of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.young: dict[ResponseWatch, float] = {}
+        self._is_timed = False
+
+    def add(self, response: ResponseWatch) -> None:
+        self.young[response] = monotonic()
+        if not self._is_timed:
+            self._is_timed = True
+            self.loop.call_later(MOMENT_SECONDS, self._watch_the_elder)
+
+    def _watch_the_elder(self) -> None:
+        now = monotonic()
+        try:
+            for response, since in list(self.young.items()):
+                if now - since < MOMENT_SECONDS:
+                    break
+                del self.young[response]
+                response.watch()
+        finally:
+            self._is_timed = bool(self.young)
+            if self._is_timed:
+                self.loop.call_later(MOMENT_SECONDS / 4, self._watch_the_elder)
+
+
+_here = local()
+
+
+def _underway_here() -> _Underway:
+    loop = asyncio.get_running_loop()
+    underway: _Underway | None = getattr(_here, "underway", None)
+    if underway is None or underway.loop is not loop:
+        underway = _here.underway = _Underway(loop)
+    return underway
 
 
 async def was_cut_off(serving: Awaitable[None], visitor: Visitor) -> bool:

@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import wraps
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entrada.accounts.principal import Principal
 from entrada.adapters.body_watch import watched_pieces
+from entrada.adapters.raw_headers import WsgiHeaders
 from entrada.adapters.setup_mistakes import NOT_INSTALLED
 from entrada.entra.callers import CallerKind
 from entrada.errors import EntradaError, RequestRefused
@@ -167,21 +168,13 @@ def _guarded(app: WSGIApplication, required: Requirement) -> WSGIApplication:
 
 def web_request(environ: WSGIEnvironment) -> WebRequest:
     """The request without its body. The path begins with the prefix that the application is mounted under."""
-    headers = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.replace("_", "-").lower()] = environ[name]
     prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
     return WebRequest(
         method=environ["REQUEST_METHOD"],
         path=_text(prefix + (environ.get("PATH_INFO", "") or "/")),
         raw_path=_raw_path(environ, prefix),
         query=environ.get("QUERY_STRING", ""),
-        headers=headers,
+        headers=WsgiHeaders(environ),
         peer=peer_of(environ.get("REMOTE_ADDR")),
     )
 
@@ -235,7 +228,7 @@ def read_body(environ: WSGIEnvironment) -> bytes:
 def head_refusal_of(environ: WSGIEnvironment) -> WebResponse | None:
     """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
     target = len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", ""))
-    fields: Any = ((k, v) for k, v in environ.items() if k.startswith("HTTP_"))
+    fields = [(name, value) for name, value in environ.items() if name[:5] == "HTTP_"]
     return head_refusal(target_bytes=target, headers=fields)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock, Thread
 
+from entrada.accounts.identity import EntraIdentity
 from entrada.accounts.principal import Evidence, UserPrincipal, mark_with_evidence, principal_of
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import ENTRADA, Cause
@@ -44,6 +45,7 @@ class CheckedSession:
     idle: timedelta
     key: bytes
     """The session's id as the cookie spells it."""
+    _person: UserPrincipal | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def session_id(self) -> SessionId:
@@ -56,7 +58,16 @@ class CheckedSession:
 
     @property
     def principal(self) -> UserPrincipal:
-        return mark_with_evidence(self.live.principal, Evidence(session_id=self.session_id))
+        """Made when it is asked for, and once for this request."""
+        person = self._person
+        if person is None:
+            person = mark_with_evidence(self.live.principal, Evidence(session_id=self.session_id))
+            object.__setattr__(self, "_person", person)
+        return person
+
+    @property
+    def identity(self) -> EntraIdentity:
+        return self.principal.identity
 
     @property
     def created_at(self) -> datetime:

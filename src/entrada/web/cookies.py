@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _BLANK = " \t"
@@ -45,6 +46,17 @@ class CookieRules:
     place: str = ""
 
     def name(self, name: str) -> str:
+        known = self._names.get(name)
+        if known is None:
+            known = self._names[name] = self._full(name)
+        return known
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Ours are a handful, and constants."""
+        return {}
+
+    def _full(self, name: str) -> str:
         plain = f"{name}_{self.place}" if self.place else name
         return f"__Host-{plain}" if self.secure else plain
 

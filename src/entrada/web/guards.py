@@ -34,7 +34,6 @@ from entrada.web.bearer_challenges import bearer_challenge
 from entrada.web.messages import WebRequest, WebResponse
 
 if TYPE_CHECKING:  # an adapter is imported with its framework, and builds nothing yet
-    from entrada.accounts.identity import EntraIdentity
     from entrada.entra.api_token import ApiToken
     from entrada.entra.jws import RawAccessToken
     from entrada.flows.bearer import CheckedToken
@@ -139,7 +138,7 @@ class Visitor:
     """Told of each token that lets its caller in, in whichever thread: what it opened ends with it."""
     _remembered: tuple[RawAccessToken, CheckedToken] | None = field(default=None, repr=False)
     """What `may_wait` found, for the refusal that follows it at once."""
-    _let_in: EntraIdentity | None = field(default=None, repr=False)
+    _let_in: CheckedSession | Principal | None = field(default=None, repr=False)
     """Whom a guard has let in."""
 
     @property
@@ -205,7 +204,7 @@ class Visitor:
         self.error = _lacking(self.session, required) or self._not_met(self.session, required)
         try:
             if self.error is None:
-                self._same_caller(self.session.principal)
+                self._same_caller(self.session)
                 return None
         except EntradaError as error:
             self.error = error
@@ -228,17 +227,18 @@ class Visitor:
             now is not None and now.principal.roles == self.session.principal.roles
         )
 
-    def _same_caller(self, principal: Principal) -> None:
+    def _same_caller(self, caller: CheckedSession | Principal) -> None:
         """One guard judges a session, the next a token: an endpoint behind both acts for one caller.
 
         Raises:
             BearerRequestRefused: the other guard let in somebody else.
         """
-        if self._let_in is not None and self._let_in != principal.identity:
+        before = self._let_in
+        if before is not None and before is not caller and before.identity != caller.identity:
             raise BearerRequestRefused(
                 "This request comes with the session of one caller and the token of another."
             )
-        self._let_in = principal.identity
+        self._let_in = caller
 
     def _identified(self, callers: TokenCallers) -> tuple[RawAccessToken, CheckedToken] | None:
         """The token of this request and who calls with it; None: it carries none."""

@@ -114,8 +114,13 @@ class Site:
         return frozenset(self.base_path + path.partition("?")[0] for path in self.callback_paths)
 
     def owns(self, path: str) -> bool:
-        own = self.base_path + PREFIX
-        return path == own or path.startswith(f"{own}/") or path in self.callback_routes
+        return (
+            path.startswith(self._own_start) or path == self._own_start[:-1] or path in self.callback_routes
+        )
+
+    @cached_property
+    def _own_start(self) -> str:
+        return self._own("/")
 
     def start_at(self, next_path: str | None, *, prompt: str | None = None) -> str:
         """The address that begins a sign-in which leads to `next_path`."""
