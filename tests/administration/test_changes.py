@@ -38,6 +38,22 @@ def test_a_role_is_given_and_taken_back(
     assert by_hand(account_of("ed")) == []
 
 
+def test_a_role_is_given_until_a_day(ada: Visitor, sign_in: SignIn, account_of: AccountOf) -> None:
+    """The form takes a day, both pages say until when; a day that has passed is refused, one's own is not."""
+    ed = sign_in("ed")
+    at_first = ada.open(person(account_of, "ed"))
+    refused = press(ada, at_first, "Give this role", role="Viewer", until="2020-01-31")
+    assert refused.status_code == 409
+    assert "2020-02-01 00:00 UTC has passed" in text_of(refused)
+    assert by_hand(account_of("ed")) == []
+    page = press(ada, at_first, "Give this role", role="Viewer", until="2999-01-31")
+    assert "2999-02-01 00:00 UTC" in text_of(page)
+    assert "Viewer (until 2999-02-01 00:00 UTC)" in text_of(ed.open("/auth/account"))
+    page = press(ada, page, "Give this role", role="Viewer", until="")
+    assert "No end" in text_of(page)
+    assert "until" not in text_of(ed.open("/auth/account"))
+
+
 @pytest.mark.parametrize("role", ["", "  ", "x" * 121, "a\nb", "a\x00"])
 def test_no_role_without_a_name(role: str, ada: Visitor, sign_in: SignIn, account_of: AccountOf) -> None:
     """Nothing, control characters and a page full of letters are refused in a sentence."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,28 @@ def test_sessions_are_listed_and_ended(entrada: Entrada, stores: Stores) -> None
     assert entrada("sessions", "list")[1:] == ("", "Nobody is signed in.\n")
     stores.sessions.open(session(NORA))
     assert entrada("sessions", "end", "--all")[1] == "1 session ended.\n"
+
+
+def test_a_role_until_a_moment(entrada: Entrada, stores: Stores) -> None:
+    """A day, a time or a duration; what has passed, or is none, is refused in a sentence."""
+    status, said, _ = entrada("users", "grant", "norman", "Reader", "--until", "2999-01-31")
+    assert (status, "has the role Reader, until 2999-02-01T00:00:00Z" in said) == (0, True)
+    assert "Reader: by hand" in (shown := entrada("users", "show", "norman")[1])
+    assert ", until 2999-02-01T00:00:00Z" in shown
+    listed = json.loads(entrada("users", "list", "norman", "--json")[1])
+    assert [role["until"] for role in listed[0]["roles"]] == ["2999-02-01T00:00:00Z"]
+    assert "It ends 2999-02-01" in entrada("explain", "norman")[1]
+    for end in ("2020-01-31", "2020-01-31T10:00Z", "tomorrow", "0h", "-1d", "9999-12-31", "9999999d"):
+        status, _, refused = entrada("users", "grant", "norman", "Editor", f"--until={end}")
+        assert (status, "Traceback" in refused) == (1, False), end
+        assert ("has passed" in refused) == end.startswith("2020"), end
+    before = SystemClock().now()
+    assert entrada("users", "grant", "norman", "Reader", "--until", "8h")[0] == 0
+    user = stores.accounts.get(NORMAN)
+    assert user is not None
+    assert [grant.role for grant in user.grants] == ["Reader"]
+    assert user.roles_until is not None
+    assert timedelta(0) <= user.roles_until - before - timedelta(hours=8) < timedelta(minutes=1)
 
 
 def test_deleting_asks_first(entrada: Entrada, stores: Stores) -> None:

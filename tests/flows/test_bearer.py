@@ -49,7 +49,7 @@ class World:
         self.moment, self.seconds = NOW, 0.0
         self.keys: KeySet = key_set()
         self.fetches = 0
-        self.accounts = MemoryAccountStore()
+        self.accounts = MemoryAccountStore(clock=self)
         self.accounts.create(
             user_id=USER,
             identity=ADA,
@@ -454,3 +454,17 @@ def test_g8_a_call_without_a_token_is_told_the_scheme_alone() -> None:
     assert bearer_challenge(None) == 'Bearer realm="entrada"'
     scoped = bearer_challenge(InsufficientScope('a "b" \\ é', scopes=frozenset({"Files.Read", "A"})))
     assert scoped.endswith('error="insufficient_scope", scope="A Files.Read", error_description="a b  "')
+
+
+def test_a_role_that_ends_is_over_in_remembered_tokens(world: World) -> None:
+    """At its end, with nobody to say so; the token stays remembered."""
+    until = world.moment + timedelta(seconds=2)
+    world.accounts.grant_role(USER, role="Editor", granted_by="root", now=NOW, until=until)
+    token = access_token()
+    assert world.bearer.check(token).principal.roles == {"Admin", "Editor"}
+    fetches = world.fetches
+    world.pass_by(1.9)
+    assert world.bearer.check(token).principal.roles == {"Admin", "Editor"}
+    world.pass_by(0.1)
+    assert world.bearer.check(token).principal.roles == {"Admin"}
+    assert world.fetches >= fetches

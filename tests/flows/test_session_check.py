@@ -16,6 +16,7 @@ from entra.tokens import NOW, OBJECT_ID, TENANT
 from entrada.accounts.identity import EntraIdentity, GrantSource, Profile, RoleGrant, User, UserId
 from entrada.entra.authority import ObjectId
 from entrada.errors import StoreUnavailable
+from entrada.flows.role_endings import ENDED_WITHIN, EVERY, RoleEndings
 from entrada.flows.session_check import (
     LOOK_AHEAD_SECONDS,
     REVOCATION_CHECK_SECONDS,
@@ -118,7 +119,7 @@ def process(
     accounts: MemoryAccountStore | None = None,
 ) -> Process:
     clock, sessions = clock or SetClock(), sessions or CountingSessions()
-    accounts = accounts or MemoryAccountStore(sessions=sessions)
+    accounts = accounts or MemoryAccountStore(sessions=sessions, clock=clock)
     return Process(
         clock=clock,
         sessions=sessions,
@@ -384,6 +385,45 @@ def test_F1_a_role_given_meanwhile_is_seen_within_the_stated_time(here: Process)
     checked = here.check.check(cookie)
     assert checked is not None
     assert checked.principal.roles == {"Viewer"}
+
+
+def test_a_role_ends_at_its_end_in_every_process(here: Process) -> None:
+    """Of a session in memory, at the moment itself, in processes that nobody told; the session stands."""
+    cookie, until = here.open(), here.clock.now() + timedelta(seconds=20)
+    here.accounts.grant_role(here.person().id, role="Viewer", granted_by="root", now=NOW, until=until)
+    processes = [here, here.beside()]
+
+    def roles() -> list[frozenset[str]]:
+        return [process_roles(each, cookie) for each in processes]
+
+    assert roles() == [{"Viewer"}, {"Viewer"}]
+    here.clock.advance(seconds=19.9)
+    assert roles() == [{"Viewer"}, {"Viewer"}]
+    here.clock.advance(seconds=0.1)
+    assert roles() == [frozenset(), frozenset()]
+
+
+def test_a_role_that_has_ended_is_told_of_within_seconds(here: Process) -> None:
+    """One process looks every five seconds and takes it back; another learns of it by the log: 5.5 s."""
+    cookie, until = here.open(), here.clock.now() + timedelta(seconds=20)
+    here.accounts.grant_role(here.person().id, role="Viewer", granted_by="root", now=NOW, until=until)
+    other, told = here.beside(), []
+    assert process_roles(other, cookie) == {"Viewer"}
+    other.check.subscribe(lambda revocations: told.extend(revocations.entries))
+    endings = RoleEndings(accounts=here.accounts, session_check=here.check)
+    here.clock.advance(seconds=19.9)
+    assert endings.look() == 0
+    here.clock.advance(seconds=EVERY.total_seconds())
+    assert (endings.look(), endings.look()) == (1, 0)
+    other.check.look()
+    assert [entry.kind for entry in told] == [RevocationKind.RIGHTS]
+    assert timedelta(seconds=5.5) == ENDED_WITHIN
+
+
+def process_roles(process: Process, cookie: str) -> frozenset[str]:
+    checked = process.check.check(cookie)
+    assert checked is not None
+    return checked.principal.roles
 
 
 def test_F1_a_replaced_session_is_refused(here: Process) -> None:

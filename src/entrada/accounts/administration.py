@@ -11,7 +11,7 @@ make an administrator: `entrada users grant`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from entrada.accounts.identity import User, UserId
 from entrada.entra.authority import TenantId
@@ -27,6 +27,12 @@ def tenant_administered_by(user: User, admin_roles: Collection[str]) -> TenantId
     if not user.is_enabled or user.roles.isdisjoint(admin_roles) or len(tenants) != 1:
         return None
     return next(iter(tenants))
+
+
+def tenant_administered_for_good(user: User, admin_roles: Collection[str]) -> TenantId | None:
+    """As `tenant_administered_by`, by a role without an end: time alone removes no last administrator."""
+    lasting = tuple(grant for grant in user.grants if grant.until is None)
+    return tenant_administered_by(replace(user, grants=lasting), admin_roles)
 
 
 def answers_for(tenant_id: TenantId, person: User) -> bool:
@@ -53,11 +59,11 @@ class AdministrationRules:
     ) -> None:
         """Passes if `before` may become `after`; None: deleted.
 
-        `get` reads a user, and `has_another` says whether somebody beside this one administers that tenant:
-        both as it is now, with every other change under these rules kept waiting.
+        `get` reads a user, and `has_another` says whether somebody beside this one administers that tenant by
+        a role without an end: both as it is now, with every other change under these rules kept waiting.
 
         Raises:
-            LastAdministrator: nobody would be left who administers this person's tenant.
+            LastAdministrator: nobody would be left who administers this person's tenant for good.
             AdministrationRefused: who asks does not administer this person any more, or is this person.
         """
         if self.by is not None:
@@ -68,10 +74,13 @@ class AdministrationRules:
                     "You do not administer this account any more, so nothing was changed.",
                     hint="Somebody has changed your own roles meanwhile. Ask another administrator.",
                 )
-        lost = tenant_administered_by(before, self.roles)
-        if lost is None or (after is not None and tenant_administered_by(after, self.roles)):
-            return
-        if not has_another(lost):
+        for_good = tenant_administered_for_good(before, self.roles)
+        stays = after is not None and tenant_administered_for_good(after, self.roles)
+        if for_good is not None and not stays and not has_another(for_good):
             raise LastAdministrator
-        if self.by == before.id:
+        administers, still = (
+            user is not None and tenant_administered_by(user, self.roles) is not None
+            for user in (before, after)
+        )
+        if self.by == before.id and administers and not still:
             raise AdministrationRefused

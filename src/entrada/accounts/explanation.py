@@ -63,7 +63,8 @@ def reason_of(grant: RoleGrant, roles: RoleMapping, accounts: AccountStore) -> s
     """Why somebody has a role, and what takes it back."""
     since, by = f"since {_moment(grant.granted_at)}", given_by(grant, accounts)
     if grant.source is GrantSource.MANUAL:
-        return f"given by hand ({by}), {since}. No sign-in takes it back."
+        ends = "" if grant.until is None else f" It ends {_moment(grant.until)}."
+        return f"given by hand ({by}), {since}. No sign-in takes it back.{ends}"
     if any(by == reason and grant.role in given for reason, given in roles.lines):
         return f"Entra gives it ({by}), by that line of $[roles_mapping], {since}."
     when = (

@@ -8,7 +8,7 @@ Source: Microsoft, "Secure applications and APIs by validating claims".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NewType
 
@@ -64,6 +64,11 @@ class RoleGrant:
     granted_by: str
     """Entra: the app role value or group that the mapping matched. Manual: the administrator's account."""
     granted_at: datetime
+    until: datetime | None = None
+    """From then on it counts for nothing. None: it has no end. Only what is given by hand may have one."""
+
+    def has_ended(self, now: datetime) -> bool:
+        return self.until is not None and self.until <= now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +104,15 @@ class User:
     @property
     def roles(self) -> frozenset[str]:
         return frozenset(grant.role for grant in self.grants)
+
+    @property
+    def roles_until(self) -> datetime | None:
+        """When the first of the grants ends; None: none has an end."""
+        return min((grant.until for grant in self.grants if grant.until is not None), default=None)
+
+    def at(self, now: datetime) -> User:
+        """Without grants that have ended; the same object where none has."""
+        until = self.roles_until
+        if until is None or until > now:
+            return self
+        return replace(self, grants=tuple(grant for grant in self.grants if not grant.has_ended(now)))

@@ -83,6 +83,9 @@ class AccountStore(AdmissionStore, Protocol):
     Every change of an account or of its roles is entered into the audit trail (`entrada.audit`) in the same
     transaction; what changes nothing is not. `cause` says who does it, and why. `rules` are asked inside that
     transaction, of everything as it is then; what they raise changes nothing.
+
+    A grant whose end has passed, by the store's own clock, is in no user who signs in or is looked up,
+    whether it has been taken back or not.
     """
 
     def get(self, user_id: UserId) -> User | None: ...
@@ -112,10 +115,17 @@ class AccountStore(AdmissionStore, Protocol):
         role: str,
         granted_by: str,
         now: datetime,
+        until: datetime | None = None,
         cause: Cause = BY_ENTRADA,
         rules: AdministrationRules | None = None,
     ) -> User | None:
-        """The user with a manual grant of `role` (unchanged if already there); None if no such user."""
+        """The user with a manual grant of `role` that ends at `until`; None if no such user.
+
+        Unchanged if there is one with the same end already; one with another end is replaced.
+
+        Raises:
+            AdministrationRefused: `until` has passed.
+        """
 
     def revoke_role(
         self,
@@ -126,6 +136,13 @@ class AccountStore(AdmissionStore, Protocol):
         rules: AdministrationRules | None = None,
     ) -> User | None:
         """The user without the manual grant of `role`; None if no such user."""
+
+    def end_grants(self, *, now: datetime) -> int:
+        """Take back what was given until now or earlier; how many grants that were.
+
+        Live sessions learn of it, and the audit trail says that Entrada did it. Several servers may do so at
+        once: each grant is taken back once.
+        """
 
     def delete(
         self, user_id: UserId, *, cause: Cause = BY_ENTRADA, rules: AdministrationRules | None = None

@@ -81,7 +81,7 @@ class Action(StrEnum):
     AUDIT_PRUNED = "audit_pruned"
 
 
-_ROLE = frozenset({"role", "source", "granted_by"})
+_ROLE = frozenset({"role", "source", "granted_by", "until"})
 _REFUSAL = frozenset(
     {"incident", "code", "check", "error", "aadsts", "entra_correlation_id", "roles", "path", "status"}
 )

@@ -15,6 +15,7 @@ from entrada.flows.background_recheck import BackgroundRecheck
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.recheck import Recheck
 from entrada.flows.relying_party import RelyingParty
+from entrada.flows.role_endings import RoleEndings
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.session_tokens import SessionTokens
 from entrada.flows.sign_in import SignIn
@@ -116,6 +117,7 @@ def _build(
         pruning=LeasedJob(name="prune", leases=stores.leases, clock=clock, life=2 * PRUNE_EVERY),
         watch=watch,
         session_tokens=session_tokens,
+        role_endings=RoleEndings(accounts=stores.accounts, session_check=session_check),
         auditing=build_auditing(settings, stores, clock),
         close=close,
     )

@@ -213,6 +213,7 @@ def grant_document(grant: RoleGrant) -> dict[str, Any]:
         "source": grant.source.value,
         "granted_by": grant.granted_by,
         "granted_at": moment(grant.granted_at),
+        "until": moment(grant.until),
     }
 
 

@@ -7,6 +7,7 @@ Works on the database of the servers here, which may be running: they follow wit
     entrada users show nora@contoso.com
     entrada users disable nora@contoso.com     signed out everywhere, and kept out
     entrada users grant nora@contoso.com Admin
+    entrada users grant nora@contoso.com Editor --until 2027-01-31      or 8h, 30d: then it is taken back
     entrada users export nora@contoso.com      all that is stored of them, as JSON
 
 A disabled person is kept out whatever Entra says; a deleted one is forgotten, and may come as somebody new.
@@ -18,10 +19,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from entrada.accounts.explanation import given_by
 from entrada.accounts.identity import GrantSource, User, UserId
 from entrada.accounts.people import PeopleQuery
+from entrada.accounts.role_end import read_end
 from entrada.cli.accounts import (
     PAGE,
     Opened,
@@ -79,6 +82,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         add_person(action)
         if name in ("grant", "revoke"):
             action.add_argument("role", metavar="ROLE", help="the application's own name for it")
+        if name == "grant":
+            action.add_argument(
+                "--until",
+                metavar="END",
+                default="",
+                help="2027-01-31 (through that day, UTC), 2027-01-31T18:00Z, 90m, 8h or 30d; default no end",
+            )
         if name == "delete":
             action.add_argument("--yes", action="store_true", help="without it, nothing is deleted")
         add_common(action)
@@ -152,7 +162,7 @@ def _show(args: argparse.Namespace) -> int:
             lines.append(f"    Entra ended it {told['ended_at']}: {told['ended_because']}")
     lines += [
         f"  {grant.role}: {'by hand, ' if grant.source is GrantSource.MANUAL else 'Entra, '}"
-        f"{giver}, since {moment(grant.granted_at)}"
+        f"{giver}, since {moment(grant.granted_at)}{_until(grant.until)}"
         for grant, giver in zip(user.grants, givers, strict=True)
     ]
     document["sessions"] = len(sessions)
@@ -182,7 +192,7 @@ def _enable(args: argparse.Namespace) -> int:
 
 def _grant(args: argparse.Namespace) -> int:
     def grant(here: Opened, user: User) -> tuple[User | None, str]:
-        role = _role(args.role)
+        role, until = _role(args.role), read_end(args.until, now=here.now)
         if role not in here.settings.roles.every_role and not args.json:
             note = f"Note: nothing in $[roles_mapping] gives {role!r}; is it spelt so?"
             print(here.names.put_into(note), file=sys.stderr)
@@ -192,9 +202,11 @@ def _grant(args: argparse.Namespace) -> int:
             role=role,
             granted_by=f"command line, {who}" if who else "command line",
             now=here.now,
+            until=until,
             cause=here.cause,
+            rules=here.rules,
         )
-        return changed, f"has the role {role}"
+        return changed, f"has the role {role}{_until(until)}"
 
     return _change(args, grant)
 
@@ -241,6 +253,10 @@ def _change(args: argparse.Namespace, change: Callable[[Opened, User], tuple[Use
         )
     show(args, document_of(after), [f"{plain(after.profile.name)} ({after.id}) {what}."])
     return 0
+
+
+def _until(end: datetime | None) -> str:
+    return "" if end is None else f", until {moment(end)}"
 
 
 def _role(text: str) -> str:

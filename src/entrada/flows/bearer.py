@@ -139,6 +139,8 @@ class _Remembered:
     principal: Principal
     ask_again_at: float
     groups_until: datetime | None
+    roles_until: datetime | None
+    """When the first of the person's roles ends."""
 
 
 def _digest(raw: RawAccessToken) -> bytes:
@@ -217,13 +219,14 @@ class BearerCheck:
             self._look_if_due(monotonic)
         changes = self._changes
         membership, groups_until = self._groups_of(token, now)
-        principal = self._principal(token, membership)
+        principal, roles_until = self._principal(token, membership)
         entry = _Remembered(
             token=token,
             key=key,
             principal=principal,
             ask_again_at=monotonic + ACCOUNT_CHECK_SECONDS,
             groups_until=groups_until,
+            roles_until=roles_until,
         )
         self._remember(digest, entry, changes=changes)
         return CheckedToken(principal=principal, token=token)
@@ -241,16 +244,17 @@ class BearerCheck:
             self.sessions.look()
 
     def _bring_up_to_date(self, known: _Remembered, digest: bytes, now: datetime, monotonic: float) -> None:
-        """The account, where nobody reads the log; and groups that Graph named a while ago."""
+        """The account, where nobody reads the log or a role has ended; and groups named a while ago."""
         is_over = known.groups_until is not None and now >= known.groups_until
         is_due = self.sessions is None and monotonic >= known.ask_again_at
-        if not (is_over or is_due):
+        has_ended = known.roles_until is not None and now >= known.roles_until
+        if not (is_over or is_due or has_ended):
             return
         membership = known.principal.membership
         if is_over:
             membership, known.groups_until = self._groups_of(known.token, now)
         try:
-            known.principal = self._principal(known.token, membership)
+            known.principal, known.roles_until = self._principal(known.token, membership)
         except (AdmissionRefused, BearerTokenRefused):
             self._forget(digest)
             raise
@@ -285,10 +289,11 @@ class BearerCheck:
         current = self.keys_for(known.key.kid).find(known.key.kid)
         return current is known.key or current == known.key
 
-    def _principal(self, token: AccessToken, membership: Membership) -> Principal:
+    def _principal(self, token: AccessToken, membership: Membership) -> tuple[Principal, datetime | None]:
+        """Who calls, and when the first of their roles ends."""
         identity = EntraIdentity(tenant_id=token.tenant_id, object_id=token.object_id)
         if not token.caller.has_account:
-            return AppPrincipal(
+            application = AppPrincipal(
                 client_id=token.client_id,
                 identity=identity,
                 name=token.name or token.client_id,
@@ -296,6 +301,7 @@ class BearerCheck:
                 caller=token.caller,
                 membership=membership,
             )
+            return application, None
         user = self.accounts.find_by_identity(identity)
         if user is None:
             raise AdmissionRefused(
@@ -307,9 +313,10 @@ class BearerCheck:
         ended_at = self.access_ended_at(user.id, identity)
         if ended_at is not None and token.issued_at < ended_at:
             raise BearerTokenRefused("iat", "issued before this person's access ended")
-        return principal_of(
+        person = principal_of(
             user, identity, caller=token.caller, client_id=token.client_id, membership=membership
         )
+        return person, user.roles_until
 
     def _remember(self, digest: bytes, entry: _Remembered, *, changes: int) -> None:
         """Unless something ended since `changes` was read, which the entry may not know of."""

@@ -27,6 +27,7 @@ from entrada.flows.background_watch import BackgroundWatch
 from entrada.flows.identification import Identified
 from entrada.flows.leased_job import LeasedJob
 from entrada.flows.pending import PendingSignIn
+from entrada.flows.role_endings import RoleEndings
 from entrada.flows.session_check import CheckedSession, SessionCheck
 from entrada.flows.session_tokens import SessionTokens
 from entrada.flows.session_watch import SessionWatch
@@ -70,6 +71,8 @@ class RelyingParty:
     """None: refusals are entered nowhere, and nothing is cut off the audit trail."""
     session_tokens: SessionTokens | None = None
     """Tokens of other APIs for who is signed in; None: nobody calls other APIs."""
+    role_endings: RoleEndings | None = None
+    """Takes back roles whose time is over; None: they count no longer, and nobody says so."""
     close: Callable[[], None] = lambda: None
     session_watch: SessionWatch = field(init=False)
     prune: BackgroundPrune = field(init=False)
@@ -89,6 +92,8 @@ class RelyingParty:
                 self.recheck.close()
             if self.listening is not None:
                 self.listening.close()
+            if self.role_endings is not None:
+                self.role_endings.close()
             self.session_watch.close()
             self.prune.close()
             if self.auditing is not None:
@@ -162,6 +167,8 @@ class RelyingParty:
             self.watch.start()
         if self.auditing is not None:
             self.auditing.start()
+        if self.role_endings is not None:
+            self.role_endings.start()
 
     def set_disabled(self, user_id: UserId, *, disabled: bool, cause: Cause = BY_ENTRADA) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.

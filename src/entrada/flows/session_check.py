@@ -170,7 +170,8 @@ class SessionCheck:
             StoreUnavailable: it cannot be known.
         """
         session = self.sessions.find(session_id)
-        return None if session is None else self._good(session, now)
+        good = None if session is None else self._good(session, now)
+        return None if session is None or good is None else (session, good[0])
 
     def _apply(self, revocations: Revocations) -> None:
         if not revocations.is_complete:
@@ -205,9 +206,10 @@ class SessionCheck:
                 session.id, last_seen_at=now, idle_expires_at=now + self.policy.idle_at_most
             ):
                 return None  # ended, or pruned, since it was read
-        left = session.absolute_expires_at - judged_at
+        principal, until = good
+        left = min(session.absolute_expires_at, until or session.absolute_expires_at) - judged_at
         trusted_for = min(self.policy.touch_every - unwritten, self.policy.touch_every, left)
-        live = LiveSession(session, good[1], good_until=monotonic + trusted_for.total_seconds())
+        live = LiveSession(session, principal, good_until=monotonic + trusted_for.total_seconds())
         self.live.put(session.id, live, changes=changes)
         return live
 
@@ -219,15 +221,16 @@ class SessionCheck:
         self._latest = now, monotonic
         return now
 
-    def _good(self, session: Session, now: datetime) -> tuple[Session, UserPrincipal] | None:
-        """Absolute, then idle limit; then the account."""
+    def _good(self, session: Session, now: datetime) -> tuple[UserPrincipal, datetime | None] | None:
+        """Absolute, then idle limit; then the account. The person, and when the first of their roles ends."""
         if now >= session.absolute_expires_at or now >= session.idle_expires_at:
             return None
         user = self.accounts.get(session.user_id)
         if user is None or not user.is_enabled:
             return None
+        user = user.at(now)
         evidence = Evidence(session_id=session.id)
-        return session, mark_with_evidence(principal_of(user, session.identity), evidence)
+        return mark_with_evidence(principal_of(user, session.identity), evidence), user.roles_until
 
     def _checked(self, cookie: bytes, live: LiveSession) -> CheckedSession:
         return CheckedSession(

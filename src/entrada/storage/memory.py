@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 
-from entrada.accounts.administration import AdministrationRules, tenant_administered_by
+from entrada.accounts.administration import AdministrationRules, tenant_administered_for_good
 from entrada.accounts.groups import Membership
 from entrada.accounts.identity import (
     EntraIdentity,
@@ -26,6 +26,7 @@ from entrada.accounts.identity import (
 from entrada.accounts.people import PeopleQuery
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
+from entrada.clock import Clock, SystemClock
 from entrada.errors import IdentityAlreadyLinked
 from entrada.sessions.revocation import (
     ENTRIES_RETAINED,
@@ -47,6 +48,7 @@ from entrada.storage.storable import (
     is_found_by,
     is_linked,
     manual_grant,
+    new_manual_grant,
     new_user,
     user_after_recheck,
     user_after_sign_in,
@@ -217,8 +219,9 @@ class MemoryAccountStore(AccountStore):
     sessions of a user who is disabled, as it is when both share one SQL database.
     """
 
-    def __init__(self, *, sessions: MemorySessionStore | None = None) -> None:
+    def __init__(self, *, sessions: MemorySessionStore | None = None, clock: Clock | None = None) -> None:
         self.audit = MemoryAuditTrail() if sessions is None else sessions.audit
+        self._clock = clock or SystemClock()
         self._lock = Lock()
         self._sessions = sessions
         self._users: dict[UserId, User] = {}
@@ -227,15 +230,18 @@ class MemoryAccountStore(AccountStore):
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         with self._lock:
             owner = self._owners.get(identity)
-            return self._users[owner] if owner is not None else None
+            return self._now(self._users[owner]) if owner is not None else None
 
     def get(self, user_id: UserId) -> User | None:
-        return self._users.get(user_id)
+        user = self._users.get(user_id)
+        return None if user is None else self._now(user)
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         key = email_key(email)
         with self._lock:
-            found = [user for user in self._users.values() if verified_email_key(user.profile) == key]
+            found = [
+                self._now(user) for user in self._users.values() if verified_email_key(user.profile) == key
+            ]
         return sorted(found, key=lambda user: user.id)
 
     def create(
@@ -283,7 +289,7 @@ class MemoryAccountStore(AccountStore):
             after = user_after_sign_in(before, identity, profile, entra_grants, now)
             cause = Cause(actor=ENTRA, at=now, reason=recorded.SIGN_IN)
             self.audit.record(*recorded.grants(before, after, cause))
-            return self._replace(after, note=is_news(before, after))
+            return self._now(self._replace(after, note=is_news(before, after)))
 
     def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
         with self._lock:
@@ -291,7 +297,7 @@ class MemoryAccountStore(AccountStore):
             if not is_linked(before, identity):
                 raise LookupError("this identity is not linked to this user")
             after = with_membership(before, identity, membership)
-            return self._replace(after, note=is_news(before, after))
+            return self._now(self._replace(after, note=is_news(before, after)))
 
     def record_recheck(
         self,
@@ -340,14 +346,16 @@ class MemoryAccountStore(AccountStore):
         role: str,
         granted_by: str,
         now: datetime,
+        until: datetime | None = None,
         cause: Cause = BY_ENTRADA,
         rules: AdministrationRules | None = None,
     ) -> User | None:
+        grant = new_manual_grant(role, granted_by=granted_by, now=now, until=until)
         with self._lock:
             user = self._users.get(user_id)
-            if user is None or manual_grant(user, role):
+            held = manual_grant(user, role)
+            if user is None or (held is not None and held.until == until):
                 return user
-            grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
             self._check(rules, user, with_grant(user, grant))
             cause = replace(cause, at=now)
             self.audit.record(recorded.grant_act(Action.ROLE_GRANTED, user_id, grant, cause))
@@ -369,6 +377,16 @@ class MemoryAccountStore(AccountStore):
             self._check(rules, user, without_grant(user, lost))
             self.audit.record(recorded.grant_act(Action.ROLE_REVOKED, user_id, lost, cause))
             return self._replace(without_grant(user, lost), note=True)
+
+    def end_grants(self, *, now: datetime) -> int:
+        ended = 0
+        with self._lock:
+            for user in [each for each in self._users.values() if each.at(now) is not each]:
+                lost = [grant for grant in user.grants if grant.has_ended(now)]
+                self.audit.record(*recorded.endings_of_roles(user.id, lost, now=now))
+                self._replace(user.at(now), note=True)
+                ended += len(lost)
+        return ended
 
     def delete(
         self, user_id: UserId, *, cause: Cause = BY_ENTRADA, rules: AdministrationRules | None = None
@@ -394,23 +412,26 @@ class MemoryAccountStore(AccountStore):
             rules.check(
                 before,
                 after,
-                get=self._users.get,
+                get=self.get,
                 has_another=lambda tenant_id: any(
-                    tenant_administered_by(user, rules.roles) == tenant_id for user in others
+                    tenant_administered_for_good(user, rules.roles) == tenant_id for user in others
                 ),
             )
 
     def _drop_sessions(self, user_id: UserId) -> int:
         return 0 if self._sessions is None else self._sessions.drop_sessions(user_id)
 
+    def _now(self, user: User) -> User:
+        return user.at(self._clock.now())
+
     def search(self, text: str, *, limit: int = 20) -> Sequence[User]:
         with self._lock:
-            found = [user for user in self._users.values() if is_found_by(user, text)]
+            found = [self._now(user) for user in self._users.values() if is_found_by(user, text)]
         return sorted(found, key=lambda user: (not is_called(user, text), user.id))[:limit]
 
     def find_whole(self, text: str, *, limit: int = 20) -> Sequence[User]:
         with self._lock:
-            return [user for user in self._users.values() if is_called(user, text)][:limit]
+            return [self._now(user) for user in self._users.values() if is_called(user, text)][:limit]
 
     def find_people(
         self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
@@ -419,7 +440,8 @@ class MemoryAccountStore(AccountStore):
             last = None if after is None else self._users.get(after)
             if after is not None and last is None:
                 return []
-            found = sorted((user for user in self._users.values() if self._fits(user, query)), key=by_name)
+            everybody = map(self._now, self._users.values())
+            found = sorted((user for user in everybody if self._fits(user, query)), key=by_name)
             return [user for user in found if last is None or by_name(user) > by_name(last)][:limit]
 
     def list_lines(self) -> Sequence[tuple[str, str]]:
@@ -441,7 +463,7 @@ class MemoryAccountStore(AccountStore):
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._lock:
             ids = sorted(user_id for user_id in self._users if after is None or user_id > after)
-            return [self._users[user_id] for user_id in ids[:limit]]
+            return [self._now(self._users[user_id]) for user_id in ids[:limit]]
 
     def _existing(self, user_id: UserId) -> User:
         if user_id not in self._users:

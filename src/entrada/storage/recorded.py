@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, RoleGrant, User, UserId
-from entrada.audit.acts import ENTRA, NOBODY, Act, Action, Cause, Subject, person
+from entrada.audit.acts import ENTRA, ENTRADA, NOBODY, Act, Action, Cause, Subject, person
 from entrada.audit.chain import Place
 from entrada.sessions.session import Session
 
 REPLACED = "replaced by a new sign-in"
 SIGN_IN = "sign-in"
+TIME_OVER = "its time was over"
 BY_RECHECK = Cause(actor=ENTRA, reason="re-check")
 BY_DIRECTORY = Cause(actor=ENTRA, reason="sessions revoked in the directory")
 
@@ -56,7 +57,15 @@ def role_of(grant: RoleGrant) -> tuple[str, GrantSource]:
 def grant_act(action: Action, user_id: UserId, grant: RoleGrant, cause: Cause) -> Act:
     """Of a role given or taken."""
     details = {"role": grant.role, "source": grant.source.value, "granted_by": grant.granted_by}
+    if grant.until is not None:
+        details["until"] = grant.until.isoformat(timespec="seconds").replace("+00:00", "Z")
     return Act(action=action, cause=cause, user_id=user_id, details=details)
+
+
+def endings_of_roles(user_id: UserId, lost: Sequence[RoleGrant], *, now: datetime) -> Sequence[Act]:
+    """Of roles whose end has come."""
+    cause = Cause(actor=ENTRADA, at=now, reason=TIME_OVER)
+    return [grant_act(Action.ROLE_REVOKED, user_id, grant, cause) for grant in lost]
 
 
 def disabling(user_id: UserId, *, disabled: bool, ended: int, cause: Cause) -> Act:

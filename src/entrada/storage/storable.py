@@ -26,6 +26,7 @@ from entrada.accounts.identity import (
     User,
     UserId,
 )
+from entrada.accounts.role_end import require_future
 
 NAME_LENGTH = 512
 """Characters stored of a name or username; the rest is cut off."""
@@ -205,14 +206,25 @@ def manual_grant(user: User | None, role: str) -> RoleGrant | None:
     return next((g for g in grants if g.role == role and g.source is GrantSource.MANUAL), None)
 
 
+def new_manual_grant(role: str, *, granted_by: str, now: datetime, until: datetime | None) -> RoleGrant:
+    """What gives a role by hand.
+
+    Raises:
+        AdministrationRefused: the end has passed.
+    """
+    require_future(until, now=now)
+    return RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now, until=until)
+
+
 def with_grant(user: User, grant: RoleGrant) -> User:
-    """The user with one grant more, in its place."""
-    return replace(user, grants=grants_in_order([*user.grants, grant]))
+    """The user with this grant, in the place of one of the same role and source."""
+    return replace(user, grants=grants_in_order([*without_grant(user, grant).grants, grant]))
 
 
 def without_grant(user: User, lost: RoleGrant) -> User:
-    """The user without this grant; others of the same role stay."""
-    return replace(user, grants=tuple(grant for grant in user.grants if grant != lost))
+    """The user without this role of this source; the same role of another stays."""
+    gone = (lost.role, lost.source)
+    return replace(user, grants=tuple(grant for grant in user.grants if (grant.role, grant.source) != gone))
 
 
 def grants_after_sign_in(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from entrada.accounts.principal import UserPrincipal
 from entrada.audit.acts import Cause, person
 from entrada.errors import PageNotFound
@@ -12,6 +14,7 @@ from entrada.web.admin.people import MOST_SESSIONS, SESSION_COLUMNS, session_row
 from entrada.web.auth import Auth
 from entrada.web.devices import device_in_words
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
+from entrada.web.pages.moments import shown_time
 from entrada.web.pages.values import Action, Block, Fact, MenuItem, Notice, Row, Table
 from entrada.web.refusals import page_response
 
@@ -60,7 +63,7 @@ def account(auth: Auth, request: WebRequest) -> WebResponse:
         if request.first("done") == "ended"
         else None,
         blocks=[
-            Block(heading="You are signed in", anchor="you", facts=_facts(principal)),
+            Block(heading="You are signed in", anchor="you", facts=_facts(auth, principal)),
             Block(
                 heading="Where you are signed in",
                 anchor="sessions",
@@ -100,11 +103,25 @@ def _menu(auth: Auth, principal: UserPrincipal) -> list[MenuItem]:
     return menu_of(auth, None)
 
 
-def _facts(principal: UserPrincipal) -> list[Fact]:
+def _roles(auth: Auth, principal: UserPrincipal) -> str:
+    """The roles, and until when those are held that end."""
+    user = auth.relying_party.accounts.get(principal.user_id)
+    ends: dict[str, datetime] = {}
+    for grant in () if user is None else user.grants:
+        if grant.until is not None:
+            ends[grant.role] = grant.until
+    lasting = {grant.role for grant in (() if user is None else user.grants) if grant.until is None}
+    return ", ".join(
+        f"{role} (until {shown_time(ends[role])})" if role in ends and role not in lasting else role
+        for role in sorted(principal.roles)
+    )
+
+
+def _facts(auth: Auth, principal: UserPrincipal) -> list[Fact]:
     return [
         Fact(label="Name", text=principal.name),
         Fact(label="E-mail", text=principal.email or "None"),
-        Fact(label="Roles", text=", ".join(sorted(principal.roles)) or "None"),
+        Fact(label="Roles", text=_roles(auth, principal) or "None"),
         Fact(label="Tenant", text=principal.tenant_id, exact=True),
         Fact(label="Object id", text=principal.object_id, exact=True),
     ]

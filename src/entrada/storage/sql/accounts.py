@@ -41,6 +41,7 @@ from entrada.accounts.identity import (
 from entrada.accounts.people import PeopleQuery
 from entrada.accounts.store import AccountStore
 from entrada.audit.acts import BY_ENTRADA, ENTRA, Action, Cause
+from entrada.clock import Clock, SystemClock
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import IdentityAlreadyLinked
@@ -61,7 +62,7 @@ from entrada.storage.storable import (
     identities_in_order,
     is_called,
     is_linked,
-    manual_grant,
+    new_manual_grant,
     new_user,
     user_after_sign_in,
     verified_email_key,
@@ -72,7 +73,9 @@ from entrada.storage.storable import (
 )
 
 BY_ENTRA = Cause(actor=ENTRA)
-KNOWN_SOURCES = {source.value: source for source in GrantSource}
+ENDING = "manual until"
+"""The source, as it is written, of a manual grant with an end: versions without ends know no such source."""
+KNOWN_SOURCES = {source.value: source for source in GrantSource} | {ENDING: GrantSource.MANUAL}
 """A grant from any other source, which a newer version may have written, counts for nothing here."""
 
 
@@ -97,6 +100,7 @@ def users_where(condition: ColumnElement[bool]) -> Select[Any]:
             role_grants.c.source,
             role_grants.c.granted_by,
             role_grants.c.granted_at,
+            role_grants.c.ends_at,
         )
         .select_from(
             users.outerjoin(identities, identities.c.user_id == users.c.id).outerjoin(
@@ -157,24 +161,34 @@ DROP_GRANT = delete(role_grants).where(
 )
 
 
+WITH_ENDED = (
+    select(role_grants.c.user_id)
+    .where(role_grants.c.ends_at <= bindparam("now"))
+    .distinct()
+    .limit(bindparam("at_most"))
+)
+ENDED_AT_ONCE = 100
+
+
 @repeats_transactions
 class SqlAccountStore(AccountStore):
     """Accounts in a database whose tables are up to date (`database.migrate()`)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         with self._database.reading() as connection:
-            return only_user(connection, FIND_BY_IDENTITY, names_of(identity))
+            return self._now(only_user(connection, FIND_BY_IDENTITY, names_of(identity)))
 
     def get(self, user_id: UserId) -> User | None:
         with self._database.reading() as connection:
-            return only_user(connection, GET, {"user_id": user_id})
+            return self._now(only_user(connection, GET, {"user_id": user_id}))
 
     def find_by_verified_email(self, email: str) -> Sequence[User]:
         with self._database.reading() as connection:
-            return users_of(connection.execute(FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
+            return self._all_now(connection.execute(FIND_BY_VERIFIED_EMAIL, {"key": email_key(email)}))
 
     def create(
         self,
@@ -226,7 +240,7 @@ class SqlAccountStore(AccountStore):
             connection.execute(SET_LAST_SIGN_IN, {**names_of(identity), "now": now})
             cause = Cause(actor=ENTRA, at=now, reason=recorded.SIGN_IN)
             change_user(connection, before, after, cause=cause)
-        return after
+        return after.at(self._clock.now())
 
     def record_groups(self, *, user_id: UserId, identity: EntraIdentity, membership: Membership) -> User:
         with self._database.writing() as connection:
@@ -235,7 +249,7 @@ class SqlAccountStore(AccountStore):
                 raise LookupError("this identity is not linked to this user")
             after = with_membership(before, identity, membership)
             change_user(connection, before, after, cause=BY_ENTRA)
-        return after
+        return after.at(self._clock.now())
 
     def set_disabled(
         self,
@@ -271,15 +285,18 @@ class SqlAccountStore(AccountStore):
         role: str,
         granted_by: str,
         now: datetime,
+        until: datetime | None = None,
         cause: Cause = BY_ENTRADA,
         rules: AdministrationRules | None = None,
     ) -> User | None:
-        grant = RoleGrant(role=role, source=GrantSource.MANUAL, granted_by=granted_by, granted_at=now)
+        grant = new_manual_grant(role, granted_by=granted_by, now=now, until=until)
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
-            if user is None or manual_grant(user, role):
+            held = manual_grants(user, role)
+            if user is None or [each.until for each in held] == [until]:
                 return user
             self._check(connection, rules, user, with_grant(user, grant))
+            drop_grants(connection, user_id, held)
             add_grants(connection, user_id, [grant])
             given = recorded.grant_act(Action.ROLE_GRANTED, user_id, grant, replace(cause, at=now))
             note(connection, given)
@@ -296,14 +313,30 @@ class SqlAccountStore(AccountStore):
     ) -> User | None:
         with self._database.writing() as connection:
             user = self._held_or_none(connection, user_id)
-            lost = manual_grant(user, role)
-            if user is None or lost is None:
+            held = manual_grants(user, role)
+            if user is None or not held:
                 return user
+            lost = held[0]
             self._check(connection, rules, user, without_grant(user, lost))
-            drop_grants(connection, user_id, [lost])
+            drop_grants(connection, user_id, held)
             note(connection, recorded.grant_act(Action.ROLE_REVOKED, user_id, lost, cause))
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return without_grant(user, lost)
+
+    def end_grants(self, *, now: datetime) -> int:
+        ended = 0
+        with self._database.reading() as connection:
+            found = connection.execute(WITH_ENDED, {"now": now, "at_most": ENDED_AT_ONCE}).scalars().all()
+        for user_id in found:
+            with self._database.writing() as connection:
+                user = self._held_or_none(connection, UserId(user_id))
+                lost = [grant for grant in user.grants if grant.has_ended(now)] if user is not None else []
+                if lost:
+                    drop_grants(connection, UserId(user_id), lost)
+                    note(connection, *recorded.endings_of_roles(UserId(user_id), lost, now=now))
+                    add_revocation(connection, RevocationKind.RIGHTS, user_id)
+            ended += len(lost)
+        return ended
 
     def delete(
         self, user_id: UserId, *, cause: Cause = BY_ENTRADA, rules: AdministrationRules | None = None
@@ -347,7 +380,7 @@ class SqlAccountStore(AccountStore):
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:
-            return users_of(connection.execute(LIST, {"after": after or "", "at_most": limit}))
+            return self._all_now(connection.execute(LIST, {"after": after or "", "at_most": limit}))
 
     def _check(
         self, connection: Connection, rules: AdministrationRules | None, before: User, after: User | None
@@ -359,14 +392,21 @@ class SqlAccountStore(AccountStore):
         rules.check(
             before,
             after,
-            get=lambda user_id: only_user(connection, GET, {"user_id": user_id}),
+            get=lambda user_id: self._now(only_user(connection, GET, {"user_id": user_id})),
             has_another=lambda tenant_id: has_administrator(
                 connection, tenant_id, rules.roles, beside=before.id
             ),
         )
 
+    def _now(self, user: User | None) -> User | None:
+        return None if user is None else user.at(self._clock.now())
+
+    def _all_now(self, rows: Iterable[Row[Any]]) -> Sequence[User]:
+        now = self._clock.now()
+        return [user.at(now) for user in users_of(rows)]
+
     def _by_ids(self, connection: Connection, ids: Sequence[UserId]) -> Sequence[User]:
-        found = {user.id: user for user in users_of(connection.execute(BY_IDS, {"ids": ids}))}
+        found = {user.id: user for user in self._all_now(connection.execute(BY_IDS, {"ids": ids}))}
         return [found[user_id] for user_id in ids if user_id in found]
 
     def _held(self, connection: Connection, user_id: UserId) -> User:
@@ -426,7 +466,7 @@ def user_of(rows: Sequence[Row[Any]]) -> User:
         created_at=row.created_at,
         disabled_at=row.disabled_at,
         identities=identities_in_order({linked_of(row) for row in rows if row.tenant_id is not None}),
-        grants=grants_in_order({grant_of(row) for row in rows if row.source in KNOWN_SOURCES}),
+        grants=grants_in_order({grant_of(row) for row in rows if is_known(row)}),
     )
 
 
@@ -440,6 +480,11 @@ def linked_of(row: Row[Any]) -> LinkedIdentity:
     )
 
 
+def is_known(row: Row[Any]) -> bool:
+    """Whether the row of `users_where` holds a grant that counts; whose source says so must have an end."""
+    return row.source in KNOWN_SOURCES and (row.source != ENDING or row.ends_at is not None)
+
+
 def grant_of(row: Row[Any]) -> RoleGrant:
     """The grant in a row of `users_where`; its source must be known."""
     return RoleGrant(
@@ -447,6 +492,7 @@ def grant_of(row: Row[Any]) -> RoleGrant:
         source=KNOWN_SOURCES[row.source],
         granted_by=row.granted_by,
         granted_at=row.granted_at,
+        until=row.ends_at,
     )
 
 
@@ -482,6 +528,17 @@ def add_identity(connection: Connection, user_id: UserId, linked: LinkedIdentity
     )
 
 
+def source_of(grant: RoleGrant) -> str:
+    """The source as it is written."""
+    return grant.source.value if grant.until is None else ENDING
+
+
+def manual_grants(user: User | None, role: str) -> list[RoleGrant]:
+    """Those of this role, by hand: one, or two where a version that knows no end has given one besides."""
+    held = () if user is None else user.grants
+    return [grant for grant in held if grant.role == role and grant.source is GrantSource.MANUAL]
+
+
 def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGrant]) -> None:
     """Insert grants; none is no statement."""
     if grants:
@@ -491,9 +548,10 @@ def add_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGra
                 {
                     "user_id": user_id,
                     "role": grant.role,
-                    "source": grant.source.value,
+                    "source": source_of(grant),
                     "granted_by": grant.granted_by,
                     "granted_at": grant.granted_at,
+                    "ends_at": grant.until,
                 }
                 for grant in grants
             ],
@@ -505,5 +563,5 @@ def drop_grants(connection: Connection, user_id: UserId, grants: Sequence[RoleGr
     if grants:
         connection.execute(
             DROP_GRANT,
-            [{"user_id": user_id, "role": grant.role, "source": grant.source.value} for grant in grants],
+            [{"user_id": user_id, "role": grant.role, "source": source_of(grant)} for grant in grants],
         )

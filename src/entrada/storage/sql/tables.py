@@ -140,6 +140,8 @@ role_grants = Table(
     Column("source", String(16), primary_key=True),
     Column("granted_by", AnyText, nullable=False),
     Column("granted_at", UtcTime, nullable=False),
+    # Of a grant whose source is `accounts.ENDING`, which versions without ends count for nothing.
+    Column("ends_at", UtcTime, index=True),
     Index(None, "role", "user_id"),
 )
 

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from entrada.accounts.explanation import BY_ADMINISTRATOR
 from entrada.accounts.identity import GrantSource, User
+from entrada.accounts.role_end import read_end
 from entrada.errors import AdministrationRefused, PageNotFound
 from entrada.sessions.session import SessionId
 from entrada.web.admin.access import Administrator, person_named, sign_in_again
-from entrada.web.admin.people import LONGEST_ROLE, person_page, person_path
+from entrada.web.admin.people import LONGEST_END, LONGEST_ROLE, person_page, person_path
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, redirect
+from entrada.web.pages.moments import shown_time
 from entrada.web.pages.values import Action, Fact, Notice
 from entrada.web.refusals import page_response
 
@@ -50,6 +53,19 @@ class _Call:
                 "That is no name of a role.", hint="Write it as $[roles_mapping] has it, on one line."
             )
         return role
+
+    @property
+    def end(self) -> str:
+        """As it was typed."""
+        return self.form.get("until", "").strip()[:LONGEST_END]
+
+    @property
+    def until(self) -> datetime | None:
+        """
+        Raises:
+            AdministrationRefused: no moment, or one that has passed.
+        """
+        return read_end(self.end, now=self.who.now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +113,11 @@ def change(auth: Auth, request: WebRequest, who: Administrator) -> WebResponse:
         raise PageNotFound("Nothing was asked for.", hint="Open the account and use one of its buttons.")
     call = _Call(auth=auth, who=who, user=user, form=form)
     about = {"role": call.role} if verb in _ABOUT_A_ROLE else {}
+    until = call.until if verb == "grant" else None
     if not act.is_harmless and not who.is_recent:
         return sign_in_again(
             auth,
-            person_path(auth, user.id, sure=verb, **about),
+            person_path(auth, user.id, sure=verb, **about, **({} if until is None else {"until": call.end})),
             paragraph="decides who may come in, or what they may do.",
             back=Action(label=f"Back to {user.profile.name}", path=person_path(auth, user.id), quiet=True),
         )
@@ -124,6 +141,11 @@ def _question(auth: Auth, request: WebRequest, who: Administrator, user: User, r
     if verb in _ABOUT_A_ROLE:
         facts.insert(0, Fact(label="Role", text=role))
         fields.append(("role", role))
+    end = (request.first("until") or "").strip()[:LONGEST_END]
+    if verb == "grant" and end:
+        until = read_end(end, now=who.now)
+        facts.insert(1, Fact(label="Until", text=shown_time(until)))
+        fields.append(("until", end))
     page = auth.pages.note(
         title.format(name=user.profile.name),
         paragraphs=[consequence],
@@ -171,6 +193,7 @@ def _grant(call: _Call) -> None:
         role=call.role,
         granted_by=BY_ADMINISTRATOR + call.who.user.id,
         now=call.who.now,
+        until=call.until,
         cause=call.who.cause,
         rules=call.who.rules,
     )

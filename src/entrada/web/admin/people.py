@@ -28,6 +28,7 @@ from entrada.web.refusals import page_response
 PAGE = 50
 MOST_SESSIONS = 200
 LONGEST_ROLE = 120
+LONGEST_END = 40
 SESSION_COLUMNS = ("Device", "Address", "Signed in", "Last used", "Ends by")
 _STATES = (("", "Anybody"), ("enabled", "Enabled"), ("disabled", "Disabled"))
 _SIGNED_IN = (("", "Anybody"), ("now", "Signed in now"))
@@ -166,7 +167,7 @@ def person_page(
         notice=notice,
         blocks=[
             Block(heading="Account", anchor="account", facts=facts),
-            _roles(auth, who, user, typed=request.first("role") or ""),
+            _roles(auth, who, user, typed=request.first("role") or "", end=request.first("until") or ""),
             _sessions(auth, who, user),
             _identities(auth, user),
             _acts(auth, who, user),
@@ -191,7 +192,7 @@ def _state_at_length(auth: Auth, user: User) -> str:
     return "Enabled"
 
 
-def _roles(auth: Auth, who: Administrator, user: User, *, typed: str) -> Block:
+def _roles(auth: Auth, who: Administrator, user: User, *, typed: str, end: str) -> Block:
     grants = sorted(user.grants, key=lambda grant: (grant.role, grant.source))
     return Block(
         heading="Roles",
@@ -219,7 +220,15 @@ def _roles(auth: Auth, who: Administrator, user: User, *, typed: str) -> Block:
                         longest=LONGEST_ROLE,
                         required=True,
                         hint="Given by hand, no sign-in takes it back.",
-                    )
+                    ),
+                    Field(
+                        name="until",
+                        label="Until",
+                        value=end[:LONGEST_END],
+                        kind="date",
+                        longest=LONGEST_END,
+                        hint="Through that day, UTC. Empty: it has no end.",
+                    ),
                 ],
                 button="Give this role",
             )
@@ -229,7 +238,7 @@ def _roles(auth: Auth, who: Administrator, user: User, *, typed: str) -> Block:
 
 def _grant_row(auth: Auth, who: Administrator, user: User, grant: RoleGrant) -> Row:
     by_hand = grant.source is GrantSource.MANUAL
-    until = "No end" if by_hand else "As long as Entra says so"
+    until = shown_time(grant.until, never="No end") if by_hand else "As long as Entra says so"
     actions = []
     if by_hand:
         actions.append(_post(auth, who, user, "Take back", "revoke", about=grant.role, role=grant.role))
