@@ -102,7 +102,7 @@ def test_a_sound_database_is_said_to_be_so(entrada: Entrada, database: Path) -> 
     status, shown, said = entrada("check")
     assert (status, said) == (0, "")
     assert [line.split()[:2] for line in shown.splitlines()] == [
-        ["ok", f"{each}:"] for each in ("reachable", "schema", "integrity", "writable", "keys")
+        ["ok", f"{each}:"] for each in ("reachable", "schema", "integrity", "writable", "keys", "audit")
     ]
     status, shown, _ = entrada("check", "--json")
     assert (status, json.loads(shown)["ok"], len(checks(shown))) == (0, True, 6)

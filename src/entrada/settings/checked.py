@@ -78,7 +78,8 @@ def with_loopback_url(settings: Settings, names: Names, *, port: int = 8000) -> 
                 hint="Set the https address people use, or use response mode 'query' for trying things out.",
                 setting="public_url",
             )
-    log.warning(names.put_into("$[public_url] is not set; using http://localhost:%d"), port)
+    told = "$[public_url] is not set; using http://localhost:%d. Set it where people open another address."
+    log.warning(names.put_into(told), port)
     return settings.model_copy(update={"public_url": f"http://localhost:{port}"})
 
 

@@ -101,7 +101,7 @@ def given_values(values: Mapping[str, Any]) -> FoundValues:
 
 
 def _no_argument(name: str, known: Sequence[str]) -> ConfigurationError:
-    close = difflib.get_close_matches(name, known, 1, 0.5)
+    close = difflib.get_close_matches(name.lower().removeprefix("entrada_"), known, 1, 0.5)
     if name in NOT_FOR_APPLICATIONS:
         hint = "It belongs to `entrada serve` or to one of the products; leave it out."
     else:
