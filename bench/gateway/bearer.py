@@ -31,7 +31,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.entra.jws import RawAccessToken
 from entrada.entra.keys import read_keys
 from entrada.flows.bearer import BearerCheck
-from entrada.storage.memory import MemoryAccountStore
+from entrada.storage.memory_accounts import MemoryAccountStore
 
 ROUNDS, EACH = 30, 500
 OF_SIGNATURE = 0.70

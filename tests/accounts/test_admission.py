@@ -14,7 +14,7 @@ from entrada.accounts.roles import RolesSync, role_mapping
 from entrada.accounts.store import AccountStore
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import AccountDisabled, EntradaError, GuestRefused, IdentityAlreadyLinked, RoleRequired
-from entrada.storage.memory import MemoryAccountStore
+from entrada.storage.memory_accounts import MemoryAccountStore
 
 OTHER_OBJECT = ObjectId("ffffffff-ffff-4fff-8fff-ffffffffffff")
 ADA = Profile(name="Ada", email="ada@contoso.test", username="ada@contoso.test")

@@ -26,7 +26,7 @@ from entrada.adapters.starlette import (
 from entrada.errors import StoreUnavailable
 from entrada.gateway.app import create_app
 from entrada.sessions.revocation import LogPosition, Revocations
-from entrada.storage.memory import MemorySessionStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.web.messages import LARGEST_BODY_BYTES
 from flows.world import PAGE_VISIT, PUBLIC_URL, SCRIPT, Browser, FakeEntra, new_browser
 

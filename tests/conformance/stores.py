@@ -19,9 +19,10 @@ from entrada.accounts.store import AccountStore
 from entrada.audit.trail import AuditTrail
 from entrada.sessions.sealed_grants import SealedGrants
 from entrada.sessions.store import SessionStore
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
 from entrada.storage.memory_sealed_grants import MemorySealedGrants
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.storage.sql import (
     SqlAccountStore,
     SqlAuditTrail,

@@ -23,7 +23,8 @@ from entrada.integrations.dstack.outcome import Outcomes
 from entrada.integrations.mage.ending import SESSION_COOKIE as MAGE_COOKIE
 from entrada.sealing import Sealer
 from entrada.settings import load_settings
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.web.ending import Ending
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.session_cookie import SESSION_COOKIE

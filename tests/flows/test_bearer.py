@@ -35,7 +35,8 @@ from entrada.flows.bearer import ACCOUNT_CHECK_SECONDS, BearerCheck, Needs, read
 from entrada.flows.session_check import REVOCATION_CHECK_SECONDS, SessionCheck
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.sessions.session import SessionPolicy
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.web.bearer_challenges import bearer_challenge
 
 ADA = EntraIdentity(tenant_id=TENANT, object_id=ObjectId(OBJECT_ID))

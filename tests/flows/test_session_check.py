@@ -26,7 +26,8 @@ from entrada.flows.session_check import (
 from entrada.sessions.revocation import ENTRIES_RETAINED, LogPosition, RevocationKind, Revocations
 from entrada.sessions.session import Session, SessionId, SessionPolicy
 from entrada.sessions.token import SessionToken, new_session_token
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from flows.world import SetClock
 
 IDENTITY = EntraIdentity(tenant_id=TENANT, object_id=ObjectId(OBJECT_ID))

@@ -10,7 +10,7 @@ import pytest
 from entrada.errors import StoreUnavailable
 from entrada.flows.session_count import SessionCount
 from entrada.sessions.revocation import LogPosition, Revocations
-from entrada.storage.memory import MemorySessionStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from flows.world import NOW, SetClock
 
 

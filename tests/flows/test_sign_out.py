@@ -10,7 +10,7 @@ from entra.tokens import ABSENT, CLIENT_ID
 from entrada.errors import StoreUnavailable
 from entrada.sessions.session import Session
 from entrada.sessions.token import new_session_token
-from entrada.storage.memory import MemorySessionStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from flows.world import LOGIN, TENANT, Browser, FakeEntra, answer, metadata, new_browser
 
 SID = "003d5f7a-0c1e-4d59-a1a5-1d4d6c1b0a22"

@@ -36,7 +36,8 @@ from entrada.flows.sign_out import SignOut
 from entrada.sealing import Sealer
 from entrada.sessions.session import SessionPolicy
 from entrada.sessions.store import SessionStore
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.messages import WebRequest, WebResponse
 from entrada.web.pages import Pages

@@ -37,11 +37,12 @@ from entrada.entra.credential import ClientCertificate, ClientCredential, Client
 from entrada.errors import ConfigurationError, EntradaError
 from entrada.flows.relying_party import RelyingParty
 from entrada.settings import load_settings
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
 from entrada.storage.memory_directory import MemoryDirectory
 from entrada.storage.memory_leases import MemoryLeases
 from entrada.storage.memory_sealed_grants import MemorySealedGrants
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.web.auth_routes import AuthRoutes
 from flows.world import FakeEntra, application
 

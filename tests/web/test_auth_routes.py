@@ -15,7 +15,7 @@ from entrada.entra.clouds import PUBLIC
 from entrada.errors import StoreUnavailable
 from entrada.sessions.revocation import LogPosition, Revocations
 from entrada.sessions.session import Session
-from entrada.storage.memory import MemorySessionStore
+from entrada.storage.memory_sessions import MemorySessionStore
 from entrada.web.messages import WebRequest
 from flows.world import (
     LOGIN,

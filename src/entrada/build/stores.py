@@ -59,11 +59,12 @@ def open_stores(database_url: str) -> Stores:
         StoreUnavailable: the database does not answer.
     """
     if database_url == "memory:":
-        from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+        from entrada.storage.memory_accounts import MemoryAccountStore
         from entrada.storage.memory_directory import MemoryDirectory
         from entrada.storage.memory_leases import MemoryLeases
         from entrada.storage.memory_sealed_grants import MemorySealedGrants
         from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
+        from entrada.storage.memory_sessions import MemorySessionStore
 
         memory_sessions = MemorySessionStore()
         memory_accounts = MemoryAccountStore(sessions=memory_sessions)

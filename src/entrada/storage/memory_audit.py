@@ -1,4 +1,4 @@
-"""The audit trail of this process, beside the stores of `entrada.storage.memory`. The newest entries only."""
+"""The newest entries of the audit trail, of this process, for `memory_accounts` and `memory_sessions`."""
 
 from __future__ import annotations
 

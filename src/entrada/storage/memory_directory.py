@@ -11,8 +11,9 @@ from entrada.accounts.identity import EntraIdentity
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.storage import recorded
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
 from entrada.storage.memory_sealed_sign_ins import MemorySealedSignIns
+from entrada.storage.memory_sessions import MemorySessionStore
 
 
 class MemoryDirectory:

@@ -1,4 +1,4 @@
-"""Sealed grants in memory, beside the sessions of `entrada.storage.memory`; each looks whether its stands."""
+"""Sealed grants in memory, beside their sessions in `memory_sessions`; each looks whether its stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Lock
 
 from entrada.sessions.sealed_grants import SealedGrant, SealedGrants
 from entrada.sessions.session import SessionId
-from entrada.storage.memory import MemorySessionStore
+from entrada.storage.memory_sessions import MemorySessionStore
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Sealed sign-ins in memory, beside the stores of `entrada.storage.memory`."""
+"""Sealed sign-ins in memory, beside the stores of `memory_accounts` and `memory_sessions`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.storage import recorded
-from entrada.storage.memory import MemoryAccountStore, MemorySessionStore
+from entrada.storage.memory_accounts import MemoryAccountStore
+from entrada.storage.memory_sessions import MemorySessionStore
 
 
 class MemorySealedSignIns(SealedSignIns):
