@@ -23,7 +23,7 @@ from entrada.flows.session_check import new_session_limits
 from entrada.sessions.session import Session, SessionPolicy
 from entrada.sessions.token import new_session_token
 from entrada.storage.sql import Database, SqlAccountStore, SqlSealedSignIns, SqlSessionStore, connect
-from entrada.storage.sql.accounts import row_of as profile_row
+from entrada.storage.sql.account_rows import row_of as profile_row
 from entrada.storage.sql.sessions import row_of as session_row
 from entrada.storage.sql.tables import identities, role_grants, sealed_sign_ins, sessions, users
 

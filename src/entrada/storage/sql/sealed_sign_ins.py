@@ -21,7 +21,8 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.revocation import RevocationKind
 from entrada.storage import recorded
 from entrada.storage.recorded import BY_RECHECK
-from entrada.storage.sql.accounts import FIND_BY_IDENTITY, GET, change_user, names_of, only_user
+from entrada.storage.sql.account_rows import FIND_BY_IDENTITY, GET, names_of, only_user
+from entrada.storage.sql.accounts import change_user
 from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.repeating import repeats_transactions
