@@ -17,14 +17,13 @@ from entrada.accounts.identity import EntraIdentity
 from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.broker.audited import grant_opened, installation_changed, new_key
 from entrada.broker.documents import (
-    installation_document,
     person_document,
     read_installation,
-    read_person,
 )
 from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey, signing_key_from_der
+from entrada.broker.sql_rows import code_of, delivery_of, grant_of, grant_row, installation_row
 from entrada.broker.store import BrokerStore, Delivery
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
@@ -67,14 +66,14 @@ class SqlBrokerStore(BrokerStore):
     def add_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> bool:
         try:
             with self._database.writing() as connection:
-                connection.execute(insert(installations), _installation_row(installation))
+                connection.execute(insert(installations), installation_row(installation))
                 note(connection, installation_changed(installation.client_id, cause))
         except IntegrityError:
             return False
         return True
 
     def save_installation(self, installation: Installation, *, cause: Cause = BY_ENTRADA) -> None:
-        row = _installation_row(installation)
+        row = installation_row(installation)
         replaced = (
             update(installations)
             .where(installations.c.client_id == installation.client_id)
@@ -149,7 +148,7 @@ class SqlBrokerStore(BrokerStore):
 
     def open_grant(self, grant: Grant, code: AuthorizationCode) -> None:
         with self._database.writing() as connection:
-            connection.execute(insert(grants), _grant_row(grant))
+            connection.execute(insert(grants), grant_row(grant))
             connection.execute(insert(codes), {**vars(code), "code_challenge": code.code_challenge or ""})
             note(connection, grant_opened(grant))
 
@@ -165,12 +164,12 @@ class SqlBrokerStore(BrokerStore):
                 .values(spent_at=now)
             )
             row = connection.execute(select(codes).where(codes.c.hash == code_hash)).one_or_none()
-        return None if row is None else (_code_of(row), first_use.rowcount == 1)
+        return None if row is None else (code_of(row), first_use.rowcount == 1)
 
     def find_grant(self, grant_id: GrantId) -> Grant | None:
         with self._database.reading() as connection:
             row = connection.execute(select(grants).where(grants.c.id == grant_id)).one_or_none()
-        return None if row is None else _grant_of(row)
+        return None if row is None else grant_of(row)
 
     def rotate_refresh_token(
         self, grant_id: GrantId, *, expected: bytes | None, new: bytes, now: datetime, expires_at: datetime
@@ -220,12 +219,12 @@ class SqlBrokerStore(BrokerStore):
                     .values(next_check_at=next_check_at if is_watched else None)
                 )
             if is_watched and claimed.rowcount == 1:
-                return _grant_of(row)
+                return grant_of(row)
 
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]:
         with self._database.reading() as connection:
             rows = connection.execute(select(grants).where(of_identity(identity))).all()
-        return [_grant_of(row) for row in rows]
+        return [grant_of(row) for row in rows]
 
     def end_grants(
         self,
@@ -255,7 +254,7 @@ class SqlBrokerStore(BrokerStore):
         with self._database.writing() as connection:
             cause = replace(cause, at=now)
             gone = end_grants(connection, named[0], now=now, cause=cause, tell_all_but=tell_all_but)
-            return [_grant_of(row) for row in gone]
+            return [grant_of(row) for row in gone]
 
     # --- logout tokens to deliver ---
 
@@ -276,7 +275,7 @@ class SqlBrokerStore(BrokerStore):
                     .values(due_at=claim_until)
                 )
                 if won.rowcount == 1:
-                    claimed.append(_delivery_of(row))
+                    claimed.append(delivery_of(row))
         return claimed
 
     def delivered(self, delivery_id: str) -> None:
@@ -291,7 +290,7 @@ class SqlBrokerStore(BrokerStore):
                 .order_by(deliveries.c.ended_at, deliveries.c.id)
                 .limit(limit)
             ).all()
-        return [_delivery_of(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     def postpone_delivery(self, delivery_id: str, *, due_at: datetime) -> None:
         with self._database.writing() as connection:
@@ -323,73 +322,3 @@ class SqlBrokerStore(BrokerStore):
             ):
                 pruned += connection.execute(statement).rowcount
             return pruned
-
-
-def _installation_row(installation: Installation) -> dict[str, Any]:
-    return {"client_id": installation.client_id, "document": installation_document(installation)}
-
-
-def _grant_row(grant: Grant) -> dict[str, Any]:
-    return {
-        "id": grant.id,
-        "client_id": grant.client_id,
-        "tenant_id": grant.person.identity.tenant_id,
-        "object_id": grant.person.identity.object_id,
-        "person": person_document(grant.person),
-        "scopes": " ".join(sorted(grant.scopes)),
-        "begun_at": grant.begun_at,
-        "expires_at": grant.expires_at,
-        "entra_session_id": grant.entra_session_id,
-        "logout_hint": grant.logout_hint,
-        "sealed_sign_in": grant.sealed_sign_in,
-        "refresh_hash": grant.refresh_hash,
-        "previous_refresh_hash": grant.previous_refresh_hash,
-        "refreshed_at": grant.refreshed_at,
-        "logout_address": grant.logout_address,
-        "next_check_at": grant.next_check_at,
-    }
-
-
-def _grant_of(row: Row[Any]) -> Grant:
-    return Grant(
-        id=GrantId(row.id),
-        client_id=row.client_id,
-        person=read_person(row.person),
-        scopes=frozenset(row.scopes.split()),
-        begun_at=row.begun_at,
-        expires_at=row.expires_at,
-        entra_session_id=row.entra_session_id,
-        logout_hint=row.logout_hint,
-        sealed_sign_in=row.sealed_sign_in,
-        refresh_hash=row.refresh_hash,
-        previous_refresh_hash=row.previous_refresh_hash,
-        refreshed_at=row.refreshed_at,
-        logout_address=row.logout_address,
-        next_check_at=row.next_check_at,
-    )
-
-
-def _code_of(row: Row[Any]) -> AuthorizationCode:
-    return AuthorizationCode(
-        hash=row.hash,
-        grant_id=GrantId(row.grant_id),
-        client_id=row.client_id,
-        redirect_uri=row.redirect_uri,
-        code_challenge=row.code_challenge or None,
-        nonce=row.nonce,
-        expires_at=row.expires_at,
-        spent_at=row.spent_at,
-    )
-
-
-def _delivery_of(row: Row[Any]) -> Delivery:
-    return Delivery(
-        id=row.id,
-        client_id=row.client_id,
-        grant_id=GrantId(row.grant_id),
-        subject=row.subject,
-        ended_at=row.ended_at,
-        due_at=row.due_at,
-        tries=row.tries,
-        address=row.address,
-    )
