@@ -365,8 +365,8 @@ def test_two_hundred_sign_ins_leave_no_token_behind(entra: FakeEntra) -> None:
     app = application(entra)
     for number in range(200):
         assert isinstance(redeem(app, entra), TokenResponse), number
-    assert app._discovered is not None
-    for client in app._discovered.clients:
+    assert app._discovery.known is not None
+    for client in app._discovery.known.clients:
         cache = client.token_cache
         kept = [
             entry for kind in vars(type(cache).CredentialType).values() if isinstance(kind, str)

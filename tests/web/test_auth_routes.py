@@ -528,7 +528,7 @@ def test_E14_signing_out_works_with_entra_down() -> None:
     browser.sign_in()
     entra.down = True
     entra.clock.advance(hours=25)
-    browser.auth.relying_party.sign_in.application._discovered = None
+    browser.auth.relying_party.sign_in.application._discovery.known = None
     got = browser.request("POST", "/auth/logout", form={}, **PAGE_VISIT, **OURS)
     assert location_of(got) == "/auth/signed-out"
     assert browser.session_cookie is None

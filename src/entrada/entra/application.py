@@ -9,7 +9,6 @@ Source: RFC 6749 sections 4.1.1-4.1.4 and 6; RFC 7636; Microsoft, "OAuth 2.0 aut
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ import msal
 
 from entrada.entra.authority import Authority, Metadata, TenantId, read_metadata
 from entrada.entra.credential import ClientCredential
+from entrada.entra.discovery import Discovered, Discovery, fetch_metadata
 from entrada.entra.jws import RawAccessToken, RawRefreshToken
 from entrada.entra.key_ring import KeyRing
 from entrada.entra.keys import KeySet
@@ -29,20 +29,16 @@ from entrada.entra.msal_transport import (
     NoHttpCache,
     NoTokenCache,
     msal_authority,
-    read_object,
 )
 from entrada.entra.token_response import TokenError, TokenResponse, read_token_response
-from entrada.entra.transport import HttpTransport, read_retry_after
+from entrada.entra.transport import HttpTransport
 from entrada.errors import (
     BrokerUnavailable,
-    DiscoveryRefused,
     EntradaError,
     EntraUnavailable,
     TokenRefused,
 )
 
-METADATA_LIFE = timedelta(hours=24)
-FAILED_DISCOVERY_PAUSE = timedelta(seconds=3)
 SIGN_IN_SCOPES = ("email",)
 _ADDED_BY_MSAL = ("openid", "profile", "offline_access")
 """To the authorization request and to a refresh, but not to the redemption of a code."""
@@ -63,7 +59,7 @@ class AuthorizationRequest:
 
 
 class EntraApplication:
-    """A confidential client. Threads share one; its only growing state is the metadata.
+    """A confidential client. Threads share one; its only changing state is what discovery said.
 
     `scopes` are those beside the sign-in's own, for example `https://graph.microsoft.com/User.Read`.
     `credentials` are tried in turn: the first that Entra accepts is used until it no longer is.
@@ -85,9 +81,7 @@ class EntraApplication:
         self._transport = transport
         self._clock = clock
         self._scopes = [*SIGN_IN_SCOPES, *scopes]
-        self._lock = threading.Lock()
-        self._discovered: _Discovered | None = None
-        self._discovery_failed: tuple[datetime, EntradaError] | None = None
+        self._discovery = Discovery(self._discover, clock=clock)
 
     def at_tenant(self, tenant_id: TenantId) -> EntraApplication:
         """The same registration, asked for the people of one tenant alone."""
@@ -107,30 +101,28 @@ class EntraApplication:
             EntraUnavailable: discovery never succeeded so far.
             DiscoveryRefused: it answered with something the settings do not promise.
         """
-        return self._ready().metadata
+        return self._discovery.ready().metadata
 
     @property
     def is_ready(self) -> bool:
         """Whether `begin` and `sign_out_url` will answer from memory, now and for the next minute."""
-        discovered = self._discovered
-        soon = self._clock() + timedelta(minutes=1)
-        return discovered is not None and soon - discovered.at < METADATA_LIFE
+        return self._discovery.is_ready
 
     def fresh_keys(self) -> KeySet | None:
         """The signing keys, if they and the metadata are known and nothing is due. Never waits."""
-        discovered = self._discovered
-        return discovered.key_ring.fresh_keys() if discovered is not None and self.is_ready else None
+        known = self._discovery.known
+        return known.key_ring.fresh_keys() if known is not None and self.is_ready else None
 
     @property
     def keys_fetched_at(self) -> datetime | None:
         """When Entra's signing keys were last read; None: not yet. Asks nobody."""
-        discovered = self._discovered
-        return None if discovered is None else discovered.key_ring.state.fetched_at
+        known = self._discovery.known
+        return None if known is None else known.key_ring.state.fetched_at
 
     def keys_for(self, kid: str | None) -> KeySet:
         """The keys to verify a token that names `kid`; see `KeyRing.keys_for`."""
         with self._outage_named():
-            return self._ready().key_ring.keys_for(kid)
+            return self._discovery.ready().key_ring.keys_for(kid)
 
     def begin(
         self,
@@ -149,7 +141,7 @@ class EntraApplication:
 
         `scopes` are those of an API to be called later, `claims` the JSON of a claims request.
         """
-        client = self._ready().clients[0]
+        client = self._discovery.ready().clients[0]
         flow = client.initiate_auth_code_flow(
             self._scopes_with(scopes),
             claims_challenge=claims or None,
@@ -261,7 +253,7 @@ class EntraApplication:
             EntraUnavailable: no usable answer.
             TokenRefused: an answer whose ID token MSAL could not even take apart.
         """
-        discovered = self._ready()
+        discovered = self._discovery.ready()
         answer: Mapping[str, Any] = {"error": "invalid_client"}
         for client in tuple(discovered.clients):
             with self._outage_named():
@@ -289,27 +281,6 @@ class EntraApplication:
         own = self._scopes if len(apis) == 1 and not is_default else SIGN_IN_SCOPES
         return [*own, *(scope for scope in scopes if scope not in own)]
 
-    def _ready(self) -> _Discovered:
-        discovered, now = self._discovered, self._clock()
-        if discovered is not None and now - discovered.at < METADATA_LIFE:
-            return discovered
-        with self._lock:
-            if self._discovered is not discovered and self._discovered is not None:
-                return self._discovered
-            if discovered is None:
-                self._refuse_for_a_moment_after_a_failure()
-            try:
-                with self._outage_named():
-                    self._discovered = self._discover(now)
-            except EntradaError as error:
-                if discovered is None:
-                    # The time after the attempt: whoever waited for it need not wait for one more.
-                    self._discovery_failed = (self._clock(), error)
-                    raise
-                # Yesterday's metadata still works; ask again in a while rather than at every sign-in.
-                self._discovered = discovered.used_again(now)
-            return self._discovered
-
     @contextmanager
     def _outage_named(self) -> Iterator[None]:
         """Who does not answer is the broker, where there is one."""
@@ -327,30 +298,25 @@ class EntraApplication:
                 retry_after_seconds=error.retry_after_seconds,
             ) from None
 
-    def _refuse_for_a_moment_after_a_failure(self) -> None:
-        if self._discovery_failed is None:
-            return
-        failed_at, error = self._discovery_failed
-        if timedelta(0) <= self._clock() - failed_at < FAILED_DISCOVERY_PAUSE:
-            raise _again(error)
+    def _discover(self, before: Discovered | None) -> Discovered:
+        now = self._clock()
+        with self._outage_named():
+            document = fetch_metadata(self._transport, self.authority)
+            metadata = read_metadata(document, self.authority)
+            http_client = MsalHttpClient(
+                self._transport, metadata=document, token_endpoint=metadata.token_endpoint
+            )
+            return Discovered(
+                metadata=metadata,
+                clients=[self._client(credential, http_client) for credential in self._credentials],
+                key_ring=self._key_ring(metadata.jwks_uri, before),
+                at=now,
+            )
 
-    def _discover(self, now: datetime) -> _Discovered:
-        document = _fetch_metadata(self._transport, self.authority)
-        metadata = read_metadata(document, self.authority)
-        http_client = MsalHttpClient(
-            self._transport, metadata=document, token_endpoint=metadata.token_endpoint
-        )
-        return _Discovered(
-            metadata=metadata,
-            clients=[self._client(credential, http_client) for credential in self._credentials],
-            key_ring=self._key_ring(metadata.jwks_uri),
-            at=now,
-        )
-
-    def _key_ring(self, jwks_uri: str) -> KeyRing:
+    def _key_ring(self, jwks_uri: str, before: Discovered | None) -> KeyRing:
         """The ring in use as long as the keys stay where they are: it may hold good keys in an outage."""
-        if self._discovered is not None and self._discovered.metadata.jwks_uri == jwks_uri:
-            return self._discovered.key_ring
+        if before is not None and before.metadata.jwks_uri == jwks_uri:
+            return before.key_ring
         return KeyRing(self._transport, jwks_uri, clock=self._clock)
 
     def _client(self, credential: ClientCredential, http_client: MsalHttpClient) -> Any:
@@ -365,63 +331,6 @@ class EntraApplication:
             token_cache=NoTokenCache(),
             http_cache=NoHttpCache(),
         )
-
-
-@dataclass(kw_only=True)
-class _Discovered:
-    """MSAL applications, one per credential, the one that worked last in front."""
-
-    metadata: Metadata
-    clients: list[Any]
-    key_ring: KeyRing
-    at: datetime
-
-    def prefer(self, client: Any) -> None:
-        if self.clients[0] is not client:
-            self.clients = [client, *(other for other in self.clients if other is not client)]
-
-    def used_again(self, now: datetime) -> _Discovered:
-        soon = now - METADATA_LIFE + timedelta(minutes=5)
-        return replace(self, at=soon)
-
-
-def _again(error: EntradaError) -> EntradaError:
-    """The same refusal as an object of its own: whoever handles an error may change it."""
-    fresh = type(error).__new__(type(error), *error.args)
-    fresh.__dict__.update(error.__dict__)
-    return fresh
-
-
-_TRY_LATER = (408, 425, 429)
-"""Refusals for now (RFC 9110, section 15.5.9; RFC 8470; RFC 6585); every other 4xx stays."""
-
-
-def _fetch_metadata(transport: HttpTransport, authority: Authority) -> Mapping[str, Any]:
-    answer = transport.send("GET", authority.metadata_url)
-    if answer.status == 400 and b"AADSTS90002" in answer.body:
-        raise DiscoveryRefused(
-            f"Entra knows no tenant {authority.tenant!r} at {authority.login_url}.",
-            hint="Check $[tenant_id], and $[cloud] if the tenant lives in a national cloud.",
-            setting="tenant_id",
-        )
-    if answer.status == 404:
-        raise DiscoveryRefused(
-            f"There is no such place as {authority.metadata_url}.",
-            hint="Check $[tenant_id], and $[authority_host] if it is set.",
-            setting="tenant_id",
-        )
-    if 400 <= answer.status < 500 and answer.status not in _TRY_LATER:
-        raise DiscoveryRefused(
-            f"Entra refuses to describe {authority.metadata_url} (HTTP {answer.status}).",
-            hint="Check $[tenant_id], $[cloud] and $[authority_host], and what a proxy on the way allows.",
-            setting="tenant_id",
-        )
-    if answer.status != 200:
-        raise EntraUnavailable(
-            reason=f"discovery answered HTTP {answer.status}",
-            retry_after_seconds=read_retry_after(answer),
-        )
-    return read_object(answer.body, "discovery")
 
 
 def _asked(question: Callable[[Any], Mapping[str, Any]], client: Any) -> Mapping[str, Any]:

@@ -220,7 +220,7 @@ def test_another_site_cannot_sign_anybody_out(world: World) -> None:
 
 def test_entra_unreachable_still_signs_out_here(world: World, entra_now: RunningEmulator) -> None:
     world.sign_in("ada@contoso.test")
-    world.routes.walk.parts.identification.application._discovered = None
+    world.routes.walk.parts.identification.application._discovery.known = None
     entra_now.fail("server_error", endpoint="discovery", times=None)
     answer = world.routes.sign_out(world.request("/api/sessions/1", method="PUT"))
     assert answer is not None
