@@ -159,14 +159,6 @@ def metrics_listener(settings: Settings) -> Iterator[socket.socket | None]:
         yield listener
 
 
-def run_server(app: object, listener: socket.socket, checks: FastChecks | None = None) -> None:
-    """Serves until a signal ends it, and finishes what is under way. `checks` are for the fast path."""
-    # uvicorn sends itself the signal again when it is done. Unhandled, that would end the process before the
-    # database is closed, with a status that looks like a failure.
-    signal.signal(signal.SIGTERM, _end)
-    uvicorn.Server(server_config(app, checks)).run(sockets=[listener])
-
-
 def _worker_count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError("a number from 1 to 64")

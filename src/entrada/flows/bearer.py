@@ -276,12 +276,6 @@ class BearerCheck:
                     for digest in self._of_user.pop(entry.subject, ()):
                         self._remembered.pop(digest, None)
 
-    def forget_all(self) -> None:
-        """Every token is verified anew: settings or registrations changed."""
-        with self._lock:
-            self._remembered.clear()
-            self._of_user.clear()
-
     def _stands(self, known: _Remembered, skew: timedelta, now: datetime) -> bool:
         if now > known.token.expires_at + skew:
             return False

@@ -156,12 +156,6 @@ class Directory:
         self.consents[key] = self.consents.get(key, set()) | {qualified(p) for p in permissions}
         self.changes += 1
 
-    def revoke_consent(self, app: App) -> None:
-        """Forget every consent given to the app by people and administrators at run time."""
-        for key in [key for key in self.consents if key[1] == app.client_id]:
-            del self.consents[key]
-        self.changes += 1
-
 
 @lru_cache(maxsize=256)
 def _all_qualified(permissions: tuple[str, ...]) -> frozenset[str]:

@@ -13,7 +13,6 @@ PERSONAL_TENANT_ID = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of personal Microsoft accounts, the same everywhere."""
 DEFAULT_PASSWORD = "Emulated-1"  # noqa: S105 public by design
 SINGLE_TENANT = "AzureADMyOrg"
-MULTI_TENANT = "AzureADMultipleOrgs"
 
 
 def new_id() -> str:
