@@ -1,7 +1,7 @@
 """Fails when a page of the documentation points at something that is not there.
 
 Owns: every relative link and `#anchor` in a Markdown file of the repository; the two commands that
-README must name; the index of docs/, which must name every page.
+README must name; the index of docs/ and those of folders that have one, which must name every page.
 Refuses nothing about style. Source of the anchor rule: GitHub's own heading anchors (lower case, spaces to
 hyphens, punctuation dropped, a repeated heading numbered).
 """
@@ -76,24 +76,33 @@ def broken_links(page: Path, text: str) -> list[str]:
     return problems
 
 
-def missing_from_index(pages: list[Path]) -> list[str]:
-    """Pages under docs/ that docs/README.md does not link to."""
-    index = ROOT / "docs/README.md"
-    if not index.is_file():
-        return ["docs/README.md, the index of the documentation, is missing"]
-    linked = {
+def linked_from(index: Path) -> set[Path]:
+    """The files of the repository that a page links to."""
+    return {
         (index.parent / unquote(target).partition("#")[0]).resolve()
         for target in links(index.read_text("utf-8"))
         if "://" not in target
     }
+
+
+def missing_from_index(pages: list[Path]) -> list[str]:
+    """Pages under docs/ that docs/README.md, or the index of their folder, does not link to."""
+    index = ROOT / "docs/README.md"
+    if not index.is_file():
+        return ["docs/README.md, the index of the documentation, is missing"]
+    linked = {index: linked_from(index)}
     problems = []
     for page in pages:
         name = page.relative_to(ROOT).as_posix()
         if not name.startswith("docs/") or page == index:
             continue
-        by_folder = name.startswith(INDEXED_BY_FOLDER) and page.parent / "README.md" in linked
-        if page not in linked and not by_folder:
-            problems.append(f"docs/README.md does not link to {name}")
+        of_folder = page.parent / "README.md"
+        by_folder = name.startswith(INDEXED_BY_FOLDER) and page != of_folder and of_folder.is_file()
+        its_index = of_folder if by_folder else index
+        if its_index not in linked:
+            linked[its_index] = linked_from(its_index)
+        if page not in linked[its_index]:
+            problems.append(f"{its_index.relative_to(ROOT)} does not link to {name}")
     return problems
 
 

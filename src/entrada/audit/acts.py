@@ -55,6 +55,8 @@ class Cause:
 
 
 BY_ENTRADA = Cause(actor=ENTRADA)
+SESSIONS_REVOKED = "sessions revoked in the directory"
+"""The reason of an ending that the directory asks for: in the trail and in the log alike."""
 
 
 class Action(StrEnum):

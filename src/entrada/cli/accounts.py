@@ -93,12 +93,17 @@ def located(args: argparse.Namespace, *, may_be_missing: bool = False) -> Iterat
             )
         database = Path(url.removeprefix("sqlite:///").partition("?")[0])
         if url.startswith("sqlite:///") and not database.exists() and not may_be_missing:
-            raise ConfigurationError(
-                f"There is no database at {database}.",
-                hint="Run this where `entrada serve` runs, with the same $[database_url].",
-                setting="database_url",
-            )
+            raise no_database_at(database)
         yield Located(settings=settings, file=file, names=found.names)
+
+
+def no_database_at(file: Path) -> ConfigurationError:
+    """Where commands find no SQLite database, which they do not make."""
+    return ConfigurationError(
+        f"There is no database at {file}.",
+        hint="Run this where `entrada serve` runs, with the same $[database_url].",
+        setting="database_url",
+    )
 
 
 @contextmanager

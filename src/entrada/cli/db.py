@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entrada.cli.accounts import Located, add_common, by_command, located, show
+from entrada.cli.accounts import Located, add_common, by_command, located, no_database_at, show
 from entrada.cli.db_check import findings
 from entrada.clock import SystemClock
 from entrada.errors import ConfigurationError
@@ -170,9 +170,5 @@ def _sqlite_file(here: Located) -> Path | None:
     """None: it is another database. However its URL is spelt, one that is not there is not made."""
     file = sqlite_file(here.url)
     if file is not None and not file.exists():
-        raise ConfigurationError(
-            f"There is no database at {file}.",
-            hint="Run this where `entrada serve` runs, with the same $[database_url].",
-            setting="database_url",
-        )
+        raise no_database_at(file)
     return file

@@ -24,6 +24,7 @@ from entrada.accounts.delta_position import DeltaPosition
 from entrada.accounts.groups import WantedGroups
 from entrada.accounts.identity import EntraIdentity
 from entrada.accounts.roles import RoleMapping
+from entrada.audit.acts import SESSIONS_REVOKED
 from entrada.clock import Clock
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.entra.directory import (
@@ -373,5 +374,5 @@ def _because(link: DueSignIn, state: PersonState, answer: PeopleStates, *, was_r
         return "deleted from the directory" if was_removed else None
     valid_from, signed_in_at = state.sessions_valid_from, link.last_sign_in_at
     if valid_from is not None and signed_in_at is not None and signed_in_at < valid_from - answer.ahead:
-        return "sessions revoked in the directory"
+        return SESSIONS_REVOKED
     return None

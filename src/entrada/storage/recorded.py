@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from entrada.accounts.identity import EntraIdentity, GrantSource, RoleGrant, User, UserId
-from entrada.audit.acts import ENTRA, ENTRADA, NOBODY, Act, Action, Cause, Subject, person
+from entrada.audit.acts import (
+    ENTRA,
+    ENTRADA,
+    NOBODY,
+    SESSIONS_REVOKED,
+    Act,
+    Action,
+    Cause,
+    Subject,
+    person,
+)
 from entrada.audit.chain import Place
 from entrada.sessions.session import Session
 
@@ -17,7 +27,7 @@ REPLACED = "replaced by a new sign-in"
 SIGN_IN = "sign-in"
 TIME_OVER = "its time was over"
 BY_RECHECK = Cause(actor=ENTRA, reason="re-check")
-BY_DIRECTORY = Cause(actor=ENTRA, reason="sessions revoked in the directory")
+BY_DIRECTORY = Cause(actor=ENTRA, reason=SESSIONS_REVOKED)
 
 
 def creation(user: User) -> Sequence[Act]:
