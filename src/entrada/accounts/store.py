@@ -138,7 +138,7 @@ class AccountStore(AdmissionStore, Protocol):
         """The user without the manual grant of `role`; None if no such user."""
 
     def end_grants(self, *, now: datetime) -> int:
-        """Take back what was given until now or earlier; how many grants that were.
+        """Take back what was given until now or earlier, of some people at least; how many grants that were.
 
         Live sessions learn of it, and the audit trail says that Entrada did it. Several servers may do so at
         once: each grant is taken back once.

@@ -59,7 +59,9 @@ class RoleEndings:
         Raises:
             StoreUnavailable: the database did not answer.
         """
-        ended = self.accounts.end_grants(now=self.session_check.clock.now())
+        ended, now = 0, self.session_check.clock.now()
+        while once := self.accounts.end_grants(now=now):  # some hundred at most at a time
+            ended += once
         if ended:
             self.session_check.distrust()
         return ended
