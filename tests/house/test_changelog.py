@@ -30,3 +30,11 @@ def test_a_section_is_one_list() -> None:
             heading, _, body = section.partition("\n")
             for line in body.strip().splitlines():
                 assert line.startswith(("- ", "  ")), f"{version}, {heading}: {line!r}"
+
+
+def test_no_entry_stands_there_twice() -> None:
+    """No two entries begin alike, as a merge leaves them."""
+    for version, text in versions().items():
+        begun = [entry[:60] for entry in re.findall(r"^- (.+)$", text, re.MULTILINE)]
+        assert len(begun) > 1, version
+        assert sorted(set(begun)) == sorted(begun), version

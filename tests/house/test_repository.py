@@ -145,6 +145,16 @@ def test_broken_links_are_found(project_root: Path) -> None:
         assert len(check_docs.broken_links(page, f"[x]({bad})")) == 1, bad
 
 
+def test_an_index_that_misses_a_page_is_found(project_root: Path) -> None:
+    """check_docs wants each page in the index of docs/, a decision in the index of decisions."""
+    check_docs = script(project_root, "check_docs")
+    of_all, of_decisions = project_root / "docs/how-to/none.md", project_root / "docs/adr/9999-none.md"
+    assert check_docs.missing_from_index([of_all, of_decisions]) == [
+        "docs/README.md does not link to docs/how-to/none.md",
+        "docs/adr/README.md does not link to docs/adr/9999-none.md",
+    ]
+
+
 def test_anchors_are_made_as_on_github(project_root: Path) -> None:
     """Headings become anchors in GitHub's way, repeated ones numbered, none from inside code."""
     text = "# One, *two* & `three_four`\n## Same\n## Same\n```\n# no heading\n```\n"
