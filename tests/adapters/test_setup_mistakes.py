@@ -74,7 +74,7 @@ def test_a_guard_of_tornado_without_the_mixin_says_so() -> None:
 
 
 def test_flask_does_not_serve_a_view_past_its_guard() -> None:
-    """`@login_required` above the route fails closed; below it, and stacked, it guards."""
+    """`@login_required` above the route fails closed; below it it guards; open beside guarded is meant."""
     app = Flask("wrong")
     app.testing = True
     on_flask.EntradaFlask(Held()).init_app(app)
@@ -90,7 +90,15 @@ def test_flask_does_not_serve_a_view_past_its_guard() -> None:
     def good() -> str:
         return "secret"
 
+    @app.get("/both")
+    def both() -> str:
+        return "open here"
+
+    app.get("/both/guarded", endpoint="guarded")(on_flask.login_required(both))
+
     client = app.test_client()
+    assert client.get("/both").text == "open here"
+    assert client.get("/both/guarded").status_code == 401
     with pytest.raises(RuntimeError, match="The guard of bare stands above its route"):
         client.get("/bare")
     assert client.get("/good").status_code == 401

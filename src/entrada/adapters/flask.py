@@ -156,7 +156,8 @@ def auth_context_required(
 
 
 def _refuse_bare() -> None:
-    refuse_bare(current_app.view_functions.get(request.endpoint or ""))
+    views = current_app.view_functions
+    refuse_bare(views.get(request.endpoint or ""), views.values())
 
 
 def _guarded(view: ViewT, required: Requirement) -> ViewT:

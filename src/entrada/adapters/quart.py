@@ -134,8 +134,8 @@ def auth_context_required(
 
 
 async def _refuse_bare() -> None:
-    asked = websocket if has_websocket_context() else request
-    refuse_bare(current_app.view_functions.get(asked.endpoint or ""))
+    asked, views = websocket if has_websocket_context() else request, current_app.view_functions
+    refuse_bare(views.get(asked.endpoint or ""), views.values())
 
 
 def _guarded(view: ViewT, required: Requirement) -> ViewT:

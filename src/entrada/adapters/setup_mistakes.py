@@ -7,7 +7,7 @@ last one; the adapters remember what they guarded, and refuse to serve it bare.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
@@ -32,22 +32,33 @@ def needs(extra: str, missing: ModuleNotFoundError) -> ModuleNotFoundError:
 
 def remember(view: Callable[..., Any]) -> None:
     """This view, and what it wraps, is behind a guard now."""
-    bare: Any = view
-    while bare is not None:
+    for bare in _unwrapped(view):
         with suppress(TypeError):  # it takes no weak reference: then it is not looked for
             _guarded.add(bare)
-        bare = getattr(bare, "__wrapped__", None)
 
 
-def refuse_bare(view: Callable[..., Any] | None) -> None:
-    """What the route leads to is not past its guard.
+def refuse_bare(view: Callable[..., Any] | None, registered: Iterable[Callable[..., Any]]) -> None:
+    """What the route leads to is not past its guard. `registered` are the application's views.
+
+    A function that one route serves behind a guard, another may serve without: that is meant.
 
     Raises:
-        RuntimeError: it is.
+        RuntimeError: it is past its guard, and no route leads to the guard.
     """
-    if view is not None and view in _guarded:
-        name = getattr(view, "__name__", "this view")
-        raise RuntimeError(
-            f"The guard of {name} stands above its route, so the route leads past it:"
-            " put the guard right above the function, and @app.get(...) above the guard."
-        )
+    if view is None or view not in _guarded or any(_leads_to(other, view) for other in registered):
+        return
+    name = getattr(view, "__name__", "this view")
+    raise RuntimeError(
+        f"The guard of {name} stands above its route, so the route leads past it:"
+        " put the guard right above the function, and @app.get(...) above the guard."
+    )
+
+
+def _leads_to(guard: Callable[..., Any], view: Callable[..., Any]) -> bool:
+    return guard is not view and any(each is view for each in _unwrapped(guard))
+
+
+def _unwrapped(view: Any) -> Iterator[Any]:
+    while view is not None:
+        yield view
+        view = getattr(view, "__wrapped__", None)
