@@ -81,9 +81,9 @@ def test_a_guard_without_the_middleware_fails_closed_with_a_sentence() -> None:
     async def page(_: Request) -> Response:
         return PlainTextResponse("in")
 
-    with pytest.raises(RuntimeError, match="EntradaMiddleware is not installed"):
+    with pytest.raises(RuntimeError, match="Entrada does not stand in front"):
         Client(Starlette(routes=[Route("/page", page)])).get("/page", headers=SCRIPT)
     app = fastapi.FastAPI()
     app.get("/page", dependencies=[fastapi.Depends(current_principal)])(lambda: "in")
-    with pytest.raises(RuntimeError, match="EntradaMiddleware is not installed"):
+    with pytest.raises(RuntimeError, match="Entrada does not stand in front"):
         Client(app).get("/page", headers=SCRIPT)

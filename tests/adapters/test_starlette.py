@@ -187,7 +187,7 @@ def test_roles_required_needs_a_role() -> None:
 def test_a_guard_without_the_middleware_lets_nobody_in() -> None:
     """Forgetting the middleware is an error, never an open door."""
     client = Client(Starlette(routes=[Route("/members", members)]))
-    with pytest.raises(RuntimeError, match="EntradaMiddleware is not installed"):
+    with pytest.raises(RuntimeError, match="Entrada does not stand in front"):
         client.get("/members")
 
 

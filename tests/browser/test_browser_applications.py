@@ -106,6 +106,29 @@ def signed_in(browser: Browser, place: Place, page: str, person: str) -> Iterato
         yield visitor
 
 
+def test_the_fastapi_page_gets_a_token_of_the_emulators_by_the_lines_it_prints(
+    entra: RunningEmulator, browser: Browser, tmp_path: Path
+) -> None:
+    """Who signed in once calls the API with an access token, by nothing but what the page says."""
+    page = HOW_TO / "protect-a-fastapi-app.md"
+    lines = next(block.text for block in blocks(page, "sh") if block.text.startswith("at="))
+    with as_printed(page, entra, tmp_path) as place:
+        with signed_in(browser, place, "/me", "ada"):
+            pass
+        for printed, here in (
+            ("http://localhost:8000", place.url),
+            ("http://localhost:8400", entra.http_url),
+            ("https://localhost:8443", entra.https_url),
+        ):
+            assert printed in lines
+            lines = lines.replace(printed, here)
+        environment = {**os.environ, **entra.env("entrada"), "NO_PROXY": "*"}
+        said = subprocess.run(
+            ["sh", "-c", lines], env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+    assert "Ada Lovelace" in said.stdout
+
+
 @pytest.mark.parametrize(
     ("page", "drafts"),
     [
