@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from quart import Quart, websocket
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
@@ -16,11 +17,15 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from entrada.adapters.quart import EntradaQuart
+from entrada.adapters.quart import token_for as token_in_quart
 from entrada.adapters.starlette import EntradaMiddleware, token_for
 from entrada.web.auth_routes import AuthRoutes
 from walks.conftest import NewVisitor, Serve
 from walks.site import Site
 from walks.test_sockets import opened
+
+CONFIG = partial(uvicorn.Config, ws="websockets-sansio", log_level="error")
 
 
 async def mail(request: Request) -> Response:
@@ -53,8 +58,32 @@ def app_of(auth: AuthRoutes) -> Any:
 
 @pytest.fixture
 def site(serve: Serve) -> Site:
-    config = partial(uvicorn.Config, ws="websockets-sansio", log_level="error")
-    return serve(app_of=app_of, calls_apis=True, config_of=config)
+    return serve(app_of=app_of, calls_apis=True, config_of=CONFIG)
+
+
+class Held:
+    """What an extension is given, of a site's own parts."""
+
+    def __init__(self, auth: AuthRoutes) -> None:
+        self.auth = auth
+
+
+def in_quart(auth: AuthRoutes) -> Any:
+    """The sockets alone."""
+    app = Quart("uncaught")
+    EntradaQuart(Held(auth)).init_app(app)
+
+    @app.websocket("/at-once")
+    async def at_once() -> None:
+        await token_in_quart(["Mail.Read"])
+
+    @app.websocket("/later")
+    async def later() -> None:
+        await websocket.accept()
+        await websocket.receive()
+        await token_in_quart(["Mail.Read"])
+
+    return app
 
 
 def tracebacks(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -90,11 +119,12 @@ def test_a_script_says_any_page_as_its_own(
     assert tracebacks(caplog) == []
 
 
+@pytest.mark.parametrize("made", [app_of, in_quart])
 def test_a_socket_closes_with_what_it_means(
-    site: Site, new_visitor: NewVisitor, pat: Any, caplog: pytest.LogCaptureFixture
+    serve: Serve, new_visitor: NewVisitor, pat: Any, caplog: pytest.LogCaptureFixture, made: Any
 ) -> None:
     """Before it is accepted or after: 4401, for which a page asks anew, and no traceback."""
-    visitor = new_visitor(site)
+    visitor = new_visitor(serve(app_of=made, calls_apis=True, config_of=CONFIG))
     visitor.sign_in_as(pat)
     with pytest.raises(InvalidStatus) as refused, opened(visitor, "/at-once"):
         pass

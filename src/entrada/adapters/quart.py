@@ -107,10 +107,16 @@ def scopes_required(
     return lambda view: _guarded(view, required)
 
 
-async def _respond_to(error: EntradaError) -> Response:
-    """Whatever of Entrada's a view has not caught, `token_for` above all."""
+async def _respond_to(error: EntradaError) -> Any:
+    """Whatever of Entrada's a view has not caught, `token_for` above all: a response, or a closed socket."""
     visitor = _visitor()
-    refused = await in_thread(lambda: visitor.response_to(error))
+    return await _refuse(await in_thread(lambda: visitor.response_to(error)))
+
+
+async def _refuse(refused: WebResponse) -> Response | None:
+    if has_websocket_context():
+        await websocket.close(close_code_of(refused))
+        return None
     return _response(refused)
 
 
@@ -146,9 +152,6 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
         refused = await refusal_of(_visitor(), required)
         if refused is None:
             return await current_app.ensure_async(view)(*args, **kwargs)
-        if has_websocket_context():
-            await websocket.close(close_code_of(refused))
-            return None
-        return _response(refused)
+        return await _refuse(refused)
 
     return cast("ViewT", guarded)
