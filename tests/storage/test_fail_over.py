@@ -29,6 +29,8 @@ from storage.servers import check_over, other_program, signed_in, until
 pytestmark = pytest.mark.heavy
 
 WAIT = timedelta(seconds=4)
+LAST_SAID = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
+"""How many connections' last statement looks like that."""
 
 
 @contextmanager
@@ -145,11 +147,9 @@ def test_fault_21_a_server_that_is_killed_while_it_makes_the_tables() -> None:
 
         with other_program(url) as they:
             first = fork(die_in_the_middle)
-            holds = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            until(lambda: they.execute(holds).fetchone() == (1,))
+            until(lambda: they.execute(LAST_SAID, ["%pg_notify%"]).fetchone() == (1,))
             second = fork(wait_and_make)
-            until(lambda: they.execute(waits).fetchone() == (1,))
+            until(lambda: they.execute(LAST_SAID, ["%advisory%"]).fetchone() == (1,))
             os.kill(first, signal.SIGKILL)
             assert ending_of(first) == -signal.SIGKILL
             assert ending_of(second) == DONE
