@@ -144,7 +144,8 @@ def test_somebody_else_in_the_same_tab_is_somebody_else(
     sign_in(other, place, "vi")
     shown(other, product, "Vi Hart")
     if product == "streamlit":
-        tab.get_by_role("button", name="Count").click()  # enabled when it is connected again
+        # Enabled when it is connected again; the longer it was not, the more seldom Streamlit's page tries.
+        tab.get_by_role("button", name="Count").click(timeout=100_000)
         tab.get_by_text("Signed in: Vi Hart").wait_for()
         assert tab.get_by_text("You may change everything.").count() == 0
     else:
