@@ -23,7 +23,7 @@ from entrada.errors import StoreUnavailable
 from entrada.storage.sql import Database, SqlSessionStore, connect
 from entrada.storage.sql.migrations import HEAD, VERSION_TABLE
 from gateway.authority import Authority, new_authority
-from storage.forked import DONE, ending_of, fork
+from storage.forked import DONE, ending_of, fork, kill
 from storage.servers import check_over, other_program, signed_in, until
 
 pytestmark = pytest.mark.heavy
@@ -147,10 +147,12 @@ def test_fault_21_a_server_that_is_killed_while_it_makes_the_tables() -> None:
 
         with other_program(url) as they:
             first = fork(die_in_the_middle)
-            until(lambda: they.execute(LAST_SAID, ["%pg_notify%"]).fetchone() == (1,))
-            second = fork(wait_and_make)
-            until(lambda: they.execute(LAST_SAID, ["%advisory%"]).fetchone() == (1,))
-            os.kill(first, signal.SIGKILL)
+            try:
+                until(lambda: they.execute(LAST_SAID, ["%pg_notify%"]).fetchone() == (1,))
+                second = fork(wait_and_make)
+                until(lambda: they.execute(LAST_SAID, ["%advisory%"]).fetchone() == (1,))
+            finally:
+                kill(first)
             assert ending_of(first) == -signal.SIGKILL
             assert ending_of(second) == DONE
             assert they.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall() == [(HEAD,)]

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,17 +51,25 @@ def frozen(server: str) -> Iterator[None]:
     with engine.connect() as connection:
         pids = list(connection.execute(text("SELECT pid FROM pg_stat_activity")).scalars())
     engine.dispose()
-    alive = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    (postmaster,) = {int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]) for pid in alive}
+    parents: dict[int, int] = {}
+    for pid in pids:
+        with suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            parents[pid] = int(stat.rsplit(")", 1)[1].split()[1])
+    (postmaster,), alive = set(parents.values()), list(parents)
     stopped = [postmaster, *alive]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in stopped:
+            _tell(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in stopped:
-            if Path(f"/proc/{pid}").exists():
-                os.kill(pid, signal.SIGCONT)
+            _tell(pid, signal.SIGCONT)
+
+
+def _tell(pid: int, sent: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # one of the server's may just have ended by itself
+        os.kill(pid, sent)
 
 
 def refused_in(use: Callable[[], object]) -> float:

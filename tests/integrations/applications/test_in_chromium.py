@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from browser.visiting import pick, press_the_button, sign_in
 from integrations.applications.products import OUT_SECONDS, Place
@@ -147,7 +148,7 @@ def test_somebody_else_in_the_same_tab_is_somebody_else(
         # Enabled when it is connected again; the longer it was not, the more seldom Streamlit's page tries.
         tab.get_by_role("button", name="Count").click(timeout=100_000)
         tab.get_by_text("Signed in: Vi Hart").wait_for()
-        assert tab.get_by_text("You may change everything.").count() == 0
+        expect(tab.get_by_text("You may change everything.")).to_have_count(0, timeout=30_000)
     else:
         tab.reload()
         shown(tab, product, "Vi Hart")
