@@ -320,7 +320,8 @@ def _insert_once(connection: Connection, table: Table, values: Mapping[str, Any]
     """True if the row is new, without raising where it is not: that would end PostgreSQL's transaction."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # Else it is read after an INSERT's cursor is closed, and psycopg 3 has forgotten it by then.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def _is(identity: EntraIdentity) -> Any:
