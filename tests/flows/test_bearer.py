@@ -469,3 +469,24 @@ def test_a_role_that_ends_is_over_in_remembered_tokens(world: World) -> None:
     world.pass_by(0.1)
     assert world.bearer.check(token).principal.roles == {"Admin"}
     assert world.fetches >= fetches
+
+
+def test_a_role_that_ends_is_over_in_tokens_known_without_waiting(world: World) -> None:
+    """At its end, between two looks at the log: then the account is asked, which knows who has what now."""
+    sessions = MemorySessionStore()
+    world.accounts._sessions = sessions
+    log = SessionCheck(accounts=world.accounts, sessions=sessions, policy=SessionPolicy(), clock=world)
+    world.bearer = replace(world.bearer, sessions=log, fresh_keys=lambda: world.keys)
+    until = world.moment + timedelta(seconds=2)
+    world.accounts.grant_role(USER, role="Editor", granted_by="root", now=NOW, until=until)
+    raw = access_token()
+    world.bearer.check(raw)
+    for seconds, roles in ((1.9, {"Admin", "Editor"}), (0.1, None)):
+        world.pass_by(seconds)
+        log.look()
+        known = world.bearer.in_memory(raw)
+        assert (None if known is None else known.principal.roles) == roles
+    assert world.bearer.check(raw).principal.roles == {"Admin"}
+    known = world.bearer.in_memory(raw)
+    assert known is not None
+    assert known.principal.roles == {"Admin"}

@@ -178,7 +178,7 @@ class BearerCheck:
         known, keys, now = self._remembered.get(_digest(raw)), self.fresh_keys(), self.clock.now()
         if known is None or keys is None:
             return None
-        if known.groups_until is not None and now >= known.groups_until:
+        if any(until is not None and now >= until for until in (known.groups_until, known.roles_until)):
             return None
         if known.principal.user_id is not None and (
             self.sessions is None or self.clock.monotonic() >= self.sessions.live.trusted_until
