@@ -68,6 +68,13 @@ def test_it_is_gone_with_its_session_and_nothing_is_stored_for_one_that_ended(
     assert stores.another().sealed_grants.find(session_id) is None
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_out_for_long(stores: Stores) -> None:
+    """Held until a moment that lies further ahead than anybody holds: the next may, at once."""
+    grant = found(stores, with_grant(stores))
+    assert hold(stores, grant, "a", after=3_600)
+    assert hold(stores, grant, "b")
+
+
 def test_one_holds_it_until_the_time_is_over(stores: Stores) -> None:
     """Then the next may; whoever held it before stores nothing any more."""
     session_id = with_grant(stores)

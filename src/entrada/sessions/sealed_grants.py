@@ -38,7 +38,7 @@ class SealedGrants(Protocol):
 
     def hold(self, grant: SealedGrant, *, holder: str, now: datetime, until: datetime) -> bool:
         """Makes `holder` the only one who may `renew`, until then; False: somebody else holds it, or it is
-        no longer what was found.
+        no longer what was found. One that is held for longer was taken before a clock was set back.
         """
 
     def renew(self, session_id: SessionId, *, holder: str, sealed: str) -> bool:

@@ -44,7 +44,8 @@ class MemorySealedGrants(SealedGrants):
             held = self._grants.get(grant.session_id)
             if held is None or held.grant.sealed != grant.sealed:
                 return False
-            if held.grant.held_until is not None and now < held.grant.held_until:
+            held_until = held.grant.held_until
+            if held_until is not None and now < held_until <= until + (until - now):
                 return False
             self._grants[grant.session_id] = _Held(replace(held.grant, held_until=until), holder)
             return True

@@ -25,7 +25,11 @@ HOLD = (
     .where(
         THIS,
         session_grants.c.sealed == bindparam("found"),
-        or_(session_grants.c.held_until.is_(None), session_grants.c.held_until <= bindparam("now")),
+        or_(
+            session_grants.c.held_until.is_(None),
+            session_grants.c.held_until <= bindparam("now"),
+            session_grants.c.held_until > bindparam("longest"),
+        ),
     )
     .values(holder=bindparam("new_holder"), held_until=bindparam("until"))
 )
@@ -67,6 +71,7 @@ class SqlSealedGrants(SealedGrants):
             "of_session": grant.session_id,
             "found": grant.sealed,
             "now": now,
+            "longest": until + (until - now),
             "new_holder": holder,
             "until": until,
         }
