@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 
 from conformance.samples import session
 from emulator.relying_party import Entra
+from entrada.accounts.delta_position import DeltaPosition
 from entrada.accounts.identity import EntraIdentity, Profile
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.emulator import RunningEmulator
@@ -434,6 +436,31 @@ def test_throttled_by_graph_nobody_is_asked_about_until_then(
     site.clock.pass_by(seconds=11)
     look(site)
     assert visitor.whoami() is None
+
+
+def test_a_server_that_stops_lets_go_of_nobody_elses_reading(
+    serve: Serve, new_visitor: NewVisitor, pat: Any
+) -> None:
+    """What another has taken over stays that one's; what is its own goes to the next at once."""
+    site = serve(**FAR_AWAY)
+    signed_in(new_visitor(site), pat)
+    watch, tenant = watch_of(site).watch, TenantId(CONTOSO_ID)
+
+    def hold(holder: str) -> DeltaPosition | None:
+        now = site.clock.now()
+        return watch.store.hold_position(tenant, holder=holder, now=now, until=now + timedelta(minutes=1))
+
+    look(site)
+    assert hold("another") is None
+    site.clock.pass_by(minutes=2)
+    assert hold("another") is not None
+    watch.release()
+    assert hold("a third") is None
+    site.clock.pass_by(minutes=2)
+    look(site)
+    assert hold("another") is None
+    watch.release()
+    assert hold("another") is not None
 
 
 def test_after_a_restart_reading_goes_on_where_it_stood(

@@ -94,8 +94,10 @@ class DirectoryWatch(Generic[Due]):
         Raises:
             StoreUnavailable: the database does not answer; then they wait until the lease is over.
         """
-        now = self.clock.now()
         for tenant_id in list(self._watched):
+            if self._hold(tenant_id) is None:
+                continue  # another's meanwhile, and not ours to let go
+            now = self.clock.now()
             self.store.hold_position(tenant_id, holder=self.holder, now=now, until=now)
         self._watched.clear()
 
