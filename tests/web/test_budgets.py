@@ -103,6 +103,10 @@ def test_K21_who_is_seen_often_is_not_forgotten_for_strangers() -> None:
         (None, UNKNOWN_PEER),
         ("", UNKNOWN_PEER),
         ("testclient", UNKNOWN_PEER),
+        ("203.0.113.9:50412", "203.0.113.9"),
+        ("[2001:db8::1]:50412", "2001:db8::/64"),
+        ("[2001:db8::1", UNKNOWN_PEER),
+        ("203.0.113.9:http", UNKNOWN_PEER),
     ],
 )
 def test_K21_a_network_of_ipv6_is_one_peer(address: str | None, peer: str) -> None:

@@ -5,12 +5,11 @@ Only a listed hop's X-Forwarded-For is believed, and only the entries that liste
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrada.gateway.asgi import peer_of
 from entrada.gateway.hops import TrustedHops
+from entrada.web.peers import address_in
 
 
 class ClientOfTrustedProxies:
@@ -33,10 +32,9 @@ def client_behind(scope: Scope, hops: TrustedHops) -> str | None:
     lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     named = b",".join(lines).decode("latin-1").split(",") if lines else []
     for text in reversed(named):
-        try:
-            address = str(ip_address(text.strip().strip("[]")))
-        except ValueError:
+        address = address_in(text)
+        if address is None:
             return None
-        if not hops.trust(address):
-            return address
+        if not hops.trust(str(address)):
+            return str(address)
     return None
