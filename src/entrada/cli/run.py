@@ -17,7 +17,6 @@ import logging
 import os
 import shlex
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from entrada.build.announced import announce_redirect_uris
 from entrada.cli.gateway_parts import assertions_of, hops_of, with_groups_of
 from entrada.cli.logs import errors_alone, log_at
 from entrada.cli.ports import port_number
@@ -33,15 +31,13 @@ from entrada.cli.reload import Change
 from entrada.cli.running.command import Place, free_port, prepare, recognise, title_of, wants_socket
 from entrada.cli.running.supervisor import Application, NotStarted, Supervisor, begun
 from entrada.cli.running.waiting import wait_until_listening
-from entrada.cli.serve import listen, metrics_listener, public_url_of, server_config
+from entrada.cli.serve import announce, listen, metrics_listener, public_url_of, server_config
 from entrada.cli.serving import Plan, build_auth, serve_here
 from entrada.errors import ConfigurationError
 from entrada.gateway.rules import Route, RuleBook
-from entrada.gateway.tables import read_rule_book
+from entrada.gateway.tables import read_file
 from entrada.settings import default_file, load_settings
-from entrada.settings.tables import read_tables_of
 from entrada.settings.values import read_duration
-from entrada.web.auth_routes import AuthRoutes
 
 STYLES = ("x-forwarded", "x-entrada")
 """The fields that say who is asking."""
@@ -125,7 +121,7 @@ class _Run:
         settings, found = load_settings(os.environ, file=file)
         with found.names.in_errors():
             _check_registration(settings.tenant_id or settings.broker_url, self.words)
-            hops, book = hops_of(settings), read_rule_book(read_tables_of(file))
+            hops, book = hops_of(settings), read_file(file)
         log_at(settings.log_level)
         settings = public_url_of(settings, found, args.host, args.port)
         with found.names.in_errors():
@@ -155,6 +151,7 @@ class _Run:
                 settings=settings,
                 found=found,
                 hops=hops,
+                file=file,
                 listeners=[listener],
                 metrics_listener=for_metrics,
                 config_of=server_config,
@@ -183,7 +180,7 @@ class _Run:
                     plan,
                     book,
                     self._until_it_ends(application),
-                    announce=lambda auth: self._announce(auth, listener),
+                    announce=lambda auth: announce(auth, [listener]),
                     on_signal=self._end,
                 )
                 if self._ended_by is None and not application.has_ended:
@@ -220,13 +217,6 @@ class _Run:
     def _until_it_ends(self, application: Application) -> Iterator[Change]:
         application.wait()
         yield from ()
-
-    def _announce(self, auth: AuthRoutes, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        log.info("Entrada serves %s on %s", auth.site.urls[0], where)
-        authority = auth.relying_party.sign_in.application.authority
-        announce_redirect_uris(log, authority, [url + auth.site.callback_paths[0] for url in auth.site.urls])
 
     def _status(self, application: Application, title: str, *, before: str | None = None) -> int:
         """Says how it ended, unless somebody has ended it and it went by itself."""

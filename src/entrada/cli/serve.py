@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -131,20 +131,21 @@ def serve(
             config_of=server_config,
         )
         reading = Reading(tables=tables, upstream=upstream, check=partial(check_rules, settings))
-
-        def announce(auth: AuthRoutes) -> None:
-            log.info("Entrada serves %s on %s", settings.public_url, ", ".join(map(shown, listeners)))
-            authority = auth.relying_party.sign_in.application.authority
-            addresses = [url + auth.site.callback_paths[0] for url in auth.site.urls]
-            announce_redirect_uris(log, authority, addresses)
-
+        told = partial(announce, listeners=listeners)
         if workers > 1:
-            return serve_by_workers(plan, book, reading, hangups, count=workers, announce=announce)
+            return serve_by_workers(plan, book, reading, hangups, count=workers, announce=told)
         # uvicorn sends itself the signal again when it is done. Unhandled, that would end the process before
         # the database is closed, with a status that looks like a failure.
         signal.signal(signal.SIGTERM, _end)
-        serve_here(plan, book, reading.changes(hangups), announce=announce)
+        serve_here(plan, book, reading.changes(hangups), announce=told)
     return 0
+
+
+def announce(auth: AuthRoutes, listeners: Sequence[socket.socket]) -> None:
+    """Where people find it, and what their registration has to hold."""
+    log.info("Entrada serves %s on %s", auth.site.urls[0], ", ".join(map(shown, listeners)))
+    authority = auth.relying_party.sign_in.application.authority
+    announce_redirect_uris(log, authority, [url + auth.site.callback_paths[0] for url in auth.site.urls])
 
 
 @contextmanager

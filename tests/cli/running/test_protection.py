@@ -42,7 +42,14 @@ access = "public"
 def run(entra: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("run")
     command = small("serve")
-    with running(entra, folder, *command, options=["--audience", "numbers"], toml=RULES) as made:
+    with running(
+        entra,
+        folder,
+        *command,
+        options=["--audience", "numbers"],
+        toml=RULES,
+        ENTRADA_ADMIN_ROLES="Admin",
+    ) as made:
         yield made
 
 
@@ -74,6 +81,14 @@ def test_it_is_told_who_is_asking(run: Serving, http: httpx.Client) -> None:
     assert told["x-entrada-email"] == told["x-forwarded-email"] == "ada@contoso.test"
     assert told["x-entrada-object-id"] == told["x-forwarded-user"]
     assert told["host"] == run.public_url.partition("//")[2]
+
+
+def test_the_page_of_administrators_explains_by_its_rules(run: Serving, http: httpx.Client) -> None:
+    """Whether somebody may open an address is said by the rules of the settings file."""
+    ada = signed_in(run, http, "ada")
+    ada.open("/x")
+    page = ada.open("/auth/admin/explain?q=ada@contoso.test&path=/admin/x")
+    assert "the rule for /admin/** on line 2" in page.text
 
 
 def test_d1_a_client_tells_it_nothing(run: Serving, http: httpx.Client) -> None:
