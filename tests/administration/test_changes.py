@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from administration.conftest import AccountOf, SignIn, follow, press, text_of
+from administration.conftest import AccountOf, SignIn, follow, forms_of, press, text_of
 from entrada.accounts.identity import GrantSource, User
 from walks.site import Site
 from walks.visitor import Visitor, query_of
@@ -202,3 +202,31 @@ def test_who_did_it_stands_in_the_audit_trail(
     by_ada = [one for one in auditing.trail.newest() if one.actor_id == account_of("ada").id]
     about_ed = {one.action for one in by_ada if one.user_id == account_of("ed").id}
     assert {"role_granted", "sessions_ended", "account_disabled"} <= about_ed
+
+
+# --- a neighbouring host ---
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_a_neighbours_cookie_brings_no_form_token_along(
+    first: bool, ada: Visitor, sign_in: SignIn, account_of: AccountOf
+) -> None:
+    """A session's form token is good for that session alone, also where its cookie stands beside another.
+
+    Who has a session here, and may set cookies for a neighbouring host, knows the token of their own session
+    and adds its cookie, which opens nothing any more, to the administrator's. Her own page goes on working.
+    """
+    ed = sign_in("ed")
+    token = forms_of(ed.open("/auth/account"))["Sign out"].fields["csrf_token"]
+    cookies = [who.jar.header("localhost", secure=False, from_another_site=False) for who in (ed, ada)]
+    both = "; ".join(cookies if first else reversed(cookies))
+    ed.post("/auth/logout")
+    hidden = {"cookie": both, "origin": "null", "sec_fetch_site": "same-site"}
+    role = {"id": account_of("ed").id, "do": "grant", "role": "Admin"}
+    refused = ada.post("/auth/admin/person", {**role, "csrf_token": token}, **hidden)
+    assert refused.status_code == 403
+    assert by_hand(account_of("ed")) == []
+    form = forms_of(ada.open(person(account_of, "ed"), cookie=both))["Give this role"]
+    done = ada.post(form.path, {**form.fields, "role": "Viewer"}, **hidden)
+    assert done.status_code == 303
+    assert by_hand(account_of("ed")) == ["Viewer"]

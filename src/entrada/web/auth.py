@@ -201,8 +201,19 @@ class Auth:
             return self.site.front_page
 
     def form_token(self, request: WebRequest) -> str:
-        """What a form that posts to /auth/logout carries as `csrf_token`."""
-        return form_token_of(next(iter(self.cookie.values(request)), ""), self.form_key)
+        """What a form of the session's carries as `csrf_token`.
+
+        Where a neighbouring host has added a cookie of the name of ours, whose token it may know, that of the
+        session which counts; where none does, one that only who knows every cookie could know.
+
+        Raises:
+            StoreUnavailable: it cannot be known which session counts.
+        """
+        values = self.cookie.values(request)
+        if len(values) > 1:
+            found = self.cookie.verified(request)
+            values = values if found is None else [found[0]]
+        return form_token_of(" ".join(values), self.form_key)
 
     # Entra's addresses
 
