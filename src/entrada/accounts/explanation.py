@@ -15,7 +15,9 @@ from entrada.accounts.roles import RoleMapping, RolesSync
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AccountStore
 from entrada.audit.chain import AuditEntry, read_object
+from entrada.audit.trail import AuditQuery
 from entrada.compatibility import UTC
+from entrada.entra.authority import parse_guid
 
 BY_ADMINISTRATOR = "administrator "
 """How `RoleGrant.granted_by` begins, before the account's id: a name would outlive its person's account."""
@@ -34,6 +36,17 @@ def in_words(user: User) -> str:
     """Who somebody is, for people: names alone are not unique."""
     account = user.profile.email or user.profile.username or user.id
     return f"{user.profile.name} ({account})"
+
+
+def audit_of(user: User) -> AuditQuery:
+    """What happened to somebody, or was done by them."""
+    return AuditQuery(user_id=user.id, object_ids=[linked.identity.object_id for linked in user.identities])
+
+
+def audit_of_stranger(called: str) -> AuditQuery:
+    """What happened to somebody without an account: by object ID, or part of a name."""
+    object_id = parse_guid(called)
+    return AuditQuery(called=called) if object_id is None else AuditQuery(object_ids=[object_id])
 
 
 def obstacles(user: User, policy: AdmissionPolicy) -> Sequence[str]:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from entrada.accounts.explanation import audit_of, audit_of_stranger
 from entrada.accounts.identity import User, UserId
 from entrada.audit.acts import Action
 from entrada.audit.chain import AuditEntry, Place, parse_place, read_object
@@ -89,23 +90,19 @@ def _list(args: argparse.Namespace) -> int:
 def _query(args: argparse.Namespace, here: Opened) -> AuditQuery:
     people = [] if args.person is None else find_people(here.stores, args.person)
     since, until = _when(args.since, here.now), _when(args.until, here.now)
-    if args.person is not None and not people:
-        # Nobody with an account: somebody who was refused, by object ID, name or account.
-        called = None if _is_object_id(args.person) else args.person
-        ids = [args.person.lower()] if called is None else []
-        return AuditQuery(called=called, object_ids=ids, actions=args.action, since=since, until=until)
-    whose = query_of(people[0]) if people else EVERYTHING
+    whose = (
+        EVERYTHING
+        if args.person is None
+        else audit_of(people[0])
+        if people
+        else audit_of_stranger(args.person)
+    )
     return replace(whose, actions=args.action, since=since, until=until)
-
-
-def query_of(user: User) -> AuditQuery:
-    """What happened to somebody, or was done by them."""
-    return AuditQuery(user_id=user.id, object_ids=[each.identity.object_id for each in user.identities])
 
 
 def happened_to(here: Opened, user: User) -> Iterator[AuditEntry]:
     """What happened to somebody, the newest first."""
-    query = query_of(user)
+    query = audit_of(user)
     return (
         entry
         for entry in entries_of(here, query)
@@ -180,10 +177,6 @@ def _when(text: str | None, now: datetime) -> datetime | None:
             f"{text!r} is no time.", hint="Write how long ago, such as 24h or 30d, or 2026-11-27T08:00Z."
         ) from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _is_object_id(text: str) -> bool:
-    return len(text) == 36 and text.count("-") == 4
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -12,9 +12,12 @@ as of the last sign-in or the last look at who is signed in. Changes nothing.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from entrada.accounts.explanation import (
+    audit_of,
+    audit_of_stranger,
     endings,
     obstacles,
     reason_of,
@@ -25,7 +28,6 @@ from entrada.accounts.explanation import (
 from entrada.accounts.identity import User
 from entrada.audit.acts import Action
 from entrada.audit.chain import AuditEntry
-from entrada.audit.trail import AuditQuery
 from entrada.build import admission_of
 from entrada.cli.accounts import (
     Opened,
@@ -38,7 +40,6 @@ from entrada.cli.accounts import (
     plain,
     show,
 )
-from entrada.entra.authority import parse_guid
 from entrada.gateway.explain_person import explain_for
 
 SHOWN_REFUSALS = 5
@@ -75,22 +76,13 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _refusals(here: Opened, called: str) -> list[AuditEntry]:
     """Of somebody without an account: by name, account or object id."""
-    object_id = parse_guid(called)
-    query = AuditQuery(
-        called=None if object_id else called,
-        object_ids=[object_id] if object_id else [],
-        actions=[Action.SIGN_IN_REFUSED],
-    )
+    query = replace(audit_of_stranger(called), actions=[Action.SIGN_IN_REFUSED])
     return list(here.stores.audit.newest(query, limit=SHOWN_REFUSALS))
 
 
 def _refused_lately(here: Opened, user: User) -> list[str]:
     """The last refusals of somebody with an account, at a sign-in or at a page."""
-    query = AuditQuery(
-        user_id=user.id,
-        object_ids=[each.identity.object_id for each in user.identities],
-        actions=[Action.SIGN_IN_REFUSED, Action.REQUEST_REFUSED],
-    )
+    query = replace(audit_of(user), actions=[Action.SIGN_IN_REFUSED, Action.REQUEST_REFUSED])
     policy = admission_of(here.settings, here.settings.roles)
     found = here.stores.audit.newest(query, limit=SHOWN_REFUSALS)
     return [plain(refusal_in_words(entry, policy)) for entry in found]

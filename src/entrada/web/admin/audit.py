@@ -12,14 +12,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from entrada.accounts.explanation import who_was_refused
+from entrada.accounts.explanation import audit_of, audit_of_stranger, who_was_refused
 from entrada.accounts.identity import User, UserId
 from entrada.accounts.people import PeopleQuery
 from entrada.audit.acts import Action, ActorKind
 from entrada.audit.chain import AuditEntry, read_object
 from entrada.audit.trail import AuditQuery
 from entrada.compatibility import UTC
-from entrada.entra.authority import parse_guid
 from entrada.web.admin.access import Administrator
 from entrada.web.admin.menu import menu_of
 from entrada.web.admin.people import person_path
@@ -118,12 +117,8 @@ def _of_whom(auth: Auth, who: Administrator, called: str) -> AuditQuery:
         PeopleQuery(text=called, tenant_id=who.tenant_id), limit=2
     )
     if len(people) == 1:
-        ids = [linked.identity.object_id for linked in people[0].identities]
-        return AuditQuery(user_id=people[0].id, object_ids=ids)
-    object_id = parse_guid(called)
-    if object_id is not None:
-        return AuditQuery(object_ids=[object_id])
-    return AuditQuery(called=called)
+        return audit_of(people[0])
+    return audit_of_stranger(called)
 
 
 def _day(text: str, *, days: int = 0) -> datetime | None:

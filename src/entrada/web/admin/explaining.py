@@ -8,8 +8,11 @@ Also for whoever has no account, because they were refused: the audit trail says
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from entrada.accounts.explanation import (
+    audit_of,
+    audit_of_stranger,
     endings,
     obstacles,
     reason_of,
@@ -21,8 +24,6 @@ from entrada.accounts.identity import User
 from entrada.accounts.people import PeopleQuery
 from entrada.audit.acts import Action
 from entrada.audit.chain import AuditEntry
-from entrada.audit.trail import AuditQuery
-from entrada.entra.authority import parse_guid
 from entrada.errors import EntradaError, named
 from entrada.web.admin.access import Administrator, person_named
 from entrada.web.admin.menu import menu_of
@@ -110,18 +111,9 @@ def refusals(
     """The newest refusals of somebody; with several tenants, of this administrator's."""
     if auth.relying_party.auditing is None:
         return []
-    object_id = parse_guid(called)
-    ids = (
-        [linked.identity.object_id for linked in user.identities]
-        if user
-        else [object_id]
-        if object_id
-        else []
-    )
     is_one_tenant = auth.relying_party.sign_in.identification.tenants is None
-    query = AuditQuery(
-        called=called if user is None and object_id is None else None,
-        object_ids=ids,
+    query = replace(
+        audit_of_stranger(called) if user is None else audit_of(user),
         tenant_id=None if is_one_tenant else who.tenant_id,
         actions=[Action.SIGN_IN_REFUSED],
     )
