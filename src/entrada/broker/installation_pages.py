@@ -25,7 +25,7 @@ from entrada.entra.authority import TenantId
 from entrada.errors import InstallationRefused
 from entrada.events import Event, record
 from entrada.flows.session_check import CheckedSession
-from entrada.web.admin.access import RECENT, administrators_only, require_form
+from entrada.web.admin.access import RECENT, administrators_only, require_form, sign_in_again
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.pages.values import Action, Entry, Fact, Notice, Section, Tone
@@ -108,7 +108,12 @@ def change(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse:
     if verb is None:
         raise InstallationRefused("Nothing was asked for.")
     if not who.is_recent:
-        return _sign_in_again(auth, request)
+        return sign_in_again(
+            auth,
+            request.path,
+            paragraph="decides who may sign people in.",
+            back=Action(label="Back to the list", path=request.path, quiet=True),
+        )
     if verb == "add":
         return _add(auth, provider, request, who, form)
     client_id = request.first(verb) or ""
@@ -249,20 +254,6 @@ def _secret_given(auth: Auth, request: WebRequest, client_id: str, secret: str) 
         actions=[Action(label="Back to the list", path=request.path, first=True)],
     )
     return page_response(page)
-
-
-def _sign_in_again(auth: Auth, request: WebRequest) -> WebResponse:
-    page = auth.pages.note(
-        "Sign in once more first",
-        paragraphs=[
-            "Your sign-in is a while ago, and this decides who may sign people in. Nothing was changed."
-        ],
-        actions=[
-            Action(label="Sign in again", path=auth.site.start_at(request.path, prompt="login"), first=True),
-            Action(label="Back to the list", path=request.path, quiet=True),
-        ],
-    )
-    return page_response(page, status=403)
 
 
 def _administrator(auth: Auth, provider: Provider, session: CheckedSession) -> _Administrator:

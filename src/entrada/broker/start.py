@@ -27,6 +27,7 @@ from entrada.flows.groups import AllGroups
 from entrada.flows.identification import Identification
 from entrada.sealing import Sealer
 from entrada.settings import FoundValues, Settings
+from entrada.storage.sql.engine import EXAMPLES
 from entrada.web.auth_routes import AuthRoutes
 
 SEALED_SIGN_INS = "broker sign-in"
@@ -122,7 +123,7 @@ def _broker_store(stores: Stores, keys: Sequence[bytes]) -> BrokerStore:
     if stores.database is None:
         raise ConfigurationError(
             "A broker needs a database: $[database_url] keeps everything in memory.",
-            hint="Write sqlite:///entrada.db or postgresql://user:password@host/name.",
+            hint=EXAMPLES,
             setting="database_url",
         )
     return SqlBrokerStore(stores.database, sealer=Sealer(keys, purpose=SEALED_KEYS))
