@@ -2,7 +2,7 @@
 
     descendants(pid)     every process below one
     listeners_of(pids)   the TCP sockets that these processes listen at
-    owner_of(port)       the account whose process listens at a port of this machine
+    listeners_at(port)   the TCP sockets at a port of this machine, whoever they belong to
 
 Source: proc(5), "/proc/net/tcp" and "/proc/pid/fd".
 """

@@ -294,10 +294,8 @@ class _Supervision:
     def _is_anybody_left(self) -> bool:
         try:
             os.killpg(self._child, 0)
-        except ProcessLookupError:
+        except OSError:  # nobody, or another account's: not ours to end
             return bool(descendants(os.getpid()))
-        except OSError:
-            return bool(descendants(os.getpid()))  # another account's: not ours to end
         return True
 
     def _receive(self) -> tuple[Any, ...] | None:
