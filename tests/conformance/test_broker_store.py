@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from broker.world import ADA, APP, CHALLENGE, OTHER, START, person
 from conformance.stores import ALL, MAKERS, Server
@@ -17,12 +18,14 @@ from entrada.broker.grants import AuthorizationCode, Grant, new_grant_id, new_to
 from entrada.broker.installations import ClientId, Proof, Standing
 from entrada.broker.memory_store import MemoryBrokerStore
 from entrada.broker.signing_keys import make_signing_key
+from entrada.broker.sql_rows import grant_row
 from entrada.broker.sql_store import SEALED_KEYS, SqlBrokerStore
 from entrada.broker.store import BrokerStore
 from entrada.entra.authority import ObjectId
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
 from entrada.storage.sql import connect
+from entrada.storage.sql.broker_tables import grants, spent
 
 SEALER = Sealer([b"k" * 32], purpose=SEALED_KEYS)
 GRACE = EntraIdentity(tenant_id=ADA.tenant_id, object_id=ObjectId("aaaaaaaa-0000-4000-8000-000000000002"))
@@ -401,6 +404,25 @@ def test_a_grant_that_nobody_fetched_is_forgotten(store: BrokerStore) -> None:
     assert store.find_grant(grant.id) is not None
     assert store.prune(now=START + timedelta(hours=1)) == 2
     assert store.find_grant(grant.id) is None
+
+
+def test_many_that_are_over_are_forgotten_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others who write wait for a few rows, never for all that are over; what is left goes in later calls."""
+    monkeypatch.setattr("entrada.broker.sql_store.PRUNED_AT_MOST", 4)
+    database = connect(f"sqlite:///{tmp_path / 'entrada.db'}")
+    database.migrate()
+    store = SqlBrokerStore(database, sealer=SEALER)
+    with database.writing() as connection:
+        over = [{"id": f"a {number}", "expires_at": START} for number in range(1_200)]
+        connection.execute(insert(spent), over)
+        rows = [grant_row(a_grant(expires_at=START)) for _ in range(600)]
+        connection.execute(insert(grants), rows)
+    living = opened(store)
+    assert [store.prune(now=START) for _ in range(4)] == [1_000, 600, 200, 0]
+    assert store.find_grant(living.id) is not None
+    database.close()
 
 
 def test_a_made_up_code_or_session_waits_for_nobody(tmp_path: Path) -> None:

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
-    Column,
     Connection,
-    Delete,
     Row,
     bindparam,
     delete,
@@ -34,6 +32,7 @@ from entrada.storage import recorded
 from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
+from entrada.storage.sql.pruning import over_by, prune
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.tables import session_grants, sessions, spent_sign_ins
@@ -74,15 +73,6 @@ FIND_BY_ENTRA_SESSION = select(sessions.c.id, sessions.c.user_id).where(
 )
 
 
-def over_by(limit: Column[datetime]) -> Delete:
-    """Forgets some of what is past this limit, the oldest first; by the index of that column."""
-    key = limit.table.c.id
-    oldest = select(key).where(limit <= bindparam("now")).order_by(limit).limit(PRUNED_AT_ONCE)
-    return delete(limit.table).where(key.in_(oldest))
-
-
-PRUNED_AT_ONCE = 500
-"""Rows in a transaction: others who write wait that long and no longer."""
 PRUNED_AT_MOST = 5_000
 """Rows of each kind in one call, so that it comes to an end while a million are over."""
 PRUNE = (
@@ -198,17 +188,7 @@ class SqlSessionStore(SessionStore):
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
 
     def prune(self, *, now: datetime) -> int:
-        return sum(self._pruned(statement, now) for statement in PRUNE)
-
-    def _pruned(self, statement: Delete, now: datetime) -> int:
-        pruned = 0
-        while pruned < PRUNED_AT_MOST:
-            with self._database.writing() as connection:
-                at_once = connection.execute(statement, {"now": now}).rowcount
-            pruned += at_once
-            if at_once < PRUNED_AT_ONCE:
-                break
-        return pruned
+        return sum(prune(self._database, each, now=now, at_most=PRUNED_AT_MOST) for each in PRUNE)
 
 
 def drop_session(connection: Connection, session_id: SessionId) -> UserId | None:
