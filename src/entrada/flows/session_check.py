@@ -171,7 +171,9 @@ class SessionCheck:
         """
         session = self.sessions.find(session_id)
         good = None if session is None else self._good(session, now)
-        return None if session is None or good is None else (session, good[0])
+        if session is None or good is None:
+            return None
+        return session, mark_with_evidence(good[0], Evidence(session_id=session.id))
 
     def _apply(self, revocations: Revocations) -> None:
         if not revocations.is_complete:
@@ -229,8 +231,7 @@ class SessionCheck:
         if user is None or not user.is_enabled:
             return None
         user = user.at(now)
-        evidence = Evidence(session_id=session.id)
-        return mark_with_evidence(principal_of(user, session.identity), evidence), user.roles_until
+        return principal_of(user, session.identity), user.roles_until
 
     def _checked(self, cookie: bytes, live: LiveSession) -> CheckedSession:
         return CheckedSession(
