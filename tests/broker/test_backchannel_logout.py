@@ -16,7 +16,7 @@ import jwt
 
 from broker.world import ADA, APP, CONTOSO, ISSUER, OTHER, World
 from entrada.accounts.broker_subject import subject_of
-from entrada.broker.backchannel_logout import deliver_due
+from entrada.broker.backchannel_logout import Post, claim_due, deliver
 from entrada.broker.delivery_loop import DeliveryLoop
 from entrada.broker.installations import ClientId, Installation, installation_at
 from entrada.cli.serve import listen
@@ -38,10 +38,9 @@ class Inbox:
         return self.status
 
 
-def run(world: World, inbox: Inbox) -> list[str]:
-    outcomes: list[str] = []
-    deliver_due(world.provider, inbox, note=lambda outcome, _: outcomes.append(outcome))
-    return outcomes
+def run(world: World, post: Post) -> list[str]:
+    """What became of each that is due, one after the other."""
+    return [deliver(world.provider, delivery, post) for delivery in claim_due(world.provider)]
 
 
 def ended(world: World) -> None:
@@ -130,7 +129,7 @@ def test_a_server_that_comes_back_after_a_minute_is_told() -> None:
         return transport.send("POST", url, headers=headers, body=form.encode()).status
 
     def look() -> None:
-        deliver_due(world.provider, post, note=lambda outcome, _: outcomes.append(outcome))
+        outcomes.extend(run(world, post))
 
     world.code(installation=app)
     world.store.end_grants(now=world.clock.now(), identity=ADA)

@@ -9,7 +9,7 @@ Source: OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 from urllib.parse import urlencode
@@ -37,15 +37,6 @@ class Post(Protocol):
     """
 
     def __call__(self, url: str, form: str) -> int: ...
-
-
-def deliver_due(provider: Provider, post: Post, *, note: Callable[[str, Mapping[str, object]], None]) -> int:
-    """Deliver what is due, one after the other; how many were tried. `note` hears of each, by outcome."""
-    due = claim_due(provider)
-    for delivery in due:
-        outcome = deliver(provider, delivery, post)
-        note(outcome, {"client_id": delivery.client_id, "tries": delivery.tries + 1})
-    return len(due)
 
 
 def claim_due(provider: Provider) -> Sequence[Delivery]:
