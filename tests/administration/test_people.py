@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from administration.conftest import AccountOf, SignIn, forms_of, press, text_of
 from entrada.accounts.identity import EntraIdentity
 from entrada.emulator import RunningEmulator
 from entrada.entra.authority import ObjectId, TenantId
+from entrada.sessions.session import SessionId
+from entrada.web.admin.people import MOST_SESSIONS
 from entrada.web.admin.routes import PAGES
 from walks.site import Site
 from walks.visitor import Visitor
@@ -236,6 +239,17 @@ def test_ones_own_page_shows_and_ends_other_sessions(sign_in: SignIn) -> None:
     assert phone.whoami() is None
     assert here.whoami() is not None
     assert forms_of(here.open("/auth/account")).keys() == {"Sign out"}
+
+
+def test_all_others_are_all(sign_in: SignIn, account_of: AccountOf, site: Site) -> None:
+    """However many there are: a page shows two hundred, and its button ends every one."""
+    here, sessions = sign_in("vi"), site.auth.relying_party.sessions
+    (own,) = sessions.list_sessions(user_id=account_of("vi").id)
+    for number in range(MOST_SESSIONS + 20):
+        sessions.open(replace(own, id=SessionId(f"-{number:021}")))
+    press(here, here.open("/auth/account"), "End all others")
+    assert sessions.list_sessions(user_id=own.user_id) == [own]
+    assert here.whoami() is not None
 
 
 def test_ones_own_page_leads_administrators_on(ada: Visitor) -> None:

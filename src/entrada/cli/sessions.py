@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from entrada.accounts.identity import UserId
-from entrada.cli.accounts import PAGE, Opened, add_common, find_person, moment, opened, plain, show
+from entrada.cli.accounts import add_common, find_person, moment, opened, plain, show
 from entrada.errors import ConfigurationError
 from entrada.sessions.session import Session, SessionId
+from entrada.sessions.store import sessions_of
 from entrada.web.devices import device_in_words
 
 LISTED = 100
@@ -61,7 +61,7 @@ def _list(args: argparse.Namespace) -> int:
     with opened(args) as here:
         user_id = None if args.person is None else find_person(here.stores, args.person).id
         most = None if args.all else max(args.limit, 0)
-        found = (session for session in sessions_of(here, user_id) if _is_live(session, here))
+        found = (one for one in sessions_of(here.stores.sessions, user_id) if one.is_live(here.now))
         live = list(islice(found, most))
         is_more = next(found, None) is not None
         names: dict[UserId, str] = {}
@@ -83,18 +83,6 @@ def _list(args: argparse.Namespace) -> int:
     if not live:
         print("Nobody is signed in.", file=sys.stderr)
     return 0
-
-
-def sessions_of(here: Opened, user_id: UserId | None) -> Iterator[Session]:
-    """Of one person, or of everybody; those too that ran out and are not cleared away yet."""
-    after: SessionId | None = None
-    while page := here.stores.sessions.list_sessions(user_id=user_id, limit=PAGE, after=after):
-        yield from page
-        after = page[-1].id
-
-
-def _is_live(session: Session, here: Opened) -> bool:
-    return here.now < session.idle_expires_at and here.now < session.absolute_expires_at
 
 
 def document_of_session(session: Session, name: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from entrada.cli.accounts import (
 from entrada.cli.users_export import add_export
 from entrada.entra.authority import TenantId
 from entrada.errors import ConfigurationError
+from entrada.sessions.store import sessions_of
 
 LISTED = 100
 """How many `users list` shows unless told otherwise."""
@@ -143,7 +144,7 @@ def _show(args: argparse.Namespace) -> int:
     with opened(args) as here:
         user = find_person(here.stores, args.person)
         kept = {each.identity: each for each in here.stores.sealed_sign_ins.of_user(user.id)}
-        sessions = here.stores.sessions.list_sessions(user_id=user.id)
+        sessions = sum(one.is_live(here.now) for one in sessions_of(here.stores.sessions, user.id))
         givers = [plain(given_by(grant, here.stores.accounts)) for grant in user.grants]
     document = document_of(user)
     lines = [in_one_line(user), f"  account since {moment(user.created_at)}"]
@@ -165,8 +166,8 @@ def _show(args: argparse.Namespace) -> int:
         f"{giver}, since {moment(grant.granted_at)}{_until(grant.until)}"
         for grant, giver in zip(user.grants, givers, strict=True)
     ]
-    document["sessions"] = len(sessions)
-    lines.append(f"  {len(sessions)} sessions (`entrada sessions list {user.id}`)")
+    document["sessions"] = sessions
+    lines.append(f"  {sessions} sessions (`entrada sessions list {user.id}`)")
     show(args, document, lines)
     return 0
 

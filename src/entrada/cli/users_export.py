@@ -16,7 +16,8 @@ from sqlalchemy import bindparam, select
 from entrada.accounts.identity import EntraIdentity, User
 from entrada.cli.accounts import Opened, add_common, document_of, everybody, find_person, moment, opened
 from entrada.cli.audit import happened_to
-from entrada.cli.sessions import document_of_session, sessions_of
+from entrada.cli.sessions import document_of_session
+from entrada.sessions.store import sessions_of
 from entrada.storage.sql.broker_tables import grants
 
 GRANTS_OF = (
@@ -58,7 +59,7 @@ def _everything_of(here: Opened, user: User) -> dict[str, Any]:
         told["ended_because"] = None if found is None else found.ended_because
         told["at_the_broker"] = _at_the_broker(here, linked.identity)
     document["sessions"] = [
-        document_of_session(each, user.profile.name) for each in sessions_of(here, user.id)
+        document_of_session(each, user.profile.name) for each in sessions_of(here.stores.sessions, user.id)
     ]
     document["audit"] = [
         {name: value for name, value in entry.documented().items() if name != "hash"}

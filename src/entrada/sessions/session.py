@@ -74,6 +74,10 @@ class Session:
     authenticated_at: datetime | None = None
     """When the person last showed Entra who they are, where Entra says so (`auth_time`)."""
 
+    def is_live(self, now: datetime) -> bool:
+        """Whether it is within both of its limits."""
+        return now < self.idle_expires_at and now < self.absolute_expires_at
+
     def is_recent(self, now: datetime, *, within: timedelta) -> bool:
         """Whether the person signed in that lately: by Entra's word, else by the age of the session."""
         return now - (self.authenticated_at or self.created_at) < within

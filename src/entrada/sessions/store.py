@@ -5,7 +5,7 @@ Each method is one transaction. `tests/conformance` runs one suite against every
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -80,3 +80,14 @@ class SessionStore(Protocol):
 
         Where very many are over it may leave some for the next call.
         """
+
+
+def sessions_of(store: SessionStore, user_id: UserId | None = None) -> Iterator[Session]:
+    """All of one person, or of everybody, page by page; those too that ran out and are not cleared away."""
+    after: SessionId | None = None
+    while page := store.list_sessions(user_id=user_id, limit=_PAGE, after=after):
+        yield from page
+        after = page[-1].id
+
+
+_PAGE = 500

@@ -71,10 +71,7 @@ class MemorySessionStore(SessionStore):
 
     def count(self, *, now: datetime) -> int:
         with self._lock:
-            return sum(
-                now < session.idle_expires_at and now < session.absolute_expires_at
-                for session in self._sessions.values()
-            )
+            return sum(session.is_live(now) for session in self._sessions.values())
 
     def touch(self, session_id: SessionId, *, last_seen_at: datetime, idle_expires_at: datetime) -> bool:
         with self._lock:
@@ -126,10 +123,7 @@ class MemorySessionStore(SessionStore):
         """Whether the user has a session within its limits."""
         with self._lock:
             return any(
-                session.user_id == user_id
-                and now < session.idle_expires_at
-                and now < session.absolute_expires_at
-                for session in self._sessions.values()
+                session.user_id == user_id and session.is_live(now) for session in self._sessions.values()
             )
 
     def end_all(self, *, since: LogPosition | None = None, cause: Cause = BY_ENTRADA) -> int:
@@ -162,11 +156,7 @@ class MemorySessionStore(SessionStore):
     def prune(self, *, now: datetime) -> int:
         with self._lock:
             sessions, spent = len(self._sessions), len(self._spent)
-            self._sessions = {
-                session.id: session
-                for session in self._sessions.values()
-                if now < session.idle_expires_at and now < session.absolute_expires_at
-            }
+            self._sessions = {id: session for id, session in self._sessions.items() if session.is_live(now)}
             self._spent = {id: expires_at for id, expires_at in self._spent.items() if now < expires_at}
             return sessions - len(self._sessions) + spent - len(self._spent)
 

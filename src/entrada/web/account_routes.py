@@ -8,9 +8,10 @@ from entrada.accounts.principal import UserPrincipal
 from entrada.audit.acts import Cause, person
 from entrada.errors import PageNotFound
 from entrada.sessions.session import Session, SessionId
+from entrada.sessions.store import sessions_of
 from entrada.web.admin.access import require_form
 from entrada.web.admin.menu import menu_of
-from entrada.web.admin.people import MOST_SESSIONS, SESSION_COLUMNS, session_row
+from entrada.web.admin.people import SESSION_COLUMNS, live_sessions, session_row
 from entrada.web.auth import Auth
 from entrada.web.devices import device_in_words
 from entrada.web.messages import WebRequest, WebResponse, json_response, redirect
@@ -49,12 +50,8 @@ def account(auth: Auth, request: WebRequest) -> WebResponse:
     if checked is None:
         return auth.challenge(request)
     principal, token = checked.principal, auth.form_token(request)
-    now = auth.relying_party.clock.now()
-    found = auth.relying_party.sessions.list_sessions(user_id=principal.user_id, limit=MOST_SESSIONS)
-    own = sorted(
-        (one for one in found if now < one.idle_expires_at and now < one.absolute_expires_at),
-        key=lambda one: (one.id != checked.session_id, one.last_seen_at),
-    )
+    live = live_sessions(auth, principal.user_id, now=auth.relying_party.clock.now())
+    own = sorted(live, key=lambda one: one.id != checked.session_id)
     others = len(own) > 1
     page = auth.pages.desk(
         "Your account",
@@ -152,8 +149,7 @@ def end_sessions(auth: Auth, request: WebRequest) -> WebResponse:
     require_form(auth, request)
     wanted = dict(request.form_pairs()).get("end", "")
     sessions, user_id = auth.relying_party.sessions, checked.principal.user_id
-    found = sessions.list_sessions(user_id=user_id, limit=MOST_SESSIONS)
-    others = [one.id for one in found if one.id != checked.session_id]
+    others = [one.id for one in sessions_of(sessions, user_id) if one.id != checked.session_id]
     ending = others if wanted == "others" else [one for one in others if one == wanted]
     if not ending and wanted != "others":
         raise PageNotFound(

@@ -9,6 +9,8 @@ No GET changes anything. What the forms do: `changes`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
 from urllib.parse import urlencode
 
 from entrada.accounts.administration import tenant_administered_by
@@ -16,6 +18,7 @@ from entrada.accounts.explanation import given_by
 from entrada.accounts.identity import GrantSource, LinkedIdentity, RoleGrant, User, UserId
 from entrada.accounts.people import PeopleQuery
 from entrada.sessions.session import Session
+from entrada.sessions.store import sessions_of
 from entrada.web.admin.access import Administrator
 from entrada.web.admin.menu import menu_of
 from entrada.web.auth import Auth
@@ -254,7 +257,7 @@ def _grant_row(auth: Auth, who: Administrator, user: User, grant: RoleGrant) -> 
 
 
 def _sessions(auth: Auth, who: Administrator, user: User) -> Block:
-    found = live_sessions(auth, user, who)
+    found = live_sessions(auth, user.id, now=who.now)
     actions = []
     if found:
         actions.append(_post(auth, who, user, "End all sessions", "end-all"))
@@ -284,14 +287,10 @@ def _sessions(auth: Auth, who: Administrator, user: User) -> Block:
     )  # fmt: skip
 
 
-def live_sessions(auth: Auth, user: User, who: Administrator) -> list[Session]:
-    found = auth.relying_party.sessions.list_sessions(user_id=user.id, limit=MOST_SESSIONS)
-    return in_use(found, who)
-
-
-def in_use(found: Sequence[Session], who: Administrator) -> list[Session]:
-    live = [one for one in found if who.now < one.idle_expires_at and who.now < one.absolute_expires_at]
-    return sorted(live, key=lambda one: one.last_seen_at, reverse=True)
+def live_sessions(auth: Auth, user_id: UserId, *, now: datetime) -> list[Session]:
+    """So many of theirs as a page shows, the last used first."""
+    live = (one for one in sessions_of(auth.relying_party.sessions, user_id) if one.is_live(now))
+    return sorted(islice(live, MOST_SESSIONS), key=lambda one: one.last_seen_at, reverse=True)
 
 
 def session_row(session: Session, *, is_own: bool, actions: Sequence[Action]) -> Row:
