@@ -11,7 +11,7 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
 from entrada.accounts.principal import Principal, UserPrincipal
-from entrada.adapters.asgi import in_thread, token_of
+from entrada.adapters.asgi import refusal_of, token_of
 from entrada.adapters.django.middleware import take_as_user, to_django
 from entrada.adapters.django.people import is_lately_active, note_active
 from entrada.entra.callers import CallerKind
@@ -25,7 +25,6 @@ from entrada.web.guards import (
     role_requirement,
     scope_requirement,
 )
-from entrada.web.messages import WebResponse
 
 if TYPE_CHECKING:
     from entrada.entra.api_token import ApiToken
@@ -109,12 +108,7 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
 
     @wraps(view)
     async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        visitor = visitor_of(request)
-        refused: WebResponse | None
-        if visitor.may_wait(required):
-            refused = await in_thread(lambda: visitor.refusal(required))
-        else:
-            refused = visitor.refusal(required)
+        refused = await refusal_of(visitor_of(request), required)
         if refused is not None:
             return to_django(refused)
         _take_caller(request)
