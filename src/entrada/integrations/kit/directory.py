@@ -8,7 +8,7 @@ Entra has revoked somebody's sessions the newest sign-in decides: all of them en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -20,9 +20,8 @@ from entrada.accounts.identity import EntraIdentity
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.integrations.kit.links import Link, link_of_row, links, metadata
 from entrada.storage.sql import delta_positions
+from entrada.storage.sql.parts import in_parts
 from entrada.storage.sql.tables import delta_position_table
-
-AT_ONCE = 500
 
 positions = delta_position_table("entrada_link_delta_position", metadata)
 
@@ -83,7 +82,7 @@ class LinkedDirectory:
 
         def work(connection: Connection) -> Sequence[Link]:
             found: list[Link] = []
-            for some in _in_parts(object_ids):
+            for some in in_parts(sorted(object_ids)):
                 rows = connection.execute(
                     select(links).where(
                         links.c.tenant_id == tenant_id,
@@ -127,7 +126,7 @@ class LinkedDirectory:
             )
             if object_ids is None:
                 return connection.execute(later).rowcount
-            parts = _in_parts(object_ids)
+            parts = in_parts(sorted(object_ids))
             return sum(
                 connection.execute(later.where(links.c.object_id.in_(some))).rowcount for some in parts
             )
@@ -142,9 +141,3 @@ class LinkedDirectory:
         """None: see above."""
         del identity, before
         return 0
-
-
-def _in_parts(object_ids: Collection[ObjectId]) -> Iterator[list[ObjectId]]:
-    every = sorted(object_ids)
-    for start in range(0, len(every), AT_ONCE):
-        yield every[start : start + AT_ONCE]

@@ -14,7 +14,7 @@ Source: Mage 0.9.80, authentication/oauth2.py and api/utils.py.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -34,8 +34,8 @@ from entrada.integrations.mage.tables import (
     key_of,
     naive_utc,
 )
+from entrada.storage.sql.parts import in_parts
 
-_AT_ONCE = 500
 _LONG_AGO = datetime(1970, 1, 2)  # as Mage writes times
 
 
@@ -142,7 +142,7 @@ def find_open(
     hashes = {hash_of(text): text for text in texts if text}
     tokens, users = tables.access_tokens, tables.users
     found: list[OpenSession] = []
-    for some in _in_parts(sorted(hashes)):
+    for some in in_parts(sorted(hashes)):
         live = connection.execute(
             select(ours.sessions.c.token_hash, ours.sessions.c.user_id).where(
                 ours.sessions.c.token_hash.in_(some), ours.sessions.c.expires_at > now
@@ -247,9 +247,9 @@ def end_foreign(connection: Connection, tables: MageTables, *, kept: frozenset[s
         and hash_of(row.token or "") not in by_entra
         and not is_named(row, kept)
     ]
-    for some in _in_parts([row.token_id for row in foreign]):
+    for some in in_parts([row.token_id for row in foreign]):
         _end(connection, tables, tokens.c.id.in_(some))
-    for some in _in_parts([hash_of(row.token or "") for row in foreign]):
+    for some in in_parts([hash_of(row.token or "") for row in foreign]):
         connection.execute(delete(ours.sessions).where(ours.sessions.c.token_hash.in_(some)))
     return len(foreign)
 
@@ -288,8 +288,3 @@ def _is_ahead(moment: Any, now: datetime) -> bool:
 def _aware(moment: datetime) -> datetime:
     """A time as Mage wrote it: in UTC, whether it says so or not."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _in_parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), _AT_ONCE):
-        yield values[start : start + _AT_ONCE]

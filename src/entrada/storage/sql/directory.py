@@ -6,7 +6,7 @@ changes a great deal costs little here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, bindparam, delete, func, select, update
@@ -20,13 +20,12 @@ from entrada.storage import recorded
 from entrada.storage.sql import delta_positions
 from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.parts import in_parts
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sealed_sign_ins import SqlSealedSignIns, sign_in_of_row
 from entrada.storage.sql.tables import delta_positions as positions
 from entrada.storage.sql.tables import identities, sealed_sign_ins, sessions
-
-AT_ONCE = 500
 
 _COLUMNS = (
     identities.c.tenant_id,
@@ -122,7 +121,7 @@ class SqlDirectory:
     def linked(self, tenant_id: TenantId, object_ids: Collection[ObjectId]) -> Sequence[SealedSignIn]:
         """See `DirectoryStore`."""
         found: list[SealedSignIn] = []
-        for some in in_parts(object_ids):
+        for some in in_parts(sorted(object_ids)):
             with self._database.reading() as connection:
                 rows = connection.execute(LINKED, {"tid": tenant_id, "oids": some})
                 found += [sign_in_of_row(row) for row in rows]
@@ -166,10 +165,3 @@ class SqlDirectory:
                 add_revocation(connection, RevocationKind.SESSION, row.id)
                 note(connection, recorded.ending(row.id, row.user_id, recorded.BY_DIRECTORY))
             return len(ended)
-
-
-def in_parts(object_ids: Collection[ObjectId]) -> Iterator[list[ObjectId]]:
-    """So many as one statement may name."""
-    every = sorted(object_ids)
-    for start in range(0, len(every), AT_ONCE):
-        yield every[start : start + AT_ONCE]
