@@ -26,6 +26,7 @@ from emulator.relying_party import Entra
 from entrada.build.stores import open_stores
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
+from walks.site import wait_until
 from walks.test_under_a_prefix import stripping_proxy
 from walks.visitor import SCRIPT, Visitor, query_of
 
@@ -162,6 +163,30 @@ def test_a_form_that_another_site_posts_signs_nobody_out(place: Place, http: htt
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "origin": "https://elsewhere.test"},
     )
     assert ed.whoami() is not None
+
+
+def test_a_form_that_is_cut_off_does_nothing(place: Place, http: httpx.Client) -> None:
+    """The connection ends before as much has come as was said: what came is not taken for the whole."""
+    visitor = signed_in(place, http, EDITOR)
+    lines = [
+        "POST /auth/logout HTTP/1.1",
+        f"Host: {urlsplit(place.public_url).netloc}",
+        f"Cookie: {visitor.jar.header('localhost', secure=False, from_another_site=False)}",
+        f"Origin: {place.public_url}",
+        "Sec-Fetch-Site: same-origin",
+        "Content-Type: application/x-www-form-urlencoded",
+    ]
+    port, answers = urlsplit(place.address).port or 0, []
+    for length in (20, 3):
+        request = "\r\n".join([*lines, f"Content-Length: {length}", "Connection: close", "", "a=1"])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(request.encode())
+            if length > 3:
+                connection.shutdown(socket.SHUT_WR)
+            answers.append(b"".join(iter(lambda: connection.recv(65_536), b"")))
+    assert b"set-cookie" not in answers[0].lower()
+    assert b"set-cookie" in answers[1].lower()
+    wait_until(lambda: visitor.whoami() is None)  # another worker hears of it a moment later
 
 
 def test_entras_front_channel_ends_the_session(

@@ -16,10 +16,10 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import wraps
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entrada.accounts.principal import Principal
 from entrada.adapters.body_watch import watched_pieces
@@ -220,9 +220,19 @@ def read_body(environ: WSGIEnvironment) -> bytes:
         raise RequestRefused("The connection ended before the form was complete.") from None
     if len(body) > LARGEST_BODY_BYTES:
         raise RequestRefused("This form is too large to be an answer from Entra.")
-    if length and len(body) < wanted:
-        raise RequestRefused("The connection ended before the form was complete.")
+    require_whole(environ, body)
     return body
+
+
+def require_whole(environ: Mapping[str, Any], body: bytes) -> None:
+    """WSGI has no other sign of a connection that ended in the middle than a body shorter than was said.
+
+    Raises:
+        RequestRefused: cut off.
+    """
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length.isascii() and length.isdigit() and len(body) < int(length[:10]):
+        raise RequestRefused("The connection ended before the form was complete.")
 
 
 def head_refusal_of(environ: WSGIEnvironment) -> WebResponse | None:

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import RequestDataTooBig
 from django.db import connections
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, RawPostDataException, UnreadablePostError
 from django.utils.functional import SimpleLazyObject
 
 from entrada.accounts.principal import UserPrincipal
@@ -137,8 +137,13 @@ def _walk(auth: AuthRoutes, asked: WebRequest, request: HttpRequest) -> WebRespo
         body = request.body if asked.method == "POST" else b""
         if len(body) > LARGEST_BODY_BYTES:
             raise RequestRefused("This form is too large to be an answer from Entra.")
+        if asked.method == "POST":
+            wsgi.require_whole(request.META, body)  # Django takes what came for the whole
     except RequestDataTooBig:
         return auth.failure(RequestRefused("This form is too large to be an answer from Entra."), asked)
+    except RawPostDataException:
+        sentence = "This form was read as another kind of form before it came to where it belongs."
+        return auth.failure(RequestRefused(sentence), asked)
     except UnreadablePostError:
         return auth.failure(RequestRefused("The connection ended before the form was complete."), asked)
     except RequestRefused as error:
