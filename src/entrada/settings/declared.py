@@ -185,8 +185,9 @@ class Settings(BaseModel):
     delta_every: Duration | None = _declare(
         None,
         "How often Microsoft Graph is asked who was disabled, deleted or changed groups (delta queries), "
-        "such as 5s: a leaver is out within seconds. Needs the application permissions User.Read.All and, "
-        "for groups, GroupMember.Read.All of Microsoft Graph. Not set: $[recheck_every] alone.",
+        "such as 5s: a leaver is out within seconds of Graph's knowing. Needs the application permissions "
+        "User.Read.All and, for groups, GroupMember.Read.All of Microsoft Graph. Not set: "
+        "$[recheck_every] alone.",
         unit="duration (30m, 8h, 7d)",
     )
     audit_keep: Annotated[timedelta | None, BeforeValidator(read_keep)] = _declare(
