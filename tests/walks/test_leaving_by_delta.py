@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count, pairwise
 from pathlib import Path
@@ -483,6 +484,31 @@ def test_after_a_restart_reading_goes_on_where_it_stood(
     assert "$deltatoken" in asked[0].query or "$deltatoken" in str(asked[0].query)
     assert "latest" not in str(asked[0].query)
     assert asked_graph(emulator, "/v1.0/$batch") == 1
+
+
+def test_a_link_of_another_graph_is_not_followed_and_reading_begins_anew(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """A database that has moved, to another cloud or emulator: who left in between is out, and who leaves."""
+    site = serve(**FAR_AWAY)
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    watch = watch_of(site).watch
+    (position,) = watch.store.positions()
+    elsewhere = {
+        key: re.sub(r"^https://[^/]+", "https://graph.example", link) for key, link in position.links.items()
+    }
+    assert elsewhere
+    assert watch.store.keep_position(replace(position, links=elsewhere), holder=watch.holder)
+    for person in (pat, emulator.add_person("lee@contoso.test", roles=["Editor"])):
+        if visitor.whoami() is None:
+            signed_in(visitor, person)
+        emulator.change_person(person.user_principal_name, enabled=False)
+        look(site)
+        assert visitor.whoami() is None
+        (position,) = watch.store.positions()
+        assert position.problem is None
+        assert not any("graph.example" in link for link in position.links.values())
 
 
 def test_where_a_server_dies_another_reads_on_when_its_lease_is_over(

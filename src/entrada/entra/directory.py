@@ -108,13 +108,14 @@ def group_changes_url(graph_url: str, group_ids: Collection[ObjectId]) -> str:
 def read_changes(
     transport: HttpTransport, *, graph_url: str, access_token: RawAccessToken, link: str
 ) -> ChangePage | None:
-    """One page of what changed; None where Graph has forgotten since when (410): begin anew.
+    """One page of what changed; None where it has to begin anew: Graph has forgotten since when (410), or the
+    link, which was kept, is of another Graph than that which is asked now.
 
     Raises:
-        EntraUnavailable: any failure, and a link that does not lead to Graph.
+        EntraUnavailable: any failure, and a page whose link does not lead to Graph.
     """
     if not _is_of_graph(link, graph_url):
-        raise _refused("the link of a delta query does not lead to Graph")
+        return None
     response = transport.send("GET", link, headers={**_headers(access_token), "prefer": _PAGE_SIZE})
     if response.status == 410:
         return None
