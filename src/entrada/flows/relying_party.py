@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from entrada.accounts.administration import AdministrationRules
 from entrada.accounts.identity import User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.accounts.store import AccountStore
@@ -170,12 +171,24 @@ class RelyingParty:
         if self.role_endings is not None:
             self.role_endings.start()
 
-    def set_disabled(self, user_id: UserId, *, disabled: bool, cause: Cause = BY_ENTRADA) -> User | None:
+    def set_disabled(
+        self,
+        user_id: UserId,
+        *,
+        disabled: bool,
+        cause: Cause = BY_ENTRADA,
+        rules: AdministrationRules | None = None,
+    ) -> User | None:
         """Disables or enables an account; either way its sessions end, in every process.
 
         On enabling too: a sign-in that raced the disabling may have left one behind.
+
+        Raises:
+            AdministrationRefused: the rules do not allow it.
         """
-        user = self.accounts.set_disabled(user_id, disabled=disabled, now=self.clock.now(), cause=cause)
+        user = self.accounts.set_disabled(
+            user_id, disabled=disabled, now=self.clock.now(), cause=cause, rules=rules
+        )
         if user is not None:
             self.sessions.end_of_user(user_id, cause=cause)
             self.session_check.distrust()

@@ -180,11 +180,9 @@ def _end_all(call: _Call) -> None:
 
 
 def _set_disabled(call: _Call, *, disabled: bool) -> None:
-    party = call.auth.relying_party
-    party.accounts.set_disabled(
-        call.user.id, disabled=disabled, now=call.who.now, cause=call.who.cause, rules=call.who.rules
+    call.auth.relying_party.set_disabled(
+        call.user.id, disabled=disabled, cause=call.who.cause, rules=call.who.rules
     )
-    party.sessions.end_of_user(call.user.id, cause=call.who.cause)  # a sign-in may have raced the disabling
 
 
 def _grant(call: _Call) -> None:
