@@ -16,6 +16,7 @@ from entrada.entra.authority import ObjectId, TenantId
 from entrada.sessions.session import SessionId
 from entrada.web.admin.people import MOST_SESSIONS
 from entrada.web.admin.routes import PAGES
+from entrada.web.site import ADMIN_PAGES
 from walks.site import Site
 from walks.visitor import Visitor
 
@@ -268,6 +269,11 @@ def test_ones_own_form_counts_only_from_our_own_page(sign_in: SignIn) -> None:
 
 
 NewPage = Callable[[str], str]
+
+
+def test_a_sign_in_may_lead_to_every_page_of_administrators() -> None:
+    """`Site` knows all of them, so that whoever signs in for one comes back to it."""
+    assert set(ADMIN_PAGES) == PAGES.keys()
 
 
 @pytest.mark.parametrize("address", ["/auth/admin", "/auth/account", "/auth/admin/person?id=x"])
