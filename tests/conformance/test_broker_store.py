@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import insert
 
 from broker.world import ADA, APP, CHALLENGE, OTHER, START, person
+from conformance.samples import FABRIKAM
 from conformance.stores import ALL, MAKERS, Server
 from entrada.accounts.identity import EntraIdentity
 from entrada.broker.grants import AuthorizationCode, Grant, new_grant_id, new_token
@@ -297,6 +298,18 @@ def test_an_ended_grant_is_not_renewed(store: BrokerStore) -> None:
     store.end_grants(now=START, grant_id=grant.id)
     assert not store.renew_grant(changed)
     assert store.find_grant(grant.id) is None
+
+
+def test_who_of_many_people_has_grants(store: BrokerStore) -> None:
+    """When the newest of theirs began; nobody of another tenant, and nobody who has none."""
+    opened(store, begun_at=START)
+    opened(store, begun_at=START + timedelta(minutes=1))
+    opened(store, person=person(identity=GRACE), begun_at=START)
+    others = [ObjectId(f"bbbbbbbb-0000-4000-8000-{number:012}") for number in range(1_200)]
+    found = store.newest_grants(ADA.tenant_id, [*others, ADA.object_id])
+    assert found == {ADA.object_id: START + timedelta(minutes=1)}
+    assert store.newest_grants(FABRIKAM, [ADA.object_id]) == {}
+    assert store.newest_grants(ADA.tenant_id, []) == {}
 
 
 def test_grants_end_by_session_by_person_and_alone(store: BrokerStore) -> None:

@@ -44,20 +44,17 @@ class DirectoryWithGrants:
         """See `DirectoryStore`: also whoever has grants alone."""
         links = list(self._own.linked(tenant_id, object_ids))
         found = {link.identity.object_id for link in links}
-        for object_id in sorted(set(object_ids) - found):
-            identity = EntraIdentity(tenant_id=tenant_id, object_id=object_id)
-            theirs = self._grants.grants_of_person(identity)
-            if theirs:
-                links.append(
-                    SealedSignIn(
-                        identity=identity,
-                        user_id=NOBODY_HERE,
-                        sealed_sign_in=None,
-                        last_sign_in_at=max(grant.begun_at for grant in theirs),
-                        next_check_at=None,
-                    )
-                )
-        return links
+        newest = self._grants.newest_grants(tenant_id, set(object_ids) - found)
+        return links + [
+            SealedSignIn(
+                identity=EntraIdentity(tenant_id=tenant_id, object_id=object_id),
+                user_id=NOBODY_HERE,
+                sealed_sign_in=None,
+                last_sign_in_at=begun_at,
+                next_check_at=None,
+            )
+            for object_id, begun_at in sorted(newest.items())
+        ]
 
     def signed_in(
         self, tenant_id: TenantId, *, after: ObjectId | None, at_most: int

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey
 from entrada.broker.store import BrokerStore, Delivery
+from entrada.entra.authority import ObjectId, TenantId
 
 
 class MemoryBrokerStore(BrokerStore):
@@ -142,6 +143,16 @@ class MemoryBrokerStore(BrokerStore):
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]:
         with self._lock:
             return [grant for grant in self._grants.values() if grant.person.identity == identity]
+
+    def newest_grants(
+        self, tenant_id: TenantId, object_ids: Collection[ObjectId]
+    ) -> Mapping[ObjectId, datetime]:
+        people = [EntraIdentity(tenant_id=tenant_id, object_id=each) for each in object_ids]
+        return {
+            identity.object_id: max(grant.begun_at for grant in theirs)
+            for identity in people
+            if (theirs := self.grants_of_person(identity))
+        }
 
     def end_grants(
         self,

@@ -5,12 +5,12 @@ A private key is sealed with the server's secret keys: brokers that share a data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from entrada.accounts.identity import EntraIdentity
@@ -25,12 +25,14 @@ from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey, signing_key_from_der
 from entrada.broker.sql_rows import code_of, delivery_of, grant_of, grant_row, installation_row
 from entrada.broker.store import BrokerStore, Delivery
+from entrada.entra.authority import ObjectId, TenantId
 from entrada.errors import ConfigurationError
 from entrada.sealing import Sealer
 from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.broker_grants import end_grants, of_identity
 from entrada.storage.sql.broker_tables import codes, deliveries, grants, installations, keys, spent
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.parts import in_parts
 from entrada.storage.sql.pruning import over_by, prune
 from entrada.storage.sql.repeating import repeats_transactions
 
@@ -229,6 +231,18 @@ class SqlBrokerStore(BrokerStore):
         with self._database.reading() as connection:
             rows = connection.execute(select(grants).where(of_identity(identity))).all()
         return [grant_of(row) for row in rows]
+
+    def newest_grants(
+        self, tenant_id: TenantId, object_ids: Collection[ObjectId]
+    ) -> Mapping[ObjectId, datetime]:
+        newest = select(grants.c.object_id, func.max(grants.c.begun_at).label("begun_at"))
+        found: dict[ObjectId, datetime] = {}
+        for some in in_parts(sorted(object_ids)):
+            theirs = newest.where(grants.c.tenant_id == tenant_id, grants.c.object_id.in_(some))
+            with self._database.reading() as connection:
+                rows = connection.execute(theirs.group_by(grants.c.object_id)).all()
+            found.update({ObjectId(row.object_id): row.begun_at for row in rows})
+        return found
 
     def end_grants(
         self,

@@ -6,7 +6,7 @@ against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -16,6 +16,7 @@ from entrada.audit.acts import BY_ENTRADA, Cause
 from entrada.broker.grants import AuthorizationCode, Grant, GrantId
 from entrada.broker.installations import Installation
 from entrada.broker.signing_keys import SigningKey
+from entrada.entra.authority import ObjectId, TenantId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,11 @@ class BrokerStore(Protocol):
         """
 
     def grants_of_person(self, identity: EntraIdentity) -> Sequence[Grant]: ...
+
+    def newest_grants(
+        self, tenant_id: TenantId, object_ids: Collection[ObjectId]
+    ) -> Mapping[ObjectId, datetime]:
+        """Who of these people has grants, and when the newest of theirs began."""
 
     def end_grants(
         self,
