@@ -29,6 +29,7 @@ from entrada.accounts.sealed_sign_ins import SealedSignIn
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID, FABRIKAM_ID, FINANCE
 from entrada.entra.authority import ObjectId, TenantId
+from entrada.errors import BearerTokenRefused
 from entrada.flows.background_watch import BackgroundWatch
 from gateway.upstream import running_upstream
 from walks.conftest import NewVisitor, Serve
@@ -575,6 +576,46 @@ def test_an_access_token_of_before_opens_nothing_any_more(
     emulator.clock(400)
     site.clock.pass_by(seconds=398)
     assert tokens.check.check(token_of(emulator, pat)).principal.object_id == pat.object_id
+
+
+def test_a_process_to_which_only_tokens_come_watches_too(
+    serve: Serve,
+    new_visitor: NewVisitor,
+    emulator: RunningEmulator,
+    pat: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Started again, with no session that anybody asks with: who leaves is out, and a role ends on time."""
+    monkeypatch.setattr("entrada.flows.role_endings.EVERY", timedelta(milliseconds=50))
+    site = serve(**FAR_AWAY, ENTRADA_BEARER_SCOPES="access_as_user")
+    signed_in(new_visitor(site), pat)
+    look(site)
+    site.auth.relying_party.close()
+    settings = {**FAR_AWAY, "ENTRADA_DELTA_EVERY": "1s", "ENTRADA_BEARER_SCOPES": "access_as_user"}
+    again = serve(**settings, public_url=site.public_url)
+    tokens, token, accounts = (
+        again.auth.token_callers,
+        token_of(emulator, pat),
+        again.auth.relying_party.accounts,
+    )
+    user = again.account_of(pat)
+    assert tokens is not None
+    assert user is not None
+    check = tokens.check.check
+    now = again.clock.now()
+    accounts.grant_role(user.id, role="Guest", granted_by="root", now=now, until=now + timedelta(minutes=1))
+    assert check(token).principal.roles == {"Editor", "Guest"}
+    again.clock.pass_by(minutes=2)
+    until(lambda: all("Guest" not in row for row in again.rows()["entrada_role_grant"]), seconds=5)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+
+    def is_out() -> bool:
+        try:
+            return check(token) is None
+        except BearerTokenRefused:
+            return True
+
+    until(is_out, seconds=5)
 
 
 def test_fifty_of_many_leave_at_once_and_nobody_else_is_touched(

@@ -57,6 +57,7 @@ def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
         groups=_token_groups(identification),
         access_ended_at=access_ended_at,
         fresh_keys=application.fresh_keys,
+        start_background=relying_party.start_background,
     )
 
 

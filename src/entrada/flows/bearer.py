@@ -163,6 +163,8 @@ class BearerCheck:
     takes none of them back."""
     fresh_keys: Callable[[], KeySet | None] = lambda: None
     """The keys and nothing to wait for; None: `in_memory` knows nothing."""
+    start_background: Callable[[], None] = lambda: None
+    """Called with each call that may wait: who calls with tokens alone is looked at from the first one on."""
     most_remembered: int = MOST_REMEMBERED
     _remembered: OrderedDict[bytes, _Remembered] = field(default_factory=OrderedDict, repr=False)
     _of_user: dict[str, set[bytes]] = field(default_factory=dict, repr=False)
@@ -197,6 +199,7 @@ class BearerCheck:
             AdmissionRefused: genuine, but the account is disabled, or there is none yet.
             EntraUnavailable, StoreUnavailable: it cannot be known.
         """
+        self.start_background()
         digest = _digest(raw)
         now, monotonic = self.clock.now(), self.clock.monotonic()
         expected = self.expected()
