@@ -173,7 +173,7 @@ def command_line_page() -> str:
     ]
     subparsers = argparse.ArgumentParser(prog="entrada").add_subparsers()
     for name, summary in COMMANDS.items():
-        importlib.import_module(module_name(name)).add_parser(subparsers)
+        importlib.import_module(module_name(name)).add_parser(subparsers, summary=COMMANDS[name])
         lines += ["", f"## entrada {name}", "", f"{summary[0].upper()}{summary[1:]}."]
         lines += _options(subparsers.choices[name])
     return "\n".join(lines) + "\n"

@@ -212,7 +212,7 @@ def test_k33_postgresql_without_its_driver_is_a_sentence(monkeypatch: pytest.Mon
 def test_the_default_listens_on_this_machine_only() -> None:
     """Without --host nobody else's machine reaches the server."""
     parser = argparse.ArgumentParser()
-    serve.add_parser(parser.add_subparsers())
+    serve.add_parser(parser.add_subparsers(), summary="")
     assert parser.parse_args(["serve"]).host == "127.0.0.1"
 
 

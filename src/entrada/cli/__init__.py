@@ -85,7 +85,7 @@ def _parser(*, only: str | None) -> argparse.ArgumentParser:
             if module is None:
                 subparsers.add_parser(name, help=summary)
             else:
-                module.add_parser(subparsers)
+                module.add_parser(subparsers, summary=summary)
     return parser
 
 

@@ -35,10 +35,10 @@ PROGRESS_FROM = 100_000
 """Entries; a shorter chain is looked through before anybody wonders."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "audit",
-        help="what happened to people's access, who did it, and why",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

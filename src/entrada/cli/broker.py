@@ -39,10 +39,10 @@ from entrada.settings import default_file, load_settings
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8000
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "broker",
-        help="one registration for many installations",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -26,10 +26,10 @@ from entrada.storage.sql.sqlite_copy import copy_to_new_file
 from entrada.storage.sql.sqlite_restore import checked_copy, restore
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "db",
-        help="the database: check, back up, restore, upgrade",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

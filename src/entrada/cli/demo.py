@@ -43,8 +43,8 @@ PEOPLE = (
 )
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("demo", help="the whole sign-in on this machine", description=__doc__)
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
+    parser = subparsers.add_parser("demo", help=summary, description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop after the self-made sign-in")
     parser.add_argument(
         "--port", type=port_number, default=8000, help="the sample app's port (default %(default)s)"

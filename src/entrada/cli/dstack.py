@@ -27,10 +27,10 @@ from entrada.settings import default_file, load_settings
 _TICK, _CROSS = "ok      ", "MISSING "
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "dstack",
-        help="sign-in for dstack",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

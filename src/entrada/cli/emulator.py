@@ -21,11 +21,9 @@ _PRODUCTS = ("entrada", "mage", "dstack", "azure")
 _ANSWER_SECONDS = 3
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     """Add the command and its subcommand to the command line."""
-    parser = subparsers.add_parser(
-        "emulator", help="run an emulator of Microsoft Entra ID on this machine", description=__doc__
-    )
+    parser = subparsers.add_parser("emulator", help=summary, description=__doc__)
     parser.add_argument("--port", type=port_number, default=None, help="port of the http listener (8400)")
     parser.add_argument(
         "--tls-port", type=port_number, default=None, help="port of the https listener (8443)"

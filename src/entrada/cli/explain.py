@@ -45,10 +45,10 @@ from entrada.gateway.explain_person import explain_for
 SHOWN_REFUSALS = 5
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "explain",
-        help="why somebody has a role, or has not, or cannot come in",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

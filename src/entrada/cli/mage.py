@@ -29,10 +29,10 @@ from entrada.integrations.mage.store import MageStore
 from entrada.settings import default_file, load_settings
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "mage",
-        help="Mage, signed in to with Entra",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -24,10 +24,10 @@ from entrada.errors import ConfigurationError
 from entrada.settings import default_file, load_settings, native_name
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "mapping",
-        help="what another roles mapping would change",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -47,10 +47,10 @@ _STARTED_WITHIN = "1m"
 log = logging.getLogger("entrada")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser(
         "run",
-        help="an application behind the sign-in, started and ended with it",
+        help=summary,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="entrada run [--host HOST] [--port PORT] [--settings FILE] [--audience NAME]\n"

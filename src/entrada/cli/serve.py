@@ -53,8 +53,8 @@ from entrada.web.auth_routes import AuthRoutes
 log = logging.getLogger("entrada")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("serve", help="the sign-in server", description=__doc__)
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
+    parser = subparsers.add_parser("serve", help=summary, description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument(
         "--port", type=port_number, default=8000, help="port to listen on (default %(default)s)"
