@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from entrada.entra.authority import ObjectId
+from entrada.entra.credential_ends import read_credential_ends
 from entrada.entra.graph import resolve_group_names, resolve_groups
 from entrada.entra.jws import RawAccessToken
 from entrada.entra.transport import HttpResponse
@@ -233,6 +234,8 @@ def test_a_token_that_could_smuggle_a_header_is_not_sent(bad: str) -> None:
         resolve_groups(
             graph, graph_url=GRAPH, access_token=RawAccessToken(bad), group_ids=frozenset({group(1)})
         )
+    with pytest.raises(EntraUnavailable):
+        read_credential_ends(graph, graph_url=GRAPH, access_token=RawAccessToken(bad), client_id="a")
     assert graph.asked == []
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpTransport
+from entrada.entra.transport import HttpTransport, graph_headers
 from entrada.errors import EntraUnavailable
 from entrada.strict_json import JsonRefused, read_json_object
 
@@ -44,7 +44,7 @@ def read_credential_ends(
         "GET",
         f"{graph_url}/v1.0/applications?$filter=appId%20eq%20'{client_id}'"
         "&$select=id,appId,passwordCredentials,keyCredentials",
-        headers={"authorization": f"Bearer {access_token}", "accept": "application/json"},
+        headers=graph_headers(access_token),
     )
     if response.status == 403:
         raise EntraUnavailable(

@@ -27,7 +27,7 @@ from urllib.parse import quote
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, parse_guid
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpResponse, HttpTransport, read_retry_after
+from entrada.entra.transport import HttpResponse, HttpTransport, graph_headers, read_retry_after
 from entrada.errors import EntraUnavailable, Fixer
 from entrada.strict_json import JsonRefused, read_json_object
 
@@ -39,8 +39,8 @@ LONGEST_LINK_CHARS = 16_384
 _PAGE_SIZE = "odata.maxpagesize=500"
 _LATEST = "$deltatoken=latest"
 _NOT_FOUND = "Request_ResourceNotFound"
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+_SENTENCE = "Microsoft Graph did not say who changed."
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
 
 
@@ -241,10 +241,7 @@ def _is_of_graph(link: str, graph_url: str) -> bool:
 
 
 def _headers(access_token: RawAccessToken) -> dict[str, str]:
-    # Anything but a token68 could smuggle a second header into the request.
-    if not _BEARER.fullmatch(access_token):
-        raise _refused("the access token for Graph is not usable")
-    return {"authorization": f"Bearer {access_token}", "accept": "application/json"}
+    return graph_headers(access_token, sentence=_SENTENCE)
 
 
 def _read_document(response: HttpResponse) -> Mapping[str, Any]:
@@ -281,7 +278,7 @@ def _refused(
     retry_after_seconds: int | None = None,
 ) -> EntraUnavailable:
     error = EntraUnavailable(
-        "Microsoft Graph did not say who changed.",
+        _SENTENCE,
         reason=reason,
         hint=hint,
         retry_after_seconds=retry_after_seconds,

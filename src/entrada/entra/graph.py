@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from entrada.entra.authority import ObjectId, parse_guid
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpResponse, HttpTransport, read_retry_after
+from entrada.entra.transport import HttpResponse, HttpTransport, graph_headers, read_retry_after
 from entrada.errors import EntraUnavailable, Fixer
 from entrada.strict_json import JsonRefused, read_json_object
 
@@ -32,7 +32,6 @@ IDS_PER_CALL = 20
 PAGE_SIZE = 999
 NAME_LIMIT_CHARS = 256
 
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 _SENTENCE = "Microsoft Graph did not say which groups you are in, so you were not signed in."
 
@@ -166,10 +165,7 @@ _NOT_AN_OUTAGE = (
 
 
 def _headers(access_token: RawAccessToken) -> dict[str, str]:
-    # Anything but a token68 could smuggle a second header into the request.
-    if not _BEARER.fullmatch(access_token):
-        raise _refused("the access token for Graph is not usable")
-    return {"authorization": f"Bearer {access_token}", "accept": "application/json"}
+    return graph_headers(access_token, sentence=_SENTENCE)
 
 
 def _read_values(response: HttpResponse) -> list[Any]:
