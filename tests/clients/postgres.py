@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -57,9 +56,8 @@ def running_postgres(*databases: str) -> Iterator[str]:
             ) as process,
         ):
             try:
-                _wait_until_it_listens(process, port, folder / "postgres.log")
-                for database in databases:
-                    _create(commands, process, port, database, folder)
+                for statement in ("SELECT 1", *(f'CREATE DATABASE "{each}"' for each in databases)):
+                    _carry_out(statement, commands, process, port, folder)
                 yield f"127.0.0.1:{port}"
             finally:
                 _stop(process)
@@ -104,13 +102,15 @@ def _run(command: list[str | Path], folder: Path) -> None:
         tools.could_not_run(f"PostgreSQL does not start here: {answer.stderr.strip().splitlines()[-1:]}")
 
 
-def _create(commands: Path, process: subprocess.Popen[bytes], port: int, database: str, folder: Path) -> None:
-    """A server that listens may still refuse for a moment while it recovers."""
+def _carry_out(
+    statement: str, commands: Path, process: subprocess.Popen[bytes], port: int, folder: Path
+) -> None:
+    """As soon as the server takes statements: one that listens may still refuse them for a moment."""
     deadline = time.monotonic() + _START_SECONDS
-    statement = ["-h", "127.0.0.1", "-p", str(port), "-U", SUPERUSER, "-c", f'CREATE DATABASE "{database}"']
+    at = ["-h", "127.0.0.1", "-p", str(port), "-U", SUPERUSER, "-d", SUPERUSER]
     while True:
         answer = subprocess.run(
-            [commands / "psql", "-X", "-d", SUPERUSER, *statement],
+            [commands / "psql", "-X", *at, "-c", statement],
             cwd=folder,
             env=_ENVIRONMENT,
             capture_output=True,
@@ -121,20 +121,9 @@ def _create(commands: Path, process: subprocess.Popen[bytes], port: int, databas
         if answer.returncode == 0:
             return
         if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"PostgreSQL made no database: {answer.stderr}")
+            log = (folder / "postgres.log").read_text("utf-8", "replace")[-2000:]
+            raise AssertionError(f"PostgreSQL did not carry out {statement}: {answer.stderr}\n{log}")
         time.sleep(0.05)
-
-
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-            continue
-        return
-    raise AssertionError(f"PostgreSQL did not start:\n{log.read_text('utf-8', 'replace')[-2000:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -223,7 +212,7 @@ def running_standby(primary: str) -> Iterator[Standby]:
             ) as process,
         ):
             try:
-                _wait_until_it_listens(process, own, folder / "postgres.log")
+                _carry_out("SELECT 1", commands, process, own, folder)
                 standby = Standby(address=f"127.0.0.1:{own}", _primary=primary, _commands=commands)
                 standby.has_caught_up()
                 yield standby

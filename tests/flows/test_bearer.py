@@ -33,7 +33,7 @@ from entrada.errors import (
 )
 from entrada.flows.bearer import ACCOUNT_CHECK_SECONDS, BearerCheck, Needs, read_bearer
 from entrada.flows.session_check import REVOCATION_CHECK_SECONDS, SessionCheck
-from entrada.sessions.revocation import LogPosition, Revocations
+from entrada.sessions.revocation import LogPosition, Revocation, RevocationKind, Revocations
 from entrada.sessions.session import SessionPolicy
 from entrada.storage.memory_accounts import MemoryAccountStore
 from entrada.storage.memory_sessions import MemorySessionStore
@@ -241,6 +241,28 @@ def test_a_remembered_token_ends_by_the_log_and_costs_no_reading(world: World) -
         world.bearer.check(raw)
     assert not world.bearer._remembered
     assert not world.bearer._of_user
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_remembered"), [(RevocationKind.SESSION, True), (RevocationKind.USER, False)]
+)
+def test_a_session_that_ends_meanwhile_keeps_no_token_from_being_remembered(
+    kind: RevocationKind, is_remembered: bool, world: World
+) -> None:
+    """Somebody's access that ends does: was the account read before or after?"""
+    sessions = MemorySessionStore()
+    log = SessionCheck(accounts=world.accounts, sessions=sessions, policy=SessionPolicy(), clock=world)
+    world.bearer = replace(world.bearer, sessions=log)
+    entry = Revocation(sequence=1, nonce=1, kind=kind, subject="somebody")
+    find = world.accounts.find_by_identity
+
+    def find_while_news_arrive(identity: EntraIdentity) -> Any:
+        log._apply(Revocations(position=entry.position, entries=(entry,)))
+        return find(identity)
+
+    world.accounts.find_by_identity = find_while_news_arrive  # type: ignore[method-assign]
+    world.bearer.check(access_token())
+    assert bool(world.bearer._remembered) is is_remembered
 
 
 def test_a_remembered_token_is_known_without_waiting_while_everything_is_fresh(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,17 @@ def test_the_emulator_stands_alone() -> None:
     ours = {f"{name}." for name in loaded if name.startswith("entrada.")}
     assert {name for name in ours if not name.startswith("entrada.emulator.")} == set()
     assert "msal" not in loaded
+
+
+def test_no_module_draws_from_the_numbers_that_an_application_may_seed() -> None:
+    """Those of `random` itself: seeded or forked, every process would wait as long as its neighbours."""
+    files = sorted(Path(entrada.__file__).parent.rglob("*.py"))
+    assert {
+        str(file)
+        for file in files
+        for line in file.read_text("utf-8").splitlines()
+        if re.match(r"\s*(import random\b|from random import (?!(System)?Random$))", line)
+    } == set()
 
 
 @pytest.mark.parametrize(

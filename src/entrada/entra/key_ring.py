@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from weakref import WeakSet
 
+from entrada import jitter
 from entrada.entra.keys import KeySet, keys_unusable, read_keys
 from entrada.entra.transport import HttpTransport
 from entrada.errors import EntraUnavailable
@@ -93,7 +93,7 @@ class KeyRing:
         jwks_uri: str,
         *,
         clock: Callable[[], datetime],
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = jitter.chance,
         in_background: Callable[[Callable[[], None]], None] = in_daemon_thread,
     ) -> None:
         self._transport = transport

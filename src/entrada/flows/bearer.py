@@ -40,7 +40,7 @@ from entrada.errors import (
 )
 from entrada.flows.session_check import SessionCheck
 from entrada.flows.token_groups import TokenGroups
-from entrada.sessions.revocation import RevocationKind, Revocations
+from entrada.sessions.revocation import Revocations
 
 MOST_REMEMBERED = 10_000
 ACCOUNT_CHECK_SECONDS = 0.5
@@ -268,16 +268,17 @@ class BearerCheck:
 
     def _learn(self, revocations: Revocations) -> None:
         """Called in whichever thread looked at the log: what it names is verified and looked up anew."""
+        if revocations.is_complete and not revocations.users:
+            return
         with self._lock:
             self._changes += 1
             if not revocations.is_complete:
                 self._remembered.clear()
                 self._of_user.clear()
                 return
-            for entry in revocations.entries:
-                if entry.kind is not RevocationKind.SESSION:
-                    for digest in self._of_user.pop(entry.subject, ()):
-                        self._remembered.pop(digest, None)
+            for user in revocations.users:
+                for digest in self._of_user.pop(user, ()):
+                    self._remembered.pop(digest, None)
 
     def _stands(self, known: _Remembered, skew: timedelta, now: datetime) -> bool:
         if now > known.token.expires_at + skew:

@@ -29,7 +29,7 @@ from entrada.flows.bearer import BearerCheck, CheckedToken
 from entrada.flows.identification import Identification, ends_access
 from entrada.flows.keyed_locks import KeyedLocks
 from entrada.flows.quiet_time import QuietTime
-from entrada.sessions.revocation import RevocationKind, Revocations
+from entrada.sessions.revocation import Revocations
 
 EARLY = timedelta(minutes=1)
 MOST_REMEMBERED = 10_000
@@ -150,12 +150,14 @@ class OnBehalfOf:
 
     def _learn(self, revocations: Revocations) -> None:
         """Called in whichever thread looked at the log."""
+        if revocations.is_complete and not revocations.users:
+            return
         with self._lock:
             self._changes += 1
             if not revocations.is_complete:
                 self._remembered.clear()
                 return
-            users = {e.subject for e in revocations.entries if e.kind is not RevocationKind.SESSION}
+            users = revocations.users
             for key in [key for key, known in self._remembered.items() if known.user_id in users]:
                 del self._remembered[key]
 

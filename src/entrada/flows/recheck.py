@@ -15,13 +15,13 @@ Source: Microsoft, "Refresh tokens in the Microsoft identity platform"; OpenID C
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
+from entrada import jitter
 from entrada.accounts.admission import AdmissionPolicy, Newcomer, check_still_welcome
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
 from entrada.accounts.roles import RolesSync
@@ -107,7 +107,7 @@ class Recheck(Generic[Due]):
     longest_unconfirmed: timedelta = LONGEST_UNCONFIRMED
     at_a_time: int = AT_A_TIME
     pace: Pace = field(default_factory=Pace)
-    chance: Callable[[], float] = random.random
+    chance: Callable[[], float] = jitter.chance
 
     def run(self, *, is_over: Callable[[], bool] = lambda: False) -> int:
         """Looks at everyone who is due; how many that were.

@@ -66,6 +66,11 @@ class Revocations:
     went_back: bool = False
     """The store is of an older time than the reader: what ended since may stand in it as live."""
 
+    @property
+    def users(self) -> frozenset[str]:
+        """Whom the entries name as a whole, and not by one session."""
+        return frozenset(entry.subject for entry in self.entries if entry.kind is not RevocationKind.SESSION)
+
 
 def new_nonce() -> int:
     """63 random bits, never 0."""

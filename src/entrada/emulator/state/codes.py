@@ -6,9 +6,9 @@ It is long, as Entra's are: whatever carries it has to cope with that.
 
 from __future__ import annotations
 
-import random
 import secrets
 from collections import OrderedDict
+from random import Random
 
 from ..protocol.encoding import b64url
 from .grant import Grant
@@ -16,7 +16,7 @@ from .grant import Grant
 _SECRET_BYTES = 24
 _FILLER_BYTES = 480
 _MOST_REMEMBERED = 10_000
-_filler = random.Random()  # noqa: S311 only the secret bytes before it are to be unguessable
+_filler = Random()  # noqa: S311 only the secret bytes before it are to be unguessable
 
 
 class Codes:

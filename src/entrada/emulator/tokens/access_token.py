@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import random
 from base64 import urlsafe_b64decode
+from random import SystemRandom
 from typing import Any
 
 from ..directory.records import App, Person, Tenant
@@ -27,12 +27,12 @@ from .opaque import BACKDATED_SECONDS, note, opaque
 from .tenants import issuer
 
 _SIGNATURE_BYTES = 256
+_lives = SystemRandom()
 
 
 def access_token_seconds(*, continuous: bool) -> int:
     """A random life as at Entra: 60 to 90 minutes, 20 to 28 hours under continuous access evaluation."""
-    # Jitter, not secrecy.
-    return random.randint(72_000, 100_800) if continuous else random.randint(3_600, 5_400)  # noqa: S311
+    return _lives.randint(72_000, 100_800) if continuous else _lives.randint(3_600, 5_400)
 
 
 def delegated_access_token(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import struct
 from base64 import urlsafe_b64decode
+from random import Random
 from typing import Any
 
 from ..protocol.encoding import b64url
@@ -13,7 +13,7 @@ BACKDATED_SECONDS = 300
 """How far back the dates of a token begin."""
 
 _NOTE = struct.Struct(">d?")
-_filler = random.Random()  # noqa: S311 it decides nothing, and asking the system four times a token costs
+_filler = Random()  # noqa: S311 it decides nothing, and asking the system four times a token costs
 
 
 def opaque(prefix: str, size: int) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import secrets
 import selectors
 import socket
@@ -32,6 +31,7 @@ from threading import Lock, Thread
 
 import psycopg
 
+from entrada import jitter
 from entrada.errors import StoreUnavailable
 from entrada.storage.sql.bounded_psycopg import BoundedConnection
 from entrada.storage.sql.deadline import within
@@ -109,7 +109,7 @@ class RevocationListener:
             while not self._is_closed:
                 pause = self._try(woken, pause)
                 self._is_listening = False
-                self._until(woken, pause * random.uniform(0.75, 1.25))  # noqa: S311  # no secret
+                self._until(woken, pause * jitter.between(0.75, 1.25))
 
     def _try(self, woken: socket.socket, pause: float) -> float:
         """Connects, and listens as long as that goes well; the pause before the next attempt."""

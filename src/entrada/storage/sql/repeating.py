@@ -13,12 +13,12 @@ Source: PostgreSQL, "Serialization Failure Handling".
 from __future__ import annotations
 
 import inspect
-import random
 import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
+from entrada import jitter
 from entrada.errors import StoreUnavailable
 from entrada.storage.sql.deadline import within
 from entrada.storage.sql.failures import may_be_repeated
@@ -50,7 +50,7 @@ def repeated(transaction: Callable[..., Any]) -> Callable[..., Any]:
                 except StoreUnavailable as failure:
                     if not may_be_repeated(failure):
                         raise
-                time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  # no secret
+                time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * jitter.between(0.5, 1))
             return transaction(store, *arguments, **named)
 
     return repeat
