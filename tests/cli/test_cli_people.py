@@ -14,13 +14,17 @@ from sqlalchemy import insert
 
 from conformance.samples import NOW, from_entra, identity, session, user_id
 from entrada.accounts.groups import Membership
-from entrada.accounts.identity import Profile
+from entrada.accounts.identity import Profile, UserId
+from entrada.accounts.mapping_trial import PAGE, looked_at
+from entrada.accounts.people import PeopleQuery
+from entrada.accounts.roles import RoleMapping
 from entrada.build import Stores, open_stores
-from entrada.cli import main
+from entrada.cli import main, progress
 from entrada.clock import SystemClock
 from entrada.sessions.session import Device
 from entrada.settings import Settings, aliases_of, native_name
-from entrada.storage.sql import broker_tables
+from entrada.storage.sql import SqlAccountStore, broker_tables
+from storage.many_people import add_many
 from storage.prepared import prepared_copy
 
 NORA, NORMAN, GUEST = user_id(1), user_id(2), user_id(3)
@@ -268,6 +272,39 @@ def test_the_same_mapping_changes_nobody(entrada: Entrada) -> None:
     """Tried as it is today, it moves nobody."""
     same = '{"Editors": "Editor", "group:Readers": "Reader"}'
     assert json.loads(entrada("mapping", "test", same, "--json")[1])["people"] == []
+
+
+def test_a_mapping_that_concerns_everybody_is_told_page_by_page(
+    entrada: Entrada, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is told before the next page is read, so memory holds one; a terminal hears every second how far
+    it is, and nobody else does."""
+    assert stores.database is not None
+    for user in stores.accounts.list_users():
+        stores.accounts.delete(user.id)
+    add_many(stores.database, 2 * PAGE, now=NOW)
+    pages = []
+
+    class Counting(SqlAccountStore):
+        def find_people(self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None) -> Any:
+            pages.append(after)
+            return super().find_people(query, limit=limit, after=after)
+
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    others = '{"Editors": "Editor", "group:Readers": "Reader", "Readers": "Other"}'
+    wanted = RoleMapping(app_roles={"Readers": ("Other",)})
+    looked = looked_at(Counting(stores.database), today=RoleMapping(), wanted=wanted)
+    assert len([next(looked) for _ in range(PAGE)]) == PAGE
+    assert len(pages) == 1
+    assert len(list(looked)) == PAGE
+
+    status, shown, said = entrada("mapping", "test", others, "--json")
+    assert (status, said) == (0, "")
+    assert len(json.loads(shown)["people"]) == 2 * PAGE
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    status, shown, said = entrada("mapping", "test", others)
+    assert f"{2 * PAGE} of those who have an account would lose or gain a role." in shown
+    assert f"People looked at: {2 * PAGE} so far" in said
 
 
 @pytest.mark.parametrize("mapping", ["{", "nowhere.json", '{"Editors": 1}', "[]", ""])

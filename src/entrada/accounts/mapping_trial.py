@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from entrada.accounts.administration import tenant_administered_by
 from entrada.accounts.identity import GrantSource, User
@@ -65,23 +66,23 @@ class Trial:
     is_whole: bool
 
 
-def role_changes(
-    accounts: AccountStore, *, today: RoleMapping, wanted: RoleMapping, at_most: int | None = None
-) -> Trial:
-    """Who would have other roles, by name. Nothing is changed.
+def role_changes(accounts: AccountStore, *, today: RoleMapping, wanted: RoleMapping, at_most: int) -> Trial:
+    """Who would have other roles, by name, among the first so many whom it may concern."""
+    looked = list(islice(looked_at(accounts, today=today, wanted=wanted), at_most + 1))
+    changes = [change for _, change in looked[:at_most] if change is not None]
+    return Trial(changes=changes, is_whole=len(looked) <= at_most)
 
-    Of those whom it may concern at most so many are looked at, a page more or less; None: all.
-    """
-    changes: list[RoleChange] = []
-    looked_at = 0
+
+def looked_at(
+    accounts: AccountStore, *, today: RoleMapping, wanted: RoleMapping
+) -> Iterator[tuple[User, RoleChange | None]]:
+    """Everybody whom it may concern, by name, and what becomes of them; a page is in memory at a time."""
     for query in _affected(accounts.list_lines(), today, wanted):
         after = None
         while page := accounts.find_people(query, limit=PAGE, after=after):
-            if at_most is not None and looked_at >= at_most:
-                return Trial(changes=changes, is_whole=False)
-            changes += [change for user in page if (change := change_of(user, wanted)) is not None]
-            looked_at, after = looked_at + len(page), page[-1].id
-    return Trial(changes=changes, is_whole=True)
+            for user in page:
+                yield user, change_of(user, wanted)
+            after = page[-1].id
 
 
 def change_of(user: User, wanted: RoleMapping) -> RoleChange | None:

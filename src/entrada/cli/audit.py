@@ -26,12 +26,12 @@ from entrada.audit.chain import AuditEntry, Place, parse_place, read_object
 from entrada.audit.trail import EVERYTHING, AuditQuery
 from entrada.audit.verify import verify
 from entrada.cli.accounts import PAGE, Opened, add_common, find_people, moment, opened, plain, show
+from entrada.cli.progress import Progress
 from entrada.compatibility import UTC
 from entrada.errors import ConfigurationError
 from entrada.settings.values import read_duration
 
 LISTED = 50
-PROGRESS_FROM = 100_000
 """Entries; a shorter chain is looked through before anybody wonders."""
 
 
@@ -180,9 +180,13 @@ def _when(text: str | None, now: datetime) -> datetime | None:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    expect = [_place(text) for text in args.expect]
+    expect, progress = [_place(text) for text in args.expect], Progress()
     with opened(args) as here:
-        verdict = verify(here.stores.audit, expect=expect, progress=_say_progress)
+        verdict = verify(
+            here.stores.audit,
+            expect=expect,
+            progress=lambda done, of: progress.say(f"{done:,} of {of:,} entries"),
+        )
     document = {
         "ok": verdict.fault is None,
         "fault": verdict.fault,
@@ -217,8 +221,3 @@ def _place(text: str) -> Place:
             hint="Write NUMBER:HASH, as `entrada audit verify` printed it.",
         )
     return place
-
-
-def _say_progress(done: int, of: int) -> None:
-    if of >= PROGRESS_FROM and done % PROGRESS_FROM == 0 and sys.stderr.isatty():
-        print(f"{done} of {of} entries", file=sys.stderr)

@@ -10,18 +10,27 @@ who loses a role is told; who gains one by a claim or group that gives none toda
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from entrada.accounts.identity import User
 from entrada.accounts.mapping_trial import (
+    LineDifference,
+    RoleChange,
     change_of,
     line_difference,
-    role_changes,
+    looked_at,
     tenants_without_administrator,
 )
-from entrada.cli.accounts import add_common, find_person, opened, plain, show
+from entrada.cli.accounts import add_common, find_person, opened, plain
+from entrada.cli.progress import counted
+from entrada.entra.authority import TenantId
 from entrada.errors import ConfigurationError
 from entrada.settings import default_file, load_settings, native_name
+
+_FORSAKEN = "Nobody would administer tenant {} any more ($[admin_roles])."
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
@@ -44,47 +53,66 @@ def _test(args: argparse.Namespace) -> int:
     wanted = load_settings(environ, file=args.settings or default_file())[0].roles
     with opened(args) as here:
         today, accounts = here.settings.roles, here.stores.accounts
+        looked: Iterator[tuple[User, RoleChange | None]]
         if args.person is None:
-            changes = list(role_changes(accounts, today=today, wanted=wanted).changes)
+            looked = looked_at(accounts, today=today, wanted=wanted)
         else:
-            change = change_of(find_person(here.stores, args.person), wanted)
-            changes = [] if change is None else [change]
+            person = find_person(here.stores, args.person)
+            looked = iter([(person, change_of(person, wanted))])
         forsaken = tenants_without_administrator(
             accounts, admin_roles=here.settings.admin_roles, wanted=wanted
         )
-    difference = line_difference(today, wanted)
-    document = {
+        # Told as they are found: it may be everybody.
+        changes = (change for _, change in counted(looked, "People looked at") if change is not None)
+        difference = line_difference(today, wanted)
+        if args.json:
+            _tell_document(difference, changes, forsaken)
+        else:
+            _tell(difference, changes, [here.names.put_into(_FORSAKEN.format(each)) for each in forsaken])
+    return 0
+
+
+def _tell_document(
+    difference: LineDifference, changes: Iterator[RoleChange], forsaken: Sequence[TenantId]
+) -> None:
+    """The people stand last, because they are written one by one."""
+    before_them = {
         "lines": [
             {"reason": reason, "role": role, "is_new": is_new} for (reason, role), is_new in difference.lines
         ],
         "lines_gone": [{"reason": reason, "role": role} for reason, role in difference.gone],
-        "people": [
-            {
-                "id": change.user.id,
-                "name": change.user.profile.name,
-                "loses": change.loses,
-                "gains": change.gains,
-                "is_kept_out": change.is_kept_out,
-            }
-            for change in changes
-        ],
         "tenants_without_administrator": forsaken,
     }
-    lines = [f"{'+' if is_new else ' '} {reason} → {role}" for (reason, role), is_new in difference.lines]
-    lines += [f"- {reason} → {role}" for reason, role in difference.gone]
-    lines += [
-        f"{plain(change.user.profile.name)} ({change.user.id}): {change.in_words()}" for change in changes
-    ]
-    lines.append(
-        f"{len(changes)} of those who have an account would lose or gain a role. Whoever only a new line "
-        "names is seen at the next sign-in. Nothing was changed."
+    print(json.dumps(before_them, indent=2).removesuffix("\n}") + ',\n  "people": [', end="")
+    before = "\n    "
+    for change in changes:
+        person = {
+            "id": change.user.id,
+            "name": change.user.profile.name,
+            "loses": change.loses,
+            "gains": change.gains,
+            "is_kept_out": change.is_kept_out,
+        }
+        print(before, json.dumps(person), sep="", end="")
+        before = ",\n    "
+    print("\n  ]\n}")
+
+
+def _tell(difference: LineDifference, changes: Iterator[RoleChange], forsaken: Sequence[str]) -> None:
+    for (reason, role), is_new in difference.lines:
+        print(f"{'+' if is_new else ' '} {reason} → {role}")
+    for reason, role in difference.gone:
+        print(f"- {reason} → {role}")
+    count = 0
+    for change in changes:
+        count += 1
+        print(f"{plain(change.user.profile.name)} ({change.user.id}): {change.in_words()}")
+    print(
+        f"{count} of those who have an account would lose or gain a role. Whoever only a new line names is "
+        "seen at the next sign-in. Nothing was changed."
     )
-    lines += [
-        here.names.put_into(f"Nobody would administer tenant {tenant} any more ($[admin_roles]).")
-        for tenant in forsaken
-    ]
-    show(args, document, lines)
-    return 0
+    for sentence in forsaken:
+        print(sentence)
 
 
 def _text_of(given: str) -> str:

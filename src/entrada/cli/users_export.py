@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select
 from entrada.accounts.identity import EntraIdentity, User
 from entrada.cli.accounts import Opened, add_common, document_of, everybody, find_person, moment, opened
 from entrada.cli.audit import happened_to
+from entrada.cli.progress import counted
 from entrada.cli.sessions import document_of_session
 from entrada.sessions.store import sessions_of
 from entrada.storage.sql.broker_tables import grants
@@ -42,7 +43,7 @@ def _export(args: argparse.Namespace) -> int:
             print(json.dumps(_everything_of(here, find_person(here.stores, args.person)), indent=2))
             return 0
         before = "["
-        for user in everybody(here):
+        for user in counted(everybody(here), "People"):
             print(before, json.dumps(_everything_of(here, user)), sep="\n")
             before = ","
     print("]" if before == "," else "[]")
