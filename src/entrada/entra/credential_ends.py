@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from entrada.entra.graph_response import GraphReader
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpTransport, graph_headers
-from entrada.errors import EntraUnavailable
-from entrada.strict_json import JsonRefused, read_json_object
+from entrada.entra.transport import HttpTransport
 
 _LONGEST_NAME = 100
 _FRACTION = re.compile(r"\.\d+")
+_GRAPH = GraphReader(
+    sentence="Microsoft Graph did not say until when the credentials of this application work.",
+    forbidden="the application may not read its registration: it lacks Application.Read.All",
+    permission=(
+        "Administrator: in the app registration, add the Microsoft Graph application permission "
+        "Application.Read.All and grant admin consent."
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +51,13 @@ def read_credential_ends(
         "GET",
         f"{graph_url}/v1.0/applications?$filter=appId%20eq%20'{client_id}'"
         "&$select=id,appId,passwordCredentials,keyCredentials",
-        headers=graph_headers(access_token),
+        headers=_GRAPH.headers(access_token),
     )
-    if response.status == 403:
-        raise EntraUnavailable(
-            reason="the application may not read its registration: it lacks Application.Read.All",
-            answered=True,
-        )
-    if response.status != 200:
-        raise EntraUnavailable(reason=f"Graph answered HTTP {response.status}", answered=True)
-    try:
-        found = read_json_object(response.body).get("value")
-    except JsonRefused as refused:
-        raise EntraUnavailable(reason=f"Graph's response is {refused}", answered=True) from None
+    found = _GRAPH.read(response).get("value")
     applications = found if isinstance(found, list) else []
     own = [one for one in applications if isinstance(one, dict) and one.get("appId") == client_id]
     if not own:
-        raise EntraUnavailable(reason="Graph knows no such application in this tenant", answered=True)
+        raise _GRAPH.refused("Graph knows no such application in this tenant", response=response)
     ends = [
         *_ends(own[0].get("passwordCredentials"), kind="secret"),
         *_ends(own[0].get("keyCredentials"), kind="certificate"),

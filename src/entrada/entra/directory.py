@@ -26,22 +26,26 @@ from urllib.parse import quote
 
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, parse_guid
+from entrada.entra.graph_response import GraphReader, is_of_graph
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpResponse, HttpTransport, graph_headers, read_retry_after
-from entrada.errors import EntraUnavailable, Fixer
-from entrada.strict_json import JsonRefused, read_json_object
+from entrada.entra.transport import HttpResponse, HttpTransport, read_retry_after
 
 PEOPLE_PER_BATCH = 20
 GROUPS_PER_QUERY = 50
 """As many as Graph takes in the `$filter` of a delta query."""
-LONGEST_LINK_CHARS = 16_384
 
 _PAGE_SIZE = "odata.maxpagesize=500"
 _LATEST = "$deltatoken=latest"
 _NOT_FOUND = "Request_ResourceNotFound"
-_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
-_SENTENCE = "Microsoft Graph did not say who changed."
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,9})?Z", re.ASCII)
+_GRAPH = GraphReader(
+    sentence="Microsoft Graph did not say who changed.",
+    forbidden="Graph does not let this application read people or groups (HTTP 403)",
+    permission=(
+        "Administrator: in the app registration, add the Microsoft Graph application permission "
+        "User.Read.All, and GroupMember.Read.All where groups give roles, and grant admin consent."
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +118,19 @@ def read_changes(
     Raises:
         EntraUnavailable: any failure, and a page whose link does not lead to Graph.
     """
-    if not _is_of_graph(link, graph_url):
+    if not is_of_graph(link, graph_url):
         return None
-    response = transport.send("GET", link, headers={**_headers(access_token), "prefer": _PAGE_SIZE})
+    response = transport.send("GET", link, headers={**_GRAPH.headers(access_token), "prefer": _PAGE_SIZE})
     if response.status == 410:
         return None
-    document = _read_document(response)
+    document = _GRAPH.read(response)
     values = document.get("value")
     following, last = document.get("@odata.nextLink"), document.get("@odata.deltaLink")
     url = following if last is None else last
     if not isinstance(values, list) or (following is not None and last is not None):
-        raise _refused("Graph's response is not a page of a delta query", response=response)
-    if not isinstance(url, str) or not _is_of_graph(url, graph_url):
-        raise _refused("a page of a delta query names no next one at Graph", response=response)
+        raise _GRAPH.refused("Graph's response is not a page of a delta query", response=response)
+    if not isinstance(url, str) or not is_of_graph(url, graph_url):
+        raise _GRAPH.refused("a page of a delta query names no next one at Graph", response=response)
     changes = [_read_change(value, response) for value in values]
     return ChangePage(changes=changes, link=url, is_last=last is not None)
 
@@ -155,19 +159,19 @@ def read_people(
     response = transport.send(
         "POST",
         f"{graph_url}/v1.0/$batch",
-        headers={**_headers(access_token), "content-type": "application/json"},
+        headers={**_GRAPH.headers(access_token), "content-type": "application/json"},
         body=json.dumps({"requests": requests}).encode(),
     )
-    answers = _read_document(response).get("responses")
+    answers = _GRAPH.read(response).get("responses")
     if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
-        raise _refused("Graph's response is not that to a batch", response=response)
+        raise _GRAPH.refused("Graph's response is not that to a batch", response=response)
     by_number = {answer.get("id"): answer for answer in answers}
     states: dict[ObjectId, PersonState] = {}
     waits: list[int] = []
     for number, object_id in enumerate(object_ids):
         answer = by_number.get(str(number), {})
         if answer.get("status") == 403:
-            raise _permission_missing(response)
+            raise _GRAPH.permission_missing(response)
         state = _read_state(answer, object_id)
         if state is not None:
             states[object_id] = state
@@ -184,10 +188,10 @@ def read_people(
 def _read_change(value: Any, response: HttpResponse) -> Change:
     object_id = parse_guid(value.get("id")) if isinstance(value, dict) else None
     if object_id is None:
-        raise _refused("a page of a delta query holds something else than changes", response=response)
+        raise _GRAPH.refused("a page of a delta query holds something else than changes", response=response)
     enabled, members = value.get("accountEnabled"), value.get("members@delta", [])
     if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
-        raise _refused("a page of a delta query holds members in another form", response=response)
+        raise _GRAPH.refused("a page of a delta query holds members in another form", response=response)
     ids = [parse_guid(member.get("id")) for member in members]
     return Change(
         object_id=ObjectId(object_id),
@@ -234,57 +238,3 @@ def _ahead(response: HttpResponse, now: datetime) -> timedelta:
     except (TypeError, ValueError):
         return timedelta(0)
     return said - now if said.tzinfo is not None else timedelta(0)
-
-
-def _is_of_graph(link: str, graph_url: str) -> bool:
-    return link.startswith(f"{graph_url}/v1.0/") and link.isascii() and len(link) <= LONGEST_LINK_CHARS
-
-
-def _headers(access_token: RawAccessToken) -> dict[str, str]:
-    return graph_headers(access_token, sentence=_SENTENCE)
-
-
-def _read_document(response: HttpResponse) -> Mapping[str, Any]:
-    if response.status == 403:
-        raise _permission_missing(response)
-    if response.status != 200:
-        raise _refused(
-            f"Graph answered HTTP {response.status}",
-            response=response,
-            retry_after_seconds=read_retry_after(response),
-        )
-    try:
-        return read_json_object(response.body)
-    except JsonRefused as refused:
-        raise _refused(f"Graph's response is {refused}", response=response) from None
-
-
-def _permission_missing(response: HttpResponse) -> EntraUnavailable:
-    return _refused(
-        "Graph does not let this application read people or groups (HTTP 403)",
-        hint=(
-            "Administrator: in the app registration, add the Microsoft Graph application permission "
-            "User.Read.All, and GroupMember.Read.All where groups give roles, and grant admin consent."
-        ),
-        response=response,
-    )
-
-
-def _refused(
-    reason: str,
-    *,
-    hint: str | None = None,
-    response: HttpResponse | None = None,
-    retry_after_seconds: int | None = None,
-) -> EntraUnavailable:
-    error = EntraUnavailable(
-        _SENTENCE,
-        reason=reason,
-        hint=hint,
-        retry_after_seconds=retry_after_seconds,
-        answered=response is None or (response.status < 500 and response.status != 429),
-    )
-    error.fixer = Fixer.ADMINISTRATOR if hint else Fixer.NOBODY
-    request_id = response.headers.get("request-id", "") if response else ""
-    error.correlation_id = request_id if _REQUEST_ID.fullmatch(request_id) else None
-    return error

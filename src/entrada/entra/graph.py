@@ -1,39 +1,47 @@
 """What a token leaves out and Microsoft Graph knows: a person's groups, and what a group name stands for.
 
-Owns the two questions asked of Graph, always at the configured host.
-Calls no address that stands in a token or a response, so nothing there can send the bearer token elsewhere.
+Owns three questions, always at the configured host: a link of the response's choosing is followed to Graph
+alone, and none that stands in a token, so nothing there can send the bearer token elsewhere.
 Never answers with fewer groups than there are because something failed: every failure is an error.
 
     resolve_groups          which of these groups is the person in? twenty ids a call, nested groups count
+    resolve_all_groups      every group that the person is in, where any of them may matter
     resolve_group_names     which object id has this display name? exactly one, or it is refused
 
 A display name is not unique, and in most tenants anyone may make a group of any name. So a name stands for an
 object id looked up in the whole directory, never for "a group of that name which the person is in".
 
-Source: Microsoft Graph v1.0, "directoryObject: checkMemberGroups", "List groups", "Microsoft Graph throttling
-guidance" and "Microsoft Graph error responses and resource types".
+Source: Microsoft Graph v1.0, "directoryObject: checkMemberGroups", "List groups".
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from entrada.entra.authority import ObjectId, parse_guid
+from entrada.entra.graph_response import GraphReader, is_of_graph
 from entrada.entra.jws import RawAccessToken
-from entrada.entra.transport import HttpResponse, HttpTransport, graph_headers, read_retry_after
-from entrada.errors import EntraUnavailable, Fixer
-from entrada.strict_json import JsonRefused, read_json_object
+from entrada.entra.transport import HttpResponse, HttpTransport
 
 IDS_PER_CALL = 20
 PAGE_SIZE = 999
 NAME_LIMIT_CHARS = 256
 
-_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
-_SENTENCE = "Microsoft Graph did not say which groups you are in, so you were not signed in."
+_GRAPH = GraphReader(
+    sentence="Microsoft Graph did not say which groups you are in, so you were not signed in.",
+    forbidden="Graph does not let this application read groups (HTTP 403, or responses without names)",
+    permission=(
+        "Administrator: in the app registration, add the delegated Microsoft Graph permission "
+        "GroupMember.Read.All and grant admin consent."
+    ),
+    hint_of_4xx=(
+        "Administrator: waiting does not help. Check the Graph host of $[cloud], what a proxy on the way "
+        "allows, and that the person still exists in the directory."
+    ),
+)
 
 
 def resolve_groups(
@@ -64,7 +72,7 @@ def resolve_groups(
         response = transport.send(
             "POST",
             f"{graph_url}/v1.0/{whose}/checkMemberGroups",
-            headers={**_headers(access_token), "content-type": "application/json"},
+            headers={**_GRAPH.headers(access_token), "content-type": "application/json"},
             body=json.dumps({"groupIds": batch}).encode(),
         )
         # Only what was asked for counts, whatever else a response may hold.
@@ -87,22 +95,22 @@ def resolve_all_groups(
     Source: Microsoft Graph v1.0, "List a user's memberships (direct and transitive)".
     """
     found: set[ObjectId] = set()
-    own = f"{graph_url}/v1.0/"
-    url: object = f"{own}{whose}/transitiveMemberOf/microsoft.graph.group?$select=id&$top={PAGE_SIZE}"
+    url: object = (
+        f"{graph_url}/v1.0/{whose}/transitiveMemberOf/microsoft.graph.group?$select=id&$top={PAGE_SIZE}"
+    )
     while url is not None:
         # The next page stands at an address of the response's choosing: the token goes to Graph alone.
-        if not isinstance(url, str) or not url.startswith(own):
-            raise _refused("the next page of groups is not at Graph")
-        document = _read_document(transport.send("GET", url, headers=_headers(access_token)))
+        if not isinstance(url, str) or not is_of_graph(url, graph_url):
+            raise _GRAPH.refused("the next page of groups is not at Graph")
+        document = _GRAPH.read(transport.send("GET", url, headers=_GRAPH.headers(access_token)))
         groups = _values_of(document)
         if not all(isinstance(group, dict) for group in groups):
-            raise _refused("the response is not a list of groups")
+            raise _GRAPH.refused("the response is not a list of groups")
         found |= _read_ids([group.get("id") for group in groups])
         if len(found) > at_most:
-            raise _refused(
+            raise _GRAPH.refused(
                 f"more than {at_most} groups",
                 hint="Administrator: name the groups that matter, so that only those are asked about.",
-                fixer=Fixer.ADMINISTRATOR,
             )
         url = document.get("@odata.nextLink") if groups else None
     return frozenset(found)
@@ -127,10 +135,9 @@ def resolve_group_names(
     for name in sorted(set(names)):
         named = _find_named(transport, graph_url, access_token, name)
         if len(named) > 1:
-            raise _refused(
+            raise _GRAPH.refused(
                 f"{len(named)} groups are called {name!r}",
                 hint=f"Administrator: name the group {name!r} by its object id in $[roles_mapping].",
-                fixer=Fixer.ADMINISTRATOR,
             )
         if named:
             (found[name],) = named
@@ -141,97 +148,36 @@ def _find_named(
     transport: HttpTransport, graph_url: str, access_token: RawAccessToken, name: str
 ) -> frozenset[ObjectId]:
     if not 0 < len(name) <= NAME_LIMIT_CHARS:
-        raise _refused("a group name in the settings is empty or too long")
+        raise _GRAPH.refused("a group name in the settings is empty or too long")
     condition = quote("displayName eq '" + name.replace("'", "''") + "'", safe="")
     response = transport.send(
         "GET",
         f"{graph_url}/v1.0/groups?$filter={condition}&$select=id,displayName&$top=100",
-        headers=_headers(access_token),
+        headers=_GRAPH.headers(access_token),
     )
-    document = _read_document(response)
+    document = _GRAPH.read(response)
     if "@odata.nextLink" in document:
         # The next page stands at an address of the response's choosing; a hundred of one name are too many.
-        raise _refused(f"more than a hundred groups are called {name!r}")
+        raise _GRAPH.refused(f"more than a hundred groups are called {name!r}")
     groups = _values_of(document)
     if not all(isinstance(group, dict) and isinstance(group.get("displayName"), str) for group in groups):
-        raise _permission_missing(response)
+        raise _GRAPH.permission_missing(response)
     return _read_ids([group.get("id") for group in groups if group["displayName"] == name])
 
 
-_NOT_AN_OUTAGE = (
-    "Administrator: waiting does not help. Check the Graph host of $[cloud], what a proxy on the way allows, "
-    "and that the person still exists in the directory."
-)
-
-
-def _headers(access_token: RawAccessToken) -> dict[str, str]:
-    return graph_headers(access_token, sentence=_SENTENCE)
-
-
 def _read_values(response: HttpResponse) -> list[Any]:
-    return _values_of(_read_document(response))
-
-
-def _read_document(response: HttpResponse) -> Mapping[str, Any]:
-    if response.status == 403:
-        raise _permission_missing(response)
-    if response.status != 200:
-        stays = 400 <= response.status < 500 and response.status not in (408, 425, 429)
-        raise _refused(
-            f"Graph answered HTTP {response.status}",
-            hint=_NOT_AN_OUTAGE if stays else None,
-            fixer=Fixer.ADMINISTRATOR if stays else Fixer.NOBODY,
-            response=response,
-            retry_after_seconds=read_retry_after(response),
-        )
-    try:
-        return read_json_object(response.body)
-    except JsonRefused as refused:
-        raise _refused(f"Graph's response is {refused}", response=response) from None
+    return _values_of(_GRAPH.read(response))
 
 
 def _values_of(document: Mapping[str, Any]) -> list[Any]:
     values = document.get("value")
     if not isinstance(values, list):
-        raise _refused("Graph's response holds no list")
+        raise _GRAPH.refused("Graph's response holds no list")
     return values
 
 
 def _read_ids(values: list[Any]) -> frozenset[ObjectId]:
     ids = [parse_guid(value) for value in values]
     if None in ids:
-        raise _refused("Graph's response holds something else than object ids")
+        raise _GRAPH.refused("Graph's response holds something else than object ids")
     return frozenset(ObjectId(found) for found in ids if found)
-
-
-def _permission_missing(response: HttpResponse) -> EntraUnavailable:
-    return _refused(
-        "Graph does not let this application read groups (HTTP 403, or responses without names)",
-        hint=(
-            "Administrator: in the app registration, add the delegated Microsoft Graph permission "
-            "GroupMember.Read.All and grant admin consent."
-        ),
-        fixer=Fixer.ADMINISTRATOR,
-        response=response,
-    )
-
-
-def _refused(
-    reason: str,
-    *,
-    hint: str | None = None,
-    fixer: Fixer = Fixer.NOBODY,
-    response: HttpResponse | None = None,
-    retry_after_seconds: int | None = None,
-) -> EntraUnavailable:
-    error = EntraUnavailable(
-        _SENTENCE,
-        reason=reason,
-        hint=hint,
-        retry_after_seconds=retry_after_seconds,
-        answered=response is None or (response.status < 500 and response.status != 429),
-    )
-    error.fixer = fixer
-    request_id = response.headers.get("request-id", "") if response else ""
-    error.correlation_id = request_id if _REQUEST_ID.fullmatch(request_id) else None
-    return error

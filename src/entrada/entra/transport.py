@@ -7,12 +7,9 @@ verifies TLS, and turns every network failure into `EntraUnavailable` with a nam
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-
-from entrada.errors import EntraUnavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +33,6 @@ def read_retry_after(response: HttpResponse) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         return None
     return min(int(text), RETRY_AFTER_LIMIT_SECONDS)
-
-
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
-
-
-def graph_headers(access_token: str, *, sentence: str | None = None) -> dict[str, str]:
-    """Those of every question to Microsoft Graph.
-
-    Raises:
-        EntraUnavailable: anything but a token68, which could smuggle a second header into the request.
-    """
-    if not _TOKEN68.fullmatch(access_token):
-        raise EntraUnavailable(sentence, reason="the access token for Graph is not usable", answered=True)
-    return {"authorization": f"Bearer {access_token}", "accept": "application/json"}
 
 
 class HttpTransport(Protocol):
