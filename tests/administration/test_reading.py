@@ -179,7 +179,19 @@ def test_another_mapping_is_tried_and_nothing_is_changed(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "[]", "{", '{"a": 1}', '{"a": ""}', "[" * 19_000, "[" + " " * 20_000, "\x00", "<script>"],
+    [
+        "",
+        "x",
+        "[]",
+        "{",
+        '{"a": 1}',
+        '{"a": ""}',
+        "[" * 19_000,
+        "[" + " " * 20_000,
+        "\x00",
+        "<script>",
+        '{"a": "A", "a": "B"}',
+    ],
 )
 def test_a_mapping_with_a_mistake_is_one_sentence(text: str, ada: Visitor) -> None:
     """What was typed stays in the form; nothing fails, however deep it is nested."""

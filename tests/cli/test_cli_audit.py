@@ -169,6 +169,8 @@ def test_db_check_looks_at_the_end_of_the_chain(entrada: Entrada, tmp_path: Path
     [
         (("--since", "yesterday"), "'yesterday' is no time."),
         (("--since", "99999999999d"), "is no time."),
+        (("--since", "0001-01-01T00:00+14:00"), "is no time."),
+        (("--until", "9999-12-31T23:59-14:00"), "is no time."),
         (("verify", "--expect", "12"), "'12' is no place in the chain."),
         (("verify", "--expect", "12:xyz"), "is no place in the chain."),
         (("--action", "dancing"), "invalid choice: 'dancing'"),

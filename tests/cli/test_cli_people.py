@@ -307,9 +307,24 @@ def test_a_mapping_that_concerns_everybody_is_told_page_by_page(
     assert f"People looked at: {2 * PAGE} so far" in said
 
 
-@pytest.mark.parametrize("mapping", ["{", "nowhere.json", '{"Editors": 1}', "[]", ""])
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        "{",
+        "nowhere.json",
+        '{"Editors": 1}',
+        "[]",
+        "",
+        '{"a": ' * 5_000 + "1" + "}" * 5_000,
+        '{"Editors": "Editor", "Editors": "Reader"}',
+        '{"Editors": "\\ud800"}',
+        '{"Editors": "Edi\\u0000tor"}',
+        '{"Editors": "%s"}' % ("x" * 256),
+    ],
+)
 def test_a_mapping_with_an_error(entrada: Entrada, mapping: str) -> None:
-    """Status 1, one sentence and what to write instead."""
+    """Status 1, one sentence and what to write instead: also for what is nested without end, names a key
+    twice, or names a role that no database keeps."""
     status, shown, said = entrada("mapping", "test", mapping)
     assert (status, shown) == (1, "")
     assert said.startswith("entrada: ")
@@ -426,9 +441,10 @@ def test_wrong_use_is_status_2(entrada: Entrada, words: list[str]) -> None:
     assert "usage: entrada" in said
 
 
-def test_a_role_without_a_name_is_none(entrada: Entrada, stores: Stores) -> None:
-    """Status 1; nobody has it."""
-    assert entrada("users", "grant", "nora", " ")[0] == 1
+@pytest.mark.parametrize("role", [" ", "x" * 256, "a\nb", "a\udc80"])
+def test_a_role_without_a_name_is_none(role: str, entrada: Entrada, stores: Stores) -> None:
+    """Status 1; nobody has it. What the page refuses the command refuses, too."""
+    assert entrada("users", "grant", "nora", role)[0] == 1
     user = stores.accounts.get(NORA)
     assert user is not None
     assert user.roles == {"Editor"}
@@ -519,3 +535,13 @@ def test_the_list_of_sessions_is_cut(entrada: Entrada, stores: Stores) -> None:
     assert (status, shown.count("\n"), said) == (0, 100, "There are more: --all, or a larger --limit.\n")
     assert entrada("sessions", "list", "--all")[1].count("\n") == 112
     assert len(json.loads(entrada("sessions", "list", "nora", "--limit", "3", "--json")[1])) == 3
+
+
+@pytest.mark.parametrize("words", [["audit"], ["sessions", "list"], ["users", "list"]])
+def test_more_than_can_be_counted_is_all(entrada: Entrada, words: list[str]) -> None:
+    """A number beyond any that a database or Python counts to is as good as the greatest."""
+    huge = "9" * 40
+    status, shown, _ = entrada(*words, "--limit", huge)
+    assert (status, shown) == entrada(*words, "--limit", "1000")[:2]
+    if words == ["audit"]:
+        assert entrada("audit", "--before", huge)[:2] == entrada("audit")[:2]

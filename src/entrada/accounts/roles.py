@@ -19,6 +19,12 @@ from entrada.compatibility import StrEnum
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 
 DEFAULT_ROLE_GRANTED_BY = "default"
+LONGEST_ROLE = 255
+
+
+def is_role_name(text: str) -> bool:
+    """Whether a role may be called so: what every database keeps, and every page shows on one line."""
+    return 0 < len(text) <= LONGEST_ROLE and text.isprintable()
 
 
 class RolesSync(StrEnum):

@@ -28,6 +28,7 @@ from entrada.settings import Names, Settings, default_file, load_settings
 
 SHOWN_OF_MANY = 10
 PAGE = 500
+MOST = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,11 @@ def add_person(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "person", metavar="PERSON", help="id, object ID, e-mail address or name; part of it where that is one"
     )
+
+
+def whole_number(text: str) -> int:
+    """For argparse: a number; one that no database counts to is the greatest that it does."""
+    return max(-MOST, min(int(text), MOST))
 
 
 @contextmanager

@@ -25,7 +25,17 @@ from entrada.audit.acts import Action
 from entrada.audit.chain import AuditEntry, Place, parse_place, read_object
 from entrada.audit.trail import EVERYTHING, AuditQuery
 from entrada.audit.verify import verify
-from entrada.cli.accounts import PAGE, Opened, add_common, find_people, moment, opened, plain, show
+from entrada.cli.accounts import (
+    PAGE,
+    Opened,
+    add_common,
+    find_people,
+    moment,
+    opened,
+    plain,
+    show,
+    whole_number,
+)
 from entrada.cli.progress import Progress
 from entrada.compatibility import UTC
 from entrada.errors import ConfigurationError
@@ -48,8 +58,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     )
     parser.add_argument("--since", metavar="WHEN", help="such as 24h, 30d or 2026-11-27T08:00Z")
     parser.add_argument("--until", metavar="WHEN", help="the same; entries before it")
-    parser.add_argument("--before", type=int, metavar="NUMBER", help="entries older than this one")
-    parser.add_argument("--limit", type=int, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
+    parser.add_argument("--before", type=whole_number, metavar="NUMBER", help="entries older than this one")
+    parser.add_argument(
+        "--limit", type=whole_number, default=LISTED, metavar="COUNT", help=f"default {LISTED}"
+    )
     add_common(parser)
     parser.set_defaults(func=_list)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
@@ -172,11 +184,11 @@ def _when(text: str | None, now: datetime) -> datetime | None:
         pass
     try:
         at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigurationError(
             f"{text!r} is no time.", hint="Write how long ago, such as 24h or 30d, or 2026-11-27T08:00Z."
         ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 from entrada.accounts.identity import UserId
-from entrada.cli.accounts import add_common, find_person, moment, opened, plain, show
+from entrada.cli.accounts import add_common, find_person, moment, opened, plain, show, whole_number
 from entrada.errors import ConfigurationError
 from entrada.sessions.session import Session, SessionId
 from entrada.sessions.store import sessions_of
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     listing = actions.add_parser("list", help="the sessions of everybody, or of one person")
     listing.add_argument("person", metavar="PERSON", nargs="?", help="id, object ID, e-mail address or name")
     many = listing.add_mutually_exclusive_group()
-    many.add_argument("--limit", type=int, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
+    many.add_argument("--limit", type=whole_number, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
     many.add_argument("--all", action="store_true", help="all there are")
     add_common(listing)
     listing.set_defaults(func=_list)

@@ -25,6 +25,7 @@ from entrada.accounts.explanation import given_by
 from entrada.accounts.identity import GrantSource, User, UserId
 from entrada.accounts.people import PeopleQuery
 from entrada.accounts.role_end import read_end
+from entrada.accounts.roles import is_role_name
 from entrada.cli.accounts import (
     PAGE,
     Opened,
@@ -37,6 +38,7 @@ from entrada.cli.accounts import (
     opened,
     plain,
     show,
+    whole_number,
 )
 from entrada.cli.users_export import add_export
 from entrada.entra.authority import TenantId
@@ -67,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     listing.add_argument("--signed-in", action="store_true", help="only who has a session now")
     listing.add_argument("--after", metavar="ID", help="those who come behind this one")
     many = listing.add_mutually_exclusive_group()
-    many.add_argument("--limit", type=int, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
+    many.add_argument("--limit", type=whole_number, default=LISTED, metavar="COUNT", help=f"default {LISTED}")
     many.add_argument("--all", action="store_true", help="everybody who fits")
     add_common(listing)
     listing.set_defaults(func=_list)
@@ -193,7 +195,7 @@ def _enable(args: argparse.Namespace) -> int:
 
 def _grant(args: argparse.Namespace) -> int:
     def grant(here: Opened, user: User) -> tuple[User | None, str]:
-        role, until = _role(args.role), read_end(args.until, now=here.now)
+        role, until = _role(args.role, user), read_end(args.until, now=here.now)
         if role not in here.settings.roles.every_role and not args.json:
             note = f"Note: nothing in $[roles_mapping] gives {role!r}; is it spelt so?"
             print(here.names.put_into(note), file=sys.stderr)
@@ -214,7 +216,7 @@ def _grant(args: argparse.Namespace) -> int:
 
 def _revoke(args: argparse.Namespace) -> int:
     def revoke(here: Opened, user: User) -> tuple[User | None, str]:
-        role = _role(args.role)
+        role = _role(args.role, user)
         held = [grant for grant in user.grants if grant.role == role]
         if not any(grant.source is GrantSource.MANUAL for grant in held):
             why = f" Entra gives it: {plain(held[0].granted_by)}." if held else ""
@@ -260,11 +262,14 @@ def _until(end: datetime | None) -> str:
     return "" if end is None else f", until {moment(end)}"
 
 
-def _role(text: str) -> str:
+def _role(text: str, user: User) -> str:
+    """The role that is meant; one that this person has may be called anything."""
+    if any(grant.role == text for grant in user.grants):
+        return text
     role: str = text.strip()
-    if not role or not role.isprintable():
+    if not is_role_name(role):
         raise ConfigurationError(
-            "A role needs a name.",
+            "That is no name of a role.",
             hint="Such as one that $[roles_mapping] gives: `entrada settings` shows it.",
         )
     return role

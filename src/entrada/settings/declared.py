@@ -40,6 +40,7 @@ from entrada.settings.values import (
     read_origin,
     read_paths,
     read_projects,
+    read_role,
     read_roles_mapping,
     read_secret,
     read_tenant,
@@ -143,7 +144,9 @@ class Settings(BaseModel):
         "Groups that people's sessions carry besides those that rules and the roles mapping name, for "
         "identity fields and ?allowed_groups=: object ids or group:NAME, comma-separated; or all.",
     )
-    default_role: str | None = _declare(None, "The role of a person with no mapped role; empty: none.")
+    default_role: Annotated[str, BeforeValidator(read_role)] | None = _declare(
+        None, "The role of a person with no mapped role; empty: none."
+    )
     roles_required: bool = _declare(False, "Refuse people with no mapped role.")
     roles_sync: RolesSync = _declare(
         RolesSync.EVERY_SIGN_IN, "When roles follow Entra: every_sign_in or first_sign_in."

@@ -6,7 +6,6 @@ ValueError with the words that follow "cannot be used:"; they never repeat a val
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,10 +14,11 @@ from urllib.parse import urlsplit
 
 from entrada.accounts.admission import GuestRule
 from entrada.accounts.groups import WantedGroups, parse_group
-from entrada.accounts.roles import role_mapping
+from entrada.accounts.roles import LONGEST_ROLE, is_role_name, role_mapping
 from entrada.entra.authority import MULTI_TENANT_SEGMENTS, TenantId, parse_guid
 from entrada.entra.clouds import cloud_named
 from entrada.settings.pasted import check_pasted_id
+from entrada.strict_json import JsonRefused, read_json_object
 
 HABITS = ("oauth2-proxy", "easy-auth")
 """Products whose addresses `entrada serve` can answer as well."""
@@ -96,16 +96,33 @@ def read_host_origin(value: Any) -> Any:
 
 def read_roles_mapping(value: Any) -> Any:
     """A JSON object of app role or group to role, sorted by what its keys mean."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ValueError('this is not JSON; write an object such as {"Mage.Edit": "Editor"}') from None
+    value = _read_object(value, 'write an object such as {"Mage.Edit": "Editor"}')
     if not isinstance(value, Mapping) or not all(
         isinstance(part, str) and part for pair in value.items() for part in pair
     ):
         raise ValueError('write a JSON object of text to text, such as {"Mage.Edit": "Editor"}')
+    for role in value.values():
+        read_role(role)
     return role_mapping(value)
+
+
+def read_role(value: Any) -> Any:
+    if isinstance(value, str) and value and not is_role_name(value):
+        raise ValueError(
+            f"{value[:20]!a} is no name of a role: write at most {LONGEST_ROLE} letters on one line, "
+            "without control characters"
+        )
+    return value
+
+
+def _read_object(value: Any, example: str) -> Any:
+    """The JSON object in a text, in the strict reading; what is no text as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_json_object(value.encode("utf-8", "surrogatepass"))
+    except JsonRefused as refused:
+        raise ValueError(f"this is {refused}; {example}") from None
 
 
 def read_wanted_groups(value: Any) -> Any:
@@ -123,11 +140,7 @@ def read_wanted_groups(value: Any) -> Any:
 def read_projects(value: Any) -> Any:
     """A JSON object of app role or group to an object of project to project role."""
     example = 'write a JSON object such as {"Dstack.Dev": {"main": "user"}}'
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ValueError(f"this is not JSON; {example}") from None
+    value = _read_object(value, example)
     if not isinstance(value, Mapping) or not all(isinstance(key, str) and key for key in value):
         raise ValueError(example)
     for projects in value.values():

@@ -18,10 +18,11 @@ from datetime import datetime
 from entrada.accounts.explanation import BY_ADMINISTRATOR
 from entrada.accounts.identity import GrantSource, User
 from entrada.accounts.role_end import read_end
+from entrada.accounts.roles import LONGEST_ROLE, is_role_name
 from entrada.errors import AdministrationRefused, PageNotFound
 from entrada.sessions.session import SessionId
 from entrada.web.admin.access import Administrator, person_named, sign_in_again
-from entrada.web.admin.people import LONGEST_END, LONGEST_ROLE, person_page, person_path
+from entrada.web.admin.people import LONGEST_END, person_page, person_path
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, redirect
 from entrada.web.pages.moments import shown_time
@@ -48,7 +49,7 @@ class _Call:
         if any(grant.role == role for grant in self.user.grants):
             return role
         role = role.strip()
-        if not role or not role.isprintable() or len(role) > LONGEST_ROLE:
+        if not is_role_name(role):
             raise AdministrationRefused(
                 "That is no name of a role.", hint="Write it as $[roles_mapping] has it, on one line."
             )

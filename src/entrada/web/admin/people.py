@@ -17,6 +17,7 @@ from entrada.accounts.administration import tenant_administered_by
 from entrada.accounts.explanation import given_by
 from entrada.accounts.identity import GrantSource, LinkedIdentity, RoleGrant, User, UserId
 from entrada.accounts.people import PeopleQuery
+from entrada.accounts.roles import LONGEST_ROLE
 from entrada.sessions.session import Session
 from entrada.sessions.store import sessions_of
 from entrada.web.admin.access import Administrator
@@ -30,7 +31,6 @@ from entrada.web.refusals import page_response
 
 PAGE = 50
 MOST_SESSIONS = 200
-LONGEST_ROLE = 120
 LONGEST_END = 40
 SESSION_COLUMNS = ("Device", "Address", "Signed in", "Last used", "Ends by")
 _STATES = (("", "Anybody"), ("enabled", "Enabled"), ("disabled", "Disabled"))
