@@ -128,7 +128,8 @@ def test_families_of_names_are_ours_too(name: str) -> None:
     "name",
     ["X-Forwarded-Uri", "x-forwarded-method", "X_Forwarded_Host", "X-Forwarded-Proto", "X-Forwarded-Prefix",
     "X-Forwarded-Port",
-     "X-Forwarded-For", "Forwarded", "X-Original-URL", "X-Rewrite-URL", "X-Real-IP"],
+     "X-Forwarded-For", "Forwarded", "X-Original-URL", "X-Rewrite-URL", "X-Real-IP", "X-Scheme",
+     "Front-End-Https", "SCRIPT_NAME", "Script-Name", "X-Script-Name", "PATH_INFO"],
 )  # fmt: skip
 def test_d3_what_a_stranger_forwards_is_gone(name: str) -> None:
     """Forwarded fields come through from a listed hop alone, and as such a hop spells them.
@@ -137,7 +138,8 @@ def test_d3_what_a_stranger_forwards_is_gone(name: str) -> None:
     """
     field = (name.encode(), b"/public")
     assert strip([field], trusted_hop=False) == []
-    is_nobody_s = "_" in name or name in ("X-Original-URL", "X-Rewrite-URL")
+    paths = ("X-Original-URL", "X-Rewrite-URL", "Script-Name", "X-Script-Name")
+    is_nobody_s = "_" in name or name in paths
     assert strip([field], trusted_hop=True) == ([] if is_nobody_s else [field])
 
 

@@ -37,12 +37,18 @@ _FORWARDED = frozenset(
         b"x-original-url",
         b"x-rewrite-url",
         b"x-sent-from",
+        b"x-scheme",
+        b"x-url-scheme",
+        b"front-end-https",
     }
 )
 _FORWARDED_FAMILY = b"x-forwarded-"
 
-# Some frameworks take these for the path, and few proxies take a client's away: they go on from no hop.
-_OTHER_PATHS = frozenset({b"x-original-url", b"x-rewrite-url"})
+# Some frameworks and servers take these for the path, or for how much of it is not theirs (Gunicorn believes
+# SCRIPT_NAME of this machine), and few proxies take a client's away: they go on from no hop.
+_OTHER_PATHS = frozenset(
+    {b"x-original-url", b"x-rewrite-url", b"script-name", b"x-script-name", b"path-info"}
+)
 
 _HOP_BY_HOP = frozenset(
     {

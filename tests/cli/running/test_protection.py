@@ -138,6 +138,29 @@ def test_rules_decide(run: Serving, http: httpx.Client) -> None:
     assert stranger.open("/open/%2e%2e/admin/x").status_code in (303, 400)
 
 
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script_Name", "X_Script_Name"])
+def test_d3_a_client_moves_no_path_behind_gunicorn(behind_gunicorn: Serving, name: str) -> None:
+    """It believes SCRIPT_NAME of its own machine, and would serve /admin where /open/admin was judged."""
+    answer = httpx.get(f"{behind_gunicorn.address}/open/admin/x", headers={name: "/open"}, trust_env=False)
+    assert answer.text == "['', '/open/admin/x']"
+
+
+@pytest.fixture(scope="module")
+def behind_gunicorn(entra: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("gunicorn")
+    (folder / "wsgi_paths.py").write_text(WSGI)
+    command = (sys.executable, "-m", "gunicorn", "wsgi_paths:app", "--bind", "{host}:{port}")
+    with running(entra, folder, *command, toml=RULES) as made:
+        yield made
+
+
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [repr([environ["SCRIPT_NAME"], environ["PATH_INFO"]]).encode()]
+"""
+
+
 def test_a_socket_of_its_own(entra: RunningEmulator, tmp_path: Path, http: httpx.Client) -> None:
     """In a directory that no other account enters, and that goes with the application: kill -9 as well."""
     with running(entra, tmp_path, *small("socket", "{socket}")) as run:
