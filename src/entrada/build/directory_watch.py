@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from entrada.entra.app_only_token import AppOnlyToken
 from entrada.entra.transport import HttpTransport
 from entrada.flows.background_watch import BackgroundWatch
 from entrada.flows.directory_watch import DirectoryWatch
@@ -30,9 +31,8 @@ def build_directory_watch(
     graph_url = application.authority.graph_url
     watch = DirectoryWatch(
         graph_of=lambda tenant_id: TenantGraph(
-            application=application.at_tenant(tenant_id),
+            token=AppOnlyToken(application=application.at_tenant(tenant_id), graph_url=graph_url),
             transport=transport,
-            graph_url=graph_url,
             clock=identification.clock,
         ),
         tenants=identification.allowed_tenants,

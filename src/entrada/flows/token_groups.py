@@ -16,10 +16,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Lock
 
 from entrada.accounts.groups import EVERY_ID, UNKNOWN, Membership, WantedGroups, group_named
 from entrada.entra.access_token import AccessToken
+from entrada.entra.app_only_token import AppOnlyToken
 from entrada.entra.application import EntraApplication
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
 from entrada.entra.graph import resolve_all_groups, resolve_group_names, resolve_groups
@@ -32,7 +32,6 @@ GROUPS_LIFE = timedelta(minutes=15)
 SAY_EVERY = timedelta(minutes=5)
 MOST_GROUPS = 1_000
 _NAMES_LIFE = timedelta(minutes=10)
-_EARLIER = timedelta(minutes=5)
 
 _log = logging.getLogger("entrada")
 
@@ -45,10 +44,9 @@ class TokenGroups:
     transport: HttpTransport
     graph_url: str
     at_tenant: Callable[[TenantId], EntraApplication]
-    _tokens: dict[TenantId, tuple[RawAccessToken, datetime]] = field(default_factory=dict, repr=False)
+    _tokens: dict[TenantId, AppOnlyToken] = field(default_factory=dict, repr=False)
     _names: dict[TenantId, tuple[datetime, dict[str, ObjectId]]] = field(default_factory=dict)
     _said_at: datetime | None = None
-    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def asks_about(self, tenant_id: TenantId) -> bool:
         """Whether any group matters of a caller from that tenant."""
@@ -122,12 +120,11 @@ class TokenGroups:
         return known[1]
 
     def _graph_token(self, tenant_id: TenantId, now: datetime) -> RawAccessToken:
-        with self._lock:
-            known = self._tokens.get(tenant_id)
-            if known is None or now >= known[1]:
-                token, life = self.at_tenant(tenant_id).token_for_itself(f"{self.graph_url}/.default")
-                known = self._tokens[tenant_id] = token, now + max(life - _EARLIER, timedelta(0))
-            return known[0]
+        kept = self._tokens.get(tenant_id)
+        if kept is None:
+            new = AppOnlyToken(application=self.at_tenant(tenant_id), graph_url=self.graph_url)
+            kept = self._tokens.setdefault(tenant_id, new)
+        return kept.get(now)
 
     def _say(self, error: EntradaError, now: datetime) -> None:
         self._tokens.clear()
