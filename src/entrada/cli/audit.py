@@ -42,7 +42,6 @@ from entrada.errors import ConfigurationError
 from entrada.settings.values import read_duration
 
 LISTED = 50
-"""Entries; a shorter chain is looked through before anybody wonders."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
