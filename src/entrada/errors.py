@@ -406,7 +406,7 @@ class InteractionRequired(ApiTokenError):
     `scopes` and `claims` (a claims request, as JSON) are what the next sign-in has to bring, `login_hint` is
     who has to come. `by_token`: the caller is no browser with a session here, but came with an access token;
     `can_be_answered`: it said that it understands a claims challenge. `is_repeated`: Entra has just been
-    asked for the same, so that asking once more would be a loop.
+    asked for the same, or nobody would keep what it answers, so that asking once more would be a loop.
     """
 
     code = "interaction_required"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import pytest
@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from adapters.test_starlette import Client
+from entrada.adapters import wsgi
 from entrada.adapters.starlette import EntradaMiddleware, login_required, principal_of
 from flows.world import PAGE_VISIT, PUBLIC_URL, SCRIPT, Browser, new_browser
 
@@ -82,6 +83,53 @@ def test_K23_a_whole_sign_in_under_a_prefix(made: Any, wanted: str) -> None:
     assert (done.status_code, done.headers["location"]) == (303, wanted)
     assert client.get(wanted, headers=PAGE_VISIT).text == "hello Ada Lovelace"
     assert client.get("/tool/auth/me", headers=SCRIPT).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "tenant", ["contoso", "%5Cevil.test", "%0D%0AX-Own:%20y", "%E6%97%A5%E6%9C%AC", "caf%C3%A9", "a%3Fb%23c"]
+)
+def test_K23_a_prefix_that_a_visitor_chooses_is_a_path_in_every_address(tenant: str) -> None:
+    """`Mount("/{tenant}", …)`: no other host, no query, no header, no 500; the sign-in works under each."""
+    browser = new_browser()
+    client = Client(Starlette(routes=[Mount("/{tenant}", app=inner(browser))]))
+    wanted, own = f"/{tenant}/page", tenant.replace("%20", "%20")
+    asked = client.get(wanted, headers=PAGE_VISIT)
+    assert asked.headers["location"].startswith(f"/{own}/auth/login?next=/")
+    start = asked.headers["location"].replace("/auth/login", "/auth/entra/start")
+    started = client.get(start, headers=PAGE_VISIT).headers["location"]
+    assert parse_qs(urlsplit(started).query)["redirect_uri"] == [f"{PUBLIC_URL}/{own}/auth/entra/callback"]
+    brought = browser.entra.approve(started)
+    done = client.get(f"/{tenant}/auth/entra/callback?{httpx.QueryParams(brought)}", headers=PAGE_VISIT)
+    assert (done.status_code, done.headers["location"]) == (303, wanted)
+    assert client.get(wanted, headers=PAGE_VISIT).text == "hello Ada Lovelace"
+    assert client.get(f"/{tenant}/auth/signed-out", headers=PAGE_VISIT).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "script_name", ["/tool", "/caf\u00e9", "/\u65e5\u672c", "/\\evil.test", "//evil.test"]
+)
+def test_K23_a_prefix_that_a_wsgi_server_says_is_a_path_in_every_address(script_name: str) -> None:
+    """As Gunicorn hands SCRIPT_NAME over: bytes as latin-1."""
+    auth, told = new_browser().auth, script_name.encode().decode("latin-1")
+
+    class Held:
+        pass
+
+    held = Held()
+    held.auth = auth  # type: ignore[attr-defined]
+
+    @wsgi.login_required
+    def application(environ: Any, start_response: Any) -> Any:
+        raise AssertionError
+
+    served = wsgi.EntradaMiddleware(application, held)  # type: ignore[arg-type]
+    with httpx.Client(
+        transport=httpx.WSGITransport(app=served, script_name=told), base_url=PUBLIC_URL
+    ) as client:
+        asked = client.get("/page", headers=PAGE_VISIT)
+        own = quote("/" + script_name.lstrip("/"))
+        assert asked.headers["location"] == f"{own}/auth/login?next={quote(own)}/page"
+        assert client.get("/auth/signed-out", headers=PAGE_VISIT).status_code == 200
 
 
 def test_K22_K23_two_mounted_applications_keep_apart() -> None:

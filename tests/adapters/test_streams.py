@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -108,3 +109,39 @@ def test_a_stream_over_wsgi_breaks_off_when_its_reader_signs_out() -> None:
         next(pieces)
     body.close()
     assert closed == [True]
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_wsgi_application_that_is_a_generator_is_refused_as_any_other(announced: bool) -> None:
+    """It runs with its first piece; what it raises until then (`token_for`) is a response, and no 500."""
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        if announced:
+            start_response("200 OK", [])
+        yield b""
+        yield wsgi.token_for(environ, ["Mail.Read"]).encode()
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        assert not told or exc_info
+        told.append(status)
+
+    told: list[str] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/mail", "HTTP_ACCEPT": "application/json"}
+    body = b"".join(wsgi.EntradaMiddleware(app, auth=new_browser().auth)(environ, start_response))
+    assert told[-1] == "403 Forbidden"
+    assert b"api_token_refused" in body
+
+
+def test_a_form_over_wsgi_whose_length_nobody_says_is_refused() -> None:
+    """In chunks, at a server that neither counts them nor says where they end: it is not taken for empty."""
+    told: list[str] = []
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/auth/logout",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": io.BytesIO(b"3\r\na=1\r\n0\r\n\r\n"),
+    }
+    app = wsgi.EntradaMiddleware(lambda *_: [], auth=new_browser().auth)
+    body = b"".join(app(environ, lambda status, _: told.append(status)))  # type: ignore[arg-type]
+    assert told == ["403 Forbidden"]
+    assert b"how long it is" in body

@@ -390,6 +390,28 @@ def test_a_second_factor_that_is_demanded_meanwhile_is_asked_for(
     assert caller.open("/here").json()["status"] == 200
 
 
+def test_an_address_of_another_application_with_the_same_keys_asks_for_nothing(
+    caller: Visitor,
+    pat: Any,
+    serve: Serve,
+    new_visitor: NewVisitor,
+    emulator: RunningEmulator,
+    tmp_path: Path,
+) -> None:
+    """What one application wants of a person is sealed for its own registration; it is good there still."""
+    assert caller.site.database is not None
+    other = serve(
+        database=tmp_path / "other.db",
+        calls_apis=True,
+        ENTRADA_CLIENT_ID="11111111-2222-4333-8444-555555555555",
+        ENTRADA_SECRET_KEYS=environment_of(caller.site, emulator)["ENTRADA_SECRET_KEYS"],
+    )
+    caller.sign_in_as(pat)
+    address = caller.fetch(PAGE).json()["sign_in_path"]
+    assert new_visitor(other).open(address).status_code == 403
+    assert caller.open(address).status_code == 303
+
+
 # Outages and many at once
 
 

@@ -117,6 +117,18 @@ def test_a_sign_in_that_does_not_meet_it_is_a_page_and_no_session(
     assert visitor.open("/payments").status_code == 303
 
 
+def test_where_nobody_keeps_what_a_sign_in_met_it_is_a_page_and_no_loop(
+    serve: Serve, new_visitor: NewVisitor, pat: Any
+) -> None:
+    """Behind a broker: whoever came back from there would be sent again, for ever."""
+    visitor = new_visitor(serve(app_of=app_of))
+    visitor.sign_in_as(pat)
+    page = visitor.open("/payments")
+    assert (page.status_code, "stronger sign-in" in page.text) == (403, True)
+    assert visitor.fetch("/payments").status_code == 403
+    assert visitor.open("/plain").json()["name"] == "Pat Page"
+
+
 def test_who_signs_in_again_without_it_has_it_no_more(bank: Site, new_visitor: NewVisitor, pat: Any) -> None:
     """It belongs to the session whose sign-in met it, to no other browser of the same person."""
     visitor, other = new_visitor(bank), new_visitor(bank)

@@ -42,7 +42,7 @@ from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
-from entrada.web.mounts import mounts_of
+from entrada.web.mounts import below, mounts_of
 from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
@@ -264,8 +264,9 @@ def web_request(scope: Scope) -> WebRequest:
     """
     path, prefix = scope["path"], scope.get("root_path", "").rstrip("/")
     raw_path = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
-    if prefix and not (path == prefix or path.startswith(f"{prefix}/")):
-        path, raw_path = prefix + path, raw_path and prefix + raw_path
+    if prefix:
+        is_whole = path == prefix or path.startswith(f"{prefix}/")
+        path, raw_path = below(prefix, path[len(prefix) :] if is_whole else path, raw_path)
     return WebRequest(
         method=scope.get("method", "GET"),
         path=path,

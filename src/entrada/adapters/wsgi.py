@@ -16,6 +16,7 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import wraps
 from http import HTTPStatus
@@ -39,10 +40,11 @@ from entrada.web.guards import (
 )
 from entrada.web.limits import head_refusal
 from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
-from entrada.web.mounts import mounts_of
+from entrada.web.mounts import below, mounts_of
 from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from entrada.entra.api_token import ApiToken
@@ -81,17 +83,36 @@ class EntradaMiddleware:
         is_file = isinstance(file_wrapper, type) and isinstance(body, file_wrapper)
         if is_file or isinstance(body, (list, tuple)):
             return body  # there at once
-        return _Watched(body, visitor)
+        return _Watched(body, visitor, environ, start_response)
 
 
 class _Watched:
-    """A body that goes on for long, such as an event stream, breaks off when its reader's session is over."""
+    """A body that goes on for long, such as an event stream, breaks off when its reader's session is over.
 
-    def __init__(self, body: Iterable[bytes], visitor: Visitor) -> None:
-        self._body, self._pieces = body, watched_pieces(body, visitor)
+    An application that is a generator runs with the first piece: what it raises until then is a response.
+    """
+
+    def __init__(
+        self,
+        body: Iterable[bytes],
+        visitor: Visitor,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> None:
+        self._body, self._visitor = body, visitor
+        self._environ, self._start_response = environ, start_response
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
+        has_begun = False
+        try:
+            for piece in watched_pieces(self._body, self._visitor):
+                has_begun = has_begun or bool(piece)
+                yield piece
+        except EntradaError as error:
+            if has_begun:
+                raise
+            refusal = self._visitor.response_to(error)
+            yield from respond(refusal, self._environ, self._start_response, exc_info=sys.exc_info())
 
     def close(self) -> None:
         """The server calls this at the end, whatever the end was."""
@@ -168,24 +189,25 @@ def _guarded(app: WSGIApplication, required: Requirement) -> WSGIApplication:
 
 def web_request(environ: WSGIEnvironment) -> WebRequest:
     """The request without its body. The path begins with the prefix that the application is mounted under."""
+    path, raw_path = _text(environ.get("PATH_INFO", "") or "/"), _raw_path(environ)
     prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
+    if prefix:
+        path, raw_path = below(_text(prefix), path, raw_path)
     return WebRequest(
         method=environ["REQUEST_METHOD"],
-        path=_text(prefix + (environ.get("PATH_INFO", "") or "/")),
-        raw_path=_raw_path(environ, prefix),
+        path=path,
+        raw_path=raw_path,
         query=environ.get("QUERY_STRING", ""),
         headers=WsgiHeaders(environ),
         peer=peer_of(environ.get("REMOTE_ADDR")),
     )
 
 
-def _raw_path(environ: WSGIEnvironment, prefix: str) -> str:
+def _raw_path(environ: WSGIEnvironment) -> str:
     """The path as it was sent, where the server tells (Gunicorn and Werkzeug do); else nothing."""
     target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
     raw = target.partition("?")[0].partition("#")[0]
-    if not raw.startswith("/"):
-        return ""
-    return raw if raw == prefix or raw.startswith(f"{prefix}/") else prefix + raw
+    return raw if raw.startswith("/") else ""
 
 
 def _text(path: str) -> str:
@@ -210,6 +232,8 @@ def read_body(environ: WSGIEnvironment) -> bytes:
     length = environ.get("CONTENT_LENGTH") or ""
     is_terminated = environ.get("wsgi.input_terminated", False)
     if length and not (length.isascii() and length.isdigit()):
+        raise RequestRefused("This form does not say how long it is.")
+    if not length and not is_terminated and "HTTP_TRANSFER_ENCODING" in environ:
         raise RequestRefused("This form does not say how long it is.")
     wanted = int(length[:10]) if length else (LARGEST_BODY_BYTES + 1 if is_terminated else 0)
     if wanted > LARGEST_BODY_BYTES and length:
@@ -243,13 +267,21 @@ def head_refusal_of(environ: WSGIEnvironment) -> WebResponse | None:
 
 
 def respond(
-    response: WebResponse, environ: WSGIEnvironment, start_response: StartResponse
+    response: WebResponse,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    *,
+    exc_info: OptExcInfo | None = None,
 ) -> Iterable[bytes]:
-    """The whole response; to a HEAD request without its body, but with its length."""
+    """The whole response; to a HEAD request without its body, but with its length.
+
+    `exc_info`: in the place of one that was announced.
+    """
     headers = [*response.headers, ("Content-Length", str(len(response.body)))]
     try:
         reason = HTTPStatus(response.status).phrase
     except ValueError:
         reason = "Unknown"
-    start_response(f"{response.status} {reason}", headers)
+    told = () if exc_info is None else (exc_info,)
+    start_response(f"{response.status} {reason}", headers, *told)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]

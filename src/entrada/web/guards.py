@@ -257,10 +257,15 @@ class Visitor:
                 return None
         except EntradaError as error:
             return error
+        is_kept = self.auth.relying_party.session_tokens is not None
         return InteractionRequired(
             "This page wants a stronger sign-in than the one you have.",
+            hint=None
+            if is_kept
+            else "The service through which this application signs people in asks for none.",
             claims=asking_for(required.auth_context),
             login_hint=session.principal.username,
+            is_repeated=not is_kept,
         )
 
     def _token_callers(self, required: Requirement) -> TokenCallers | None:

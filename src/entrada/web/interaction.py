@@ -6,7 +6,8 @@
     a token's caller    401 with the claims challenge; 403 where only a consent in a browser helps
 
 Once: whoever has just been there for the same gets a page, 403, and so does whoever declines.
-The address holds, sealed and for some minutes, what Entra is asked for: nobody else chooses that.
+The address holds, sealed and for some minutes, what Entra is asked for: nobody else chooses that, and no
+other application with the same keys.
 
 Source: RFC 6750, section 3; Microsoft, "Claims challenges, claims requests, and client capabilities".
 """
@@ -60,7 +61,7 @@ class Interactions:
         Raises:
             RequestRefused: not an address of ours, or an old one.
         """
-        plain = self.sealer.unseal(sealed, context=_CONTEXT)
+        plain = self.sealer.unseal(sealed, context=self._context)
         try:
             wish = json.loads(plain or b"")
             age = self._now().timestamp() - wish["made_at"]
@@ -118,7 +119,7 @@ class Interactions:
             "login_hint": error.login_hint,
             "made_at": int(self._now().timestamp()),
         }
-        sealed = self.sealer.seal(json.dumps(wish, separators=(",", ":")).encode(), context=_CONTEXT)
+        sealed = self.sealer.seal(json.dumps(wish, separators=(",", ":")).encode(), context=self._context)
         site = self.sign_in.site
         address = f"{site.start_path}?{FOR}={sealed}"
         if next_path in (None, site.front_page):
@@ -139,6 +140,11 @@ class Interactions:
     def _said(self, error: InteractionRequired) -> dict[str, str]:
         sentence, hint = error.told(self.sign_in.refusals.pages.names)
         return {"error": error.code, "message": sentence, "hint": hint}
+
+    @property
+    def _context(self) -> str:
+        application = self.sign_in.identification.application
+        return f"{_CONTEXT} {application.authority.url} {application.client_id}"
 
     def _now(self) -> datetime:
         return self.sign_in.identification.clock.now()

@@ -1,17 +1,39 @@
 """The sign-in pages under whichever prefix an application is mounted at.
 
-The server says the prefix, never the visitor. Each is worked out once, for so many of them.
+The server says the prefix; where a part of it is a parameter of the route (`Mount("/{tenant}", …)`), a
+visitor does. So it stands in every address of ours as addresses spell a path, and nobody reads another host,
+a query or a further header in it. Each is worked out once, for so many of them.
 """
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:  # adapters import this with their framework, before there are any pages
     from entrada.web.auth_routes import AuthRoutes
     from entrada.web.guards import HasAuth
 
 _MOST_PREFIXES = 100
+_KEPT = "/!$&'()*+,;=:@"
+
+
+@lru_cache(maxsize=_MOST_PREFIXES)
+def in_addresses(prefix: str) -> str:
+    """The prefix as it stands in an address; nothing at the root."""
+    return quote(re.sub(r"^/+", "/", prefix.rstrip("/")), safe=_KEPT, errors="replace")
+
+
+def below(prefix: str, rest: str, raw_path: str) -> tuple[str, str]:
+    """A request's path and raw path, both with the prefix, which `raw_path` may have already, or be empty."""
+    spelt = in_addresses(prefix)
+    if not raw_path:
+        return spelt + rest, "" if spelt == prefix else spelt + quote(rest, safe=_KEPT, errors="replace")
+    known = unquote(raw_path, errors="replace") if "%" in raw_path else raw_path
+    is_whole = known == prefix or known.startswith(f"{prefix}/")
+    return spelt + rest, raw_path if is_whole else spelt + raw_path
 
 
 class Mounts:
@@ -23,7 +45,7 @@ class Mounts:
 
     def under(self, prefix: str) -> AuthRoutes:
         """The pages as they stand under this prefix; the configured ones at the root."""
-        prefix = prefix.rstrip("/")
+        prefix = in_addresses(prefix)
         if not prefix:
             return self._outermost
         auth = self._by_prefix.get(prefix)

@@ -129,12 +129,20 @@ def _user(request: HttpRequest, principal: UserPrincipal) -> Any:
 def web_request(request: HttpRequest) -> WebRequest:
     """The request without its body, of either kind of server."""
     scope = getattr(request, "scope", None)
-    return wsgi.web_request(request.META) if scope is None else asgi.web_request(scope)
+    return wsgi.web_request(_as_it_came(request.META)) if scope is None else asgi.web_request(scope)
+
+
+def _as_it_came(environ: dict[str, Any]) -> dict[str, Any]:
+    """Django has decoded the path in it, which PEP 3333 hands over as latin-1."""
+    paths = {name: environ.get(name, "") for name in ("SCRIPT_NAME", "PATH_INFO")}
+    if all(path.isascii() for path in paths.values()):
+        return environ
+    return environ | {name: path.encode("utf-8", "replace").decode("latin-1") for name, path in paths.items()}
 
 
 def _walk(auth: AuthRoutes, asked: WebRequest, request: HttpRequest) -> WebResponse:
     try:
-        body = request.body if asked.method == "POST" else b""
+        body = _body_of(request) if asked.method == "POST" else b""
         if len(body) > LARGEST_BODY_BYTES:
             raise RequestRefused("This form is too large to be an answer from Entra.")
         if asked.method == "POST":
@@ -149,6 +157,18 @@ def _walk(auth: AuthRoutes, asked: WebRequest, request: HttpRequest) -> WebRespo
     except RequestRefused as error:
         return auth.failure(error, asked)
     return auth.handle(asked.with_body(body))
+
+
+def _body_of(request: HttpRequest) -> bytes:
+    """Django takes a form in chunks for an empty one where WSGI serves.
+
+    Raises:
+        RequestRefused: see `wsgi.read_body`.
+    """
+    environ = request.META
+    if "HTTP_TRANSFER_ENCODING" in environ and not environ.get("CONTENT_LENGTH") and "wsgi.input" in environ:
+        return wsgi.read_body(environ)
+    return request.body
 
 
 def to_django(response: WebResponse) -> HttpResponse:
