@@ -78,7 +78,8 @@ def filled(url: str, number: int) -> Filled:
         known += [person for place, person in enumerate(batch, first) if place % every == 0]
         first += len(batch)
     with database.reading() as connection:
-        connection.exec_driver_sql("ANALYZE")
+        if connection.dialect.name == "postgresql":  # which does so by itself; SQLite never does
+            connection.exec_driver_sql("ANALYZE")
     database.close()  # what is opened from here on is as a server opens it
     return Filled(
         number=number,

@@ -93,6 +93,7 @@ PAGES = {
     "part of a name": ("/auth/admin?q=p99999%40", "1 person."),
     "nobody": ("/auth/admin?q=zzzz", "Nobody found."),
     "everybody by text": ("/auth/admin?q=contoso", "50 people; more follow."),
+    "enabled": ("/auth/admin?state=enabled", "50 people; more follow."),
     "disabled": ("/auth/admin?state=disabled", "50 people; more follow."),
     "a rare role": ("/auth/admin?role=Admin", "3 people."),
     "signed in": ("/auth/admin?signed_in=now", "50 people; more follow."),

@@ -60,8 +60,9 @@ def add_many(database: Database, most: int, *, now: datetime, tenant_id: str = T
             parts = (insert, numbers, f"SELECT {select}")
         with database.writing() as connection:
             connection.exec_driver_sql(" ".join(parts).replace("%", "%%" if engine == "postgresql" else "%"))
-    with database.reading() as connection:
-        connection.exec_driver_sql("ANALYZE")
+    if engine == "postgresql":  # which does so by itself; SQLite never does
+        with database.reading() as connection:
+            connection.exec_driver_sql("ANALYZE")
 
 
 def _written(at: datetime) -> int:

@@ -24,6 +24,7 @@ from sqlalchemy import insert
 
 from conformance.samples import (
     ADA,
+    CONTOSO,
     LATER,
     NOW,
     SOMEBODY,
@@ -35,6 +36,7 @@ from conformance.samples import (
     session,
     user_id,
 )
+from entrada.accounts.people import PeopleQuery
 from entrada.audit.acts import Act, Action, Subject
 from entrada.errors import StoreUnavailable
 from entrada.sessions.revocation import Revocations
@@ -46,8 +48,10 @@ from entrada.storage.sql import (
     SqlSealedSignIns,
     SqlSessionStore,
     connect,
+    people,
     sqlite,
 )
+from entrada.storage.sql.sqlite import driver_of
 from entrada.storage.sql.tables import sealed_sign_ins
 from storage.forked import DONE, die_before_statement, ending_of, fork, in_child, kill, said_by
 from storage.others import end_and_look, in_processes, sign_in_often
@@ -752,3 +756,37 @@ def test_whoever_was_deleted_stands_in_no_file_any_more(is_read: bool, tmp_path:
     command.close()
     server.close()
     assert not known()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        PeopleQuery(),
+        PeopleQuery(text="ada"),
+        PeopleQuery(role="Editor"),
+        PeopleQuery(tenant_id=CONTOSO),
+        PeopleQuery(is_enabled=True),
+        PeopleQuery(signed_in_at=NOW),
+        PeopleQuery(given_for=frozenset({"app role Editors"})),
+        PeopleQuery(given_for=frozenset()),
+        PeopleQuery(text="ada", role="Editor", tenant_id=CONTOSO, is_enabled=True, signed_in_at=NOW),
+    ],
+    ids=["all", "text", "role", "tenant", "enabled", "signed in", "given", "none given", "all filters"],
+)
+def test_no_page_of_people_sorts_everybody(
+    query: PeopleQuery, path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pass a filter, SQLite reads them in the order of names until the page is full, without
+    statistics, which nobody gathers here."""
+    monkeypatch.setattr(people, "FEW", -1)  # as though many passed each
+    asked: list[str] = []
+    with database.reading() as connection:
+        driver_of(connection).set_trace_callback(asked.append)
+    SqlAccountStore(database).find_people(query, after=user_id(1))
+    page = asked[-1]
+    with sqlite3.connect(path) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {page}")]
+    connection.close()
+    within = plan[plan.index("CO-ROUTINE page") : plan.index("SCAN page")]
+    assert "INDEX ix_entrada_user_" in within[1]
+    assert "USE TEMP B-TREE FOR ORDER BY" not in within

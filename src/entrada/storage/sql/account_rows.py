@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
     Select,
     bindparam,
@@ -42,37 +43,37 @@ KNOWN_SOURCES = {source.value: source for source in GrantSource} | {ENDING: Gran
 """A grant from any other source, which a newer version may have written, counts for nothing here."""
 
 
-def users_where(condition: ColumnElement[bool]) -> Select[Any]:
-    """Each row holds a user, one of its identities and one of its grants."""
-    return (
-        select(
-            users.c.id,
-            users.c.name,
-            users.c.email,
-            users.c.username,
-            users.c.is_guest,
-            users.c.email_is_verified,
-            users.c.created_at,
-            users.c.disabled_at,
-            identities.c.tenant_id,
-            identities.c.object_id,
-            identities.c.linked_at,
-            identities.c.last_sign_in_at,
-            identities.c.membership,
-            role_grants.c.role,
-            role_grants.c.source,
-            role_grants.c.granted_by,
-            role_grants.c.granted_at,
-            role_grants.c.ends_at,
+def users_in(some: FromClause) -> Select[Any]:
+    """Each row holds a user, one of its identities and one of its grants; `some` has the columns of users."""
+    return select(
+        some.c.id,
+        some.c.name,
+        some.c.email,
+        some.c.username,
+        some.c.is_guest,
+        some.c.email_is_verified,
+        some.c.created_at,
+        some.c.disabled_at,
+        identities.c.tenant_id,
+        identities.c.object_id,
+        identities.c.linked_at,
+        identities.c.last_sign_in_at,
+        identities.c.membership,
+        role_grants.c.role,
+        role_grants.c.source,
+        role_grants.c.granted_by,
+        role_grants.c.granted_at,
+        role_grants.c.ends_at,
+    ).select_from(
+        some.outerjoin(identities, identities.c.user_id == some.c.id).outerjoin(
+            role_grants, role_grants.c.user_id == some.c.id
         )
-        .select_from(
-            users.outerjoin(identities, identities.c.user_id == users.c.id).outerjoin(
-                role_grants, role_grants.c.user_id == users.c.id
-            )
-        )
-        .where(condition)
-        .order_by(users.c.id)
     )
+
+
+def users_where(condition: ColumnElement[bool]) -> Select[Any]:
+    """Those users, by id."""
+    return users_in(users).where(condition).order_by(users.c.id)
 
 
 THIS_IDENTITY = (identities.c.tenant_id == bindparam("tid")) & (identities.c.object_id == bindparam("oid"))
@@ -164,7 +165,7 @@ def user_of(rows: Sequence[Row[Any]]) -> User:
 
 
 def linked_of(row: Row[Any]) -> LinkedIdentity:
-    """The linked identity in a row of `users_where`."""
+    """The linked identity in a row of `users_in`."""
     return LinkedIdentity(
         identity=EntraIdentity(tenant_id=TenantId(row.tenant_id), object_id=ObjectId(row.object_id)),
         linked_at=row.linked_at,
@@ -174,12 +175,12 @@ def linked_of(row: Row[Any]) -> LinkedIdentity:
 
 
 def is_known(row: Row[Any]) -> bool:
-    """Whether the row of `users_where` holds a grant that counts; whose source says so must have an end."""
+    """Whether the row of `users_in` holds a grant that counts; whose source says so must have an end."""
     return row.source in KNOWN_SOURCES and (row.source != ENDING or row.ends_at is not None)
 
 
 def grant_of(row: Row[Any]) -> RoleGrant:
-    """The grant in a row of `users_where`; its source must be known."""
+    """The grant in a row of `users_in`; its source must be known."""
     return RoleGrant(
         role=row.role,
         source=KNOWN_SOURCES[row.source],

@@ -61,7 +61,7 @@ from entrada.storage.sql.account_rows import (
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.broker_grants import end_grants_of_user
 from entrada.storage.sql.database import Database
-from entrada.storage.sql.people import LINES, find_called, find_ids, find_whole, has_administrator
+from entrada.storage.sql.people import LINES, find_called, find_page, find_whole, has_administrator
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
@@ -284,7 +284,7 @@ class SqlAccountStore(AccountStore):
         self, query: PeopleQuery, *, limit: int = 50, after: UserId | None = None
     ) -> Sequence[User]:
         with self._database.reading() as connection:
-            return self._by_ids(connection, find_ids(connection, query, limit=limit, after=after))
+            return self._all_now(find_page(connection, query, limit=limit, after=after))
 
     def list_lines(self) -> Sequence[tuple[str, str]]:
         with self._database.reading() as connection:

@@ -8,12 +8,13 @@ each person in order, until the page is full.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     Select,
     Text,
     and_,
@@ -29,7 +30,8 @@ from sqlalchemy import (
 from entrada.accounts.identity import GrantSource, UserId
 from entrada.accounts.people import PeopleQuery
 from entrada.entra.authority import TenantId, parse_guid
-from entrada.storage.sql.tables import AnyText, UtcTime, identities, role_grants, sessions, users
+from entrada.storage.sql.account_rows import users_in
+from entrada.storage.sql.tables import IS_DISABLED, AnyText, UtcTime, identities, role_grants, sessions, users
 
 FEW = 1_000
 """Up to so many, who passes a filter is looked up by id."""
@@ -81,7 +83,7 @@ GIVEN_FOR = and_(OF_ENTRA, role_grants.c.granted_by.in_(bindparam("reasons", exp
 WITH_REASON = select(role_grants.c.user_id).where(GIVEN_FOR).distinct()
 LINES = select(role_grants.c.granted_by, role_grants.c.role).where(OF_ENTRA).distinct()
 WITH_OBJECT_ID = select(identities.c.user_id).where(identities.c.object_id == bindparam("object"))
-DISABLED = select(users.c.id).where(users.c.disabled_at.is_not(None))
+DISABLED = select(users.c.id).where(IS_DISABLED)
 
 ANOTHER_ADMINISTRATOR = (
     select(role_grants.c.user_id)
@@ -101,11 +103,27 @@ LAST = select(NAME).where(users.c.id == bindparam("after")).scalar_subquery()
 BEHIND = and_(NAME >= LAST, or_(NAME > LAST, users.c.id > bindparam("after")))
 
 
-def find_ids(
+def find_page(
     connection: Connection, query: PeopleQuery, *, limit: int, after: UserId | None
-) -> Sequence[UserId]:
-    """The ids of one page, in order; several statements, so whoever comes or goes meanwhile may be missed."""
-    names = {**names_of_query(query), "after": after, "at_most": limit}
+) -> Iterable[Row[Any]]:
+    """The rows of one page of users, in order; whoever comes or goes meanwhile may be missed."""
+    conditions, names = passing(connection, query, after)
+    page = (
+        select(users, NAME.label("in_order"))
+        .where(*conditions)
+        .order_by(NAME, users.c.id)
+        .limit(bindparam("at_most"))
+        .subquery("page")
+    )
+    statement = users_in(page).order_by(page.c.in_order, page.c.id)
+    return connection.execute(statement, {**names, "at_most": limit})
+
+
+def passing(
+    connection: Connection, query: PeopleQuery, after: UserId | None
+) -> tuple[Sequence[ColumnElement[bool]], Mapping[str, Any]]:
+    """Who belongs to the pages behind `after`, and what a statement that says so is executed with."""
+    names = {**names_of_query(query), "after": after}
     few, many = [], []
     for subset, of_each in filters_of(query):
         found = [] if subset is None else connection.execute(subset.limit(FEW + 1), names).scalars().all()
@@ -113,12 +131,7 @@ def find_ids(
             few.append(users.c.id.in_(set(found)))
         else:
             many.append(of_each)
-    statement = select(users.c.id).where(*few, *many).order_by(NAME, users.c.id)
-    if after is not None:
-        statement = statement.where(BEHIND)
-    return [
-        UserId(found) for found in connection.execute(statement.limit(bindparam("at_most")), names).scalars()
-    ]
+    return [*few, *many, *([BEHIND] if after is not None else [])], names
 
 
 def find_whole(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:
@@ -131,12 +144,15 @@ def find_whole(connection: Connection, text: str, *, limit: int) -> Sequence[Use
 
 def find_called(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:
     """Ids of who is called so; where there are more, those of whom it is the whole of a name come first."""
-    part = find_ids(connection, PeopleQuery(text=text), limit=limit, after=None)
+    conditions, names = passing(connection, PeopleQuery(text=text), None)
+    statement = select(users.c.id).where(*conditions).order_by(NAME, users.c.id).limit(bindparam("at_most"))
+    found = connection.execute(statement, {**names, "at_most": limit}).scalars()
+    part = [UserId(each) for each in found]
     if len(part) < limit:
         return part  # all there are
     names = {"whole": f"%\n{escaped(text)}\n%", "at_most": limit}
-    whole = [UserId(found) for found in connection.execute(CALLED, names).scalars()]
-    return [*whole, *(found for found in part if found not in whole)][:limit]
+    whole = [UserId(each) for each in connection.execute(CALLED, names).scalars()]
+    return [*whole, *(each for each in part if each not in whole)][:limit]
 
 
 def has_administrator(
@@ -159,7 +175,7 @@ def filters_of(query: PeopleQuery) -> Iterator[tuple[Select[Any] | None, ColumnE
         if query.is_enabled:
             yield None, users.c.disabled_at.is_(None)
         else:
-            yield DISABLED, users.c.disabled_at.is_not(None)
+            yield DISABLED, IS_DISABLED
     if query.given_for:
         yield WITH_REASON, exists().where(role_grants.c.user_id == users.c.id, GIVEN_FOR)
     elif query.given_for is not None:

@@ -114,9 +114,17 @@ users = Table(
     # `email` as it is compared, and only where it is verified; see storable.email_key.
     Column("verified_email_key", AnyText, index=True),
     Column("created_at", UtcTime, nullable=False),
-    Column("disabled_at", UtcTime, index=True),
+    Column("disabled_at", UtcTime),
 )
 Index("ix_entrada_user_in_order", func.lower(users.c.name), users.c.id)
+# Of these alone: SQLite, which has no statistics here, would read everybody else by it, and sort them.
+IS_DISABLED = users.c.disabled_at.is_not(None)
+Index(
+    "ix_entrada_user_disabled_at",
+    users.c.disabled_at,
+    sqlite_where=IS_DISABLED,
+    postgresql_where=IS_DISABLED,
+)
 Index("ix_entrada_user_by_email", func.lower(users.c.email))
 Index("ix_entrada_user_by_username", func.lower(users.c.username))
 
