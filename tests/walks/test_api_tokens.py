@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pickle
+import secrets
 import signal
 import sqlite3
 import subprocess
@@ -32,14 +33,15 @@ from entrada.adapters.starlette import EntradaMiddleware, login_required, token_
 from entrada.build import build_auth_routes
 from entrada.emulator import RunningEmulator
 from entrada.entra.jws import RawAccessToken
-from entrada.errors import ApiTokenRefused, EntraUnavailable, InteractionRequired
+from entrada.errors import ApiTokenRefused, EntraRefused, EntraUnavailable, InteractionRequired
 from entrada.flows.session_tokens import HELD_FOR
 from entrada.sessions.session import SessionId
 from entrada.settings import load_settings
 from entrada.web.auth_routes import AuthRoutes
+from entrada.web.messages import WebRequest
 from walks.conftest import NewVisitor, Serve
 from walks.site import Site, rows_of
-from walks.visitor import Visitor, query_of
+from walks.visitor import PAGE_VISIT, Visitor, query_of
 
 PAGE = "/m%C3%BC;v=1/%2F?scope=Mail.Read&q=a%20b&&x=%2f%2fevil"
 
@@ -687,6 +689,45 @@ def test_G14_what_is_no_claims_challenge_is_refused_with_a_sentence(caller: Visi
     for challenge in ('Bearer error="invalid_token"', "", 'Bearer error="insufficient_claims", claims="%%%"'):
         with pytest.raises(ApiTokenRefused, match="no claims challenge"):
             caller.site.auth.token_for(principal_of(caller), ["User.Read"], challenge=challenge)
+
+
+def test_G14_claims_that_entra_refuses_spoil_no_later_token(
+    caller: Visitor, pat: Any, emulator: RunningEmulator
+) -> None:
+    """What an API made up is asked for once; without a challenge the next token is asked for without it."""
+    caller.sign_in_as(pat)
+    held, auth = principal_of(caller), caller.site.auth
+    emulator.fail("aadsts", endpoint="token", code=9002313, error="invalid_request")
+    with pytest.raises(EntraRefused):
+        auth.token_for(held, ["User.Read"], challenge=_challenge(made_up="x"))
+    emulator.clear_requests()
+    assert auth.token_for(held, ["User.Read"])
+    (request,) = [request for request in emulator.requests if request.form.get("grant_type")]
+    assert "made_up" not in request.form["claims"]
+
+
+def test_G14_claims_too_long_for_a_browser_to_keep_are_a_page(
+    caller: Visitor, pat: Any, emulator: RunningEmulator
+) -> None:
+    """The cookie of the sign-in would be dropped in silence, and nobody could come back."""
+    caller.sign_in_as(pat)
+    noise = "".join(secrets.token_urlsafe(30) for _ in range(95))
+    claims = json.dumps({"access_token": {"nbf": {"essential": True, "value": "4102444800"}, "x": noise}})
+    with pytest.raises(InteractionRequired) as needed:
+        caller.site.auth.token_for(
+            principal_of(caller),
+            ["User.Read"],
+            challenge=f"Bearer error=insufficient_claims, claims={_text(claims)}",
+        )
+    host = caller.site.public_url.partition("//")[2]
+    visit = WebRequest(method="GET", path="/here", headers={**PAGE_VISIT, "host": host})
+    answer = caller.site.auth.failure(needed.value, visit)
+    assert (answer.status, [name for name, _ in answer.headers if name == "set-cookie"]) == (403, [])
+    del emulator
+
+
+def _text(claims: str) -> str:
+    return base64.b64encode(claims.encode()).decode().rstrip("=")
 
 
 def _challenge(**claims: str) -> str:

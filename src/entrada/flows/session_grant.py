@@ -85,6 +85,10 @@ class SessionGrant:
         others = {key: kept for key, kept in self.tokens.items() if key != scopes.key}
         return replace(self, tokens=others, claims={**self.claims, scopes.key: claims})
 
+    def unchallenged(self, scopes: ApiScopes) -> SessionGrant:
+        """Entra gives no token for these claims, whoever asks: the next one is asked for without them."""
+        return replace(self, claims={key: asked for key, asked in self.claims.items() if key != scopes.key})
+
     def was_asked_lately(self, key: str, now: datetime) -> bool:
         """Whether this session's person has just been to Entra for the same."""
         at = self.asked.get(key)

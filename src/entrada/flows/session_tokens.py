@@ -192,7 +192,8 @@ class SessionTokens:
             self.grants.let_go(session.id, holder=holder)
             raise
         if isinstance(answer, TokenError):
-            self._store(session, grant, holder)
+            is_for_the_person = answer.error in ASKS_FOR_THE_PERSON
+            self._store(session, grant if is_for_the_person else grant.unchallenged(scopes), holder)
             raise self._refused(answer, principal, session, scopes, grant)
         return self._take(
             answer, principal, session, scopes, grant.got(scopes, answer, asked_at=asked_at), holder

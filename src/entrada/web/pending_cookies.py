@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from entrada.errors import RequestRefused
 from entrada.flows.pending import (
     MOST_PENDING,
     MOST_PENDING_CHARACTERS,
@@ -33,6 +34,8 @@ KEPT_BEYOND_LIFE = timedelta(hours=12)
 """How long an expired sign-in stays, so that a late answer can be told as late and led on."""
 REFUSALS_LIFE_SECONDS = 120
 MOST_REFUSALS = 3
+LARGEST_COOKIE = 4_000
+"""Name and value; browsers keep 4,096 characters, and drop a larger cookie in silence."""
 _TAG = re.compile(rf"[0-9a-f]{{{TAG_CHARACTERS}}}", re.ASCII)
 
 
@@ -63,9 +66,18 @@ class PendingCookies:
     def remember(
         self, pending: PendingSignIn, request: WebRequest, rules: CookieRules, *, now: datetime
     ) -> list[str]:
-        """Set-Cookie values: the new sign-in in, and out what is over or one too many."""
+        """Set-Cookie values: the new sign-in in, and out what is over or one too many.
+
+        Raises:
+            RequestRefused: what an API demands makes it larger than browsers keep.
+        """
         name, sealed = _name_of(pending.tag, rules), seal_pending(pending, self.sealer)
         characters = len(name) + len(sealed)
+        if characters > LARGEST_COOKIE and (pending.scopes or pending.claims):
+            raise RequestRefused(
+                "What Microsoft would have to be asked for is too long for a browser to keep meanwhile.",
+                hint="Tell your administrator which page this was: it asks for too much at once.",
+            )
         cookies = [self._set(name, sealed, rules)]
         ours = sorted(self._ours(request, rules), key=lambda found: found[0].begun_at, reverse=True)
         for position, (other, other_name, value) in enumerate(ours, start=2):
