@@ -133,24 +133,20 @@ def test_of_two_servers_one_writes(trail: MemoryAuditTrail, tmp_path: Path) -> N
     assert two.beat() == 0
     one.close()
     happen(trail, 1)
-    two._closing.set()
+    two.loop.close()
     export_of(trail, target, leases).beat()
     assert numbers_in(target.path) == [1, 2, 3, 4]
 
 
 def test_a_thread_of_its_own_writes_within_seconds(trail: MemoryAuditTrail, tmp_path: Path) -> None:
-    """Started twice it runs once; a clean stop writes what is there."""
+    """And a clean stop writes what is there."""
     target = FileTarget(path=tmp_path / "audit.jsonl")
     export = export_of(trail, target)
-    export.start()
-    thread = export._thread
-    export.start()
-    assert export._thread is thread
+    export.loop.start()
     happen(trail, 5)
     export.close()
     assert numbers_in(target.path) == [1, 2, 3, 4, 5]
-    export.start()
-    assert export._thread is thread
+    assert not export.loop.is_running
 
 
 def test_standard_output_has_what_happens_from_now_on(

@@ -13,58 +13,60 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from entrada.broker.backchannel_logout import CLAIM, claim_due, deliver, postpone
 from entrada.broker.provider import Provider
 from entrada.broker.store import Delivery
 from entrada.entra.transport import HttpTransport
 from entrada.errors import Unavailable
+from entrada.flows.background_loop import BackgroundLoop
 
-LOOK_EVERY_SECONDS = 0.5
+LOOK_EVERY = timedelta(seconds=0.5)
 PRUNE_EVERY_LOOKS = 1_200
 SIDE_BY_SIDE = 64
 """Installations that are told at the same time."""
+PATIENCE = timedelta(seconds=30)
+"""How long `stop` waits for a look under way."""
 
 log = logging.getLogger("entrada.broker")
 
 
 class DeliveryLoop:
-    """`start` once; `stop` ends it, and waits for the delivery under way."""
+    """`stop` ends it, and waits for the delivery under way."""
 
     def __init__(self, provider: Provider, transport: HttpTransport) -> None:
         self._provider, self._transport = provider, transport
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[tuple[Delivery, datetime]]] = {}
         """By client id; an installation that is here is being told. With each, when the claim is over."""
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="entrada-logout-token")
-        self._thread = threading.Thread(target=self._run, name="entrada-logout-tokens", daemon=True)
+        self._looks = 0
+        self._loop = BackgroundLoop(
+            name="entrada-logout-tokens",
+            work=self._look,
+            every=LOOK_EVERY,
+            patience=PATIENCE,
+            postponed="Logout tokens have to wait",
+            doing="delivering logout tokens",
+            log=log,
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Ends it after what is being delivered; one that was never started is stopped already."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=30)
+        self._loop.close()
         with self._lock:
             self._waiting.clear()
         self._pool.shutdown(cancel_futures=True)
 
-    def _run(self) -> None:
-        looks = 0
-        while not self._stopping.wait(LOOK_EVERY_SECONDS):
-            looks += 1
-            try:
-                self._hand_out()
-                if looks % PRUNE_EVERY_LOOKS == 0:
-                    self._provider.store.prune(now=self._provider.now())
-            except Unavailable as failure:
-                log.warning("Logout tokens have to wait: %s", failure.sentence)
-            except Exception:
-                log.exception("Delivering logout tokens failed; it goes on.")
+    def _look(self) -> None:
+        self._looks += 1
+        self._hand_out()
+        if self._looks % PRUNE_EVERY_LOOKS == 0:
+            self._provider.store.prune(now=self._provider.now())
 
     def _hand_out(self) -> None:
         while due := claim_due(self._provider):
@@ -82,7 +84,7 @@ class DeliveryLoop:
         failed = False
         while True:
             with self._lock:
-                if not queue or self._stopping.is_set():
+                if not queue or self._loop.is_closing():
                     if self._waiting.get(client_id) is queue:
                         del self._waiting[client_id]
                     return

@@ -1,7 +1,7 @@
 """Asks Entra again about people whose installations do not: a leaver is out everywhere, whoever refreshes.
 
-    look       one run over every grant that is due
-    the loop   one thread, as long as the broker runs
+    look           one run over every grant that is due
+    recheck_loop   one thread, as long as the broker runs
 
 An installation that refreshes has its person asked about then; that moves the next look on. A grant that no
 installation has opened or refreshed for as long as a session lasts is left alone: its sessions are over.
@@ -12,7 +12,6 @@ request to come back later: nobody's access ends for that.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -21,11 +20,13 @@ from datetime import timedelta
 from entrada.audit.acts import ENTRA, Cause
 from entrada.broker.grants import Grant
 from entrada.broker.provider import Provider
-from entrada.errors import ConfigurationError, EntraUnavailable, SignInError, StoreUnavailable, Unavailable
+from entrada.errors import ConfigurationError, EntraUnavailable, SignInError, StoreUnavailable
 from entrada.events import Event, record
-from entrada.flows.background_recheck import LONGEST_PAUSE, PAUSES_IN_AN_INTERVAL, SHORTEST_PAUSE
+from entrada.flows.background_loop import BackgroundLoop
 from entrada.flows.identification import ends_access
-from entrada.flows.recheck_pace import AT_A_TIME, Pace, RecheckRun
+from entrada.flows.recheck_pace import AT_A_TIME, Pace, RecheckRun, pause_between_runs
+
+PATIENCE = timedelta(seconds=30)
 
 log = logging.getLogger("entrada.broker")
 
@@ -122,32 +123,22 @@ class GrantRecheck:
             record(Event.ACCESS_ENDED, reason=error.code, count=len(ended), **asdict(identity))
 
 
-class GrantRecheckLoop:
-    """`start` once; `stop` ends it, and waits for the questions under way."""
+def recheck_loop(recheck: GrantRecheck) -> BackgroundLoop:
+    """One look after the other; closing waits for the questions under way."""
 
-    def __init__(self, recheck: GrantRecheck) -> None:
-        self._recheck = recheck
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="entrada-broker-recheck", daemon=True)
+    def look() -> None:
+        recheck.look(is_over=loop.is_closing)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=30)
-
-    def _run(self) -> None:
-        every = self._recheck.provider.recheck_every
-        pause = max(SHORTEST_PAUSE, min(every / PAUSES_IN_AN_INTERVAL, LONGEST_PAUSE))
-        while not self._stopping.wait(pause.total_seconds()):
-            try:
-                self._recheck.look(is_over=self._stopping.is_set)
-            except Unavailable as failure:
-                log.warning("People are looked at again later: %s", failure.sentence)
-            except Exception:
-                log.exception("A mistake of Entrada's, in the look at people at installations")
+    loop = BackgroundLoop(
+        name="entrada-broker-recheck",
+        work=look,
+        every=pause_between_runs(recheck.provider.recheck_every),
+        patience=PATIENCE,
+        postponed="People are looked at again later",
+        doing="the look at people at installations",
+        log=log,
+    )
+    return loop
 
 
 def _note(grant: Grant, reason: str) -> None:

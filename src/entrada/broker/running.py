@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from entrada.broker.delivery_loop import DeliveryLoop
-from entrada.broker.recheck import GrantRecheck, GrantRecheckLoop
+from entrada.broker.recheck import GrantRecheck, recheck_loop
 from entrada.broker.routes import BrokerRoutes
 from entrada.entra.pooled_transport import PooledTransport
 
@@ -20,7 +20,7 @@ def in_background(broker: BrokerRoutes) -> Iterator[None]:
     installation asks about; what is under way then is finished."""
     transport = PooledTransport(ca_bundle=broker.ca_bundle)
     deliveries = DeliveryLoop(broker.broker.provider, transport)
-    recheck = GrantRecheckLoop(GrantRecheck(broker.broker.provider, seen_within=broker.sessions_last))
+    recheck = recheck_loop(GrantRecheck(broker.broker.provider, seen_within=broker.sessions_last))
     for one in broker.broker.provider.installations():
         if one.may_leave_out_pkce:
             log.warning(
@@ -34,6 +34,6 @@ def in_background(broker: BrokerRoutes) -> Iterator[None]:
     try:
         yield
     finally:
-        recheck.stop()
+        recheck.close()
         deliveries.stop()
         transport.close()

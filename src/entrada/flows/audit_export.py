@@ -1,7 +1,7 @@
 """Entries written out as they come, beside the database: one thread, in the server whose job it is.
 
-    start   now, or with the first person who comes; after a fork, again in the child
-    close   what is there is written, and another server goes on at once
+    loop.start   now, or with the first person who comes
+    close        what is there is written, and another server goes on at once
 
 In the order of their numbers, and at least once: how far the target has come is remembered after it was
 written to, so what a killed server had just written comes again. Entries that other servers and commands made
@@ -11,21 +11,20 @@ are among them. A target that cannot be written to is said in the log; nothing i
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import Event, Lock, Thread
 
 from entrada.audit.export import ExportTarget, line_of
 from entrada.audit.trail import AuditTrail
 from entrada.clock import Clock
 from entrada.errors import Unavailable
+from entrada.flows.background_loop import BackgroundLoop
 from entrada.flows.leased_job import LeasedJob
 
 BEAT = timedelta(seconds=1)
 PAGE = 500
 SAID_AGAIN_AFTER = timedelta(minutes=1)
-PATIENCE_SECONDS = 10.0
+PATIENCE = timedelta(seconds=10)
 
 log = logging.getLogger("entrada")
 
@@ -36,27 +35,21 @@ class AuditExport:
     target: ExportTarget
     job: LeasedJob
     clock: Clock
-    _closing: Event = field(default_factory=Event, repr=False)
-    _starting: Lock = field(default_factory=Lock, repr=False)
-    _thread: Thread | None = field(default=None, repr=False)
-    _pid: int = field(default=0, repr=False)
-    _silent_until: float = field(default=float("-inf"), repr=False)
+    loop: BackgroundLoop = field(init=False, repr=False)
+    _silent_until: float = field(default=float("-inf"), init=False, repr=False)
 
-    def start(self) -> None:
-        """Does nothing where it runs already; cheap enough for every request."""
-        if self._is_running():
-            return
-        with self._starting:
-            if self._closing.is_set() or self._is_running():
-                return
-            self._pid = os.getpid()
-            self._thread = Thread(target=self._run, name="entrada-audit-export", daemon=True)
-            self._thread.start()
+    def __post_init__(self) -> None:
+        self.loop = BackgroundLoop(
+            name="entrada-audit-export",
+            work=self.beat,
+            every=BEAT,
+            patience=PATIENCE,
+            postponed="Entries of the audit trail are written out later",
+            doing="writing out the audit trail",
+        )
 
     def close(self) -> None:
-        self._closing.set()
-        if self._thread is not None and self._is_running():
-            self._thread.join(timeout=PATIENCE_SECONDS)
+        self.loop.close()
         self.beat()
         self.job.release()
 
@@ -91,16 +84,6 @@ class AuditExport:
             position = 0 if self.target.is_whole else self.trail.extent().head.number
             self.trail.note_exported(self.target.name, position)
         return position
-
-    def _is_running(self) -> bool:
-        return self._thread is not None and self._pid == os.getpid() and self._thread.is_alive()
-
-    def _run(self) -> None:
-        while not self._closing.wait(BEAT.total_seconds()):
-            try:
-                self.beat()
-            except Exception:
-                log.exception("A mistake of Entrada's, in writing out the audit trail")
 
     def _say(self, sentence: str) -> None:
         now = self.clock.monotonic()

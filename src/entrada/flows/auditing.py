@@ -29,7 +29,7 @@ class Auditing:
     def start(self) -> None:
         """From here on entries are written out; doing so twice is once."""
         if self.export is not None:
-            self.export.start()
+            self.export.loop.start()
 
     def enter_refusal(self, act: Act) -> None:
         self.refusals.enter(act)

@@ -6,21 +6,20 @@ Every server runs it; each tenant is watched by one of them (see `DirectoryWatch
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from threading import Event, Lock, Thread
 from typing import Generic
 
 from entrada.errors import Unavailable
+from entrada.flows.background_loop import BackgroundLoop
 from entrada.flows.directory_watch import DirectoryWatch
 from entrada.flows.recheck import Due, Recheck
 
-PATIENCE_SECONDS = 15.0
+PATIENCE = timedelta(seconds=15)
 """How long `close` waits for a look under way."""
-
-log = logging.getLogger("entrada")
 
 
 @dataclass(kw_only=True)
@@ -30,41 +29,39 @@ class BackgroundWatch(Generic[Due]):
     watch: DirectoryWatch[Due]
     recheck: Recheck[Due]
     ended: Callable[[], None] = lambda: None
-    _closing: Event = field(default_factory=Event, init=False, repr=False)
-    _starting: Lock = field(default_factory=Lock, init=False, repr=False)
+    loop: BackgroundLoop = field(init=False, repr=False)
     _looking: Lock = field(default_factory=Lock, init=False, repr=False)
-    _thread: Thread | None = field(default=None, init=False, repr=False)
-    _is_out: bool = field(default=False, init=False, repr=False)
     _hastened: Event = field(default_factory=Event, init=False, repr=False)
     _rechecking: Thread | None = field(default=None, init=False, repr=False)
 
-    @property
-    def is_running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+    def __post_init__(self) -> None:
+        self.loop = BackgroundLoop(
+            name="entrada-directory-watch",
+            work=self.look,
+            every=self.watch.every,
+            patience=PATIENCE,
+            postponed="Who left is looked for again later",
+            doing="the look for who left",
+            at_once=True,
+        )
 
     def start(self) -> None:
-        """Does nothing where it runs already; cheap enough for every request."""
-        if self.is_running:
-            return
-        with self._starting:
-            if self._closing.is_set() or self.is_running:
-                return
+        """As the loop's."""
+        if not self.loop.is_running:
             self._looking = Lock()  # a fork may have left it held in the child
-            self._thread = Thread(target=self._run, name="entrada-directory-watch", daemon=True)
-            self._thread.start()
+            self.loop.start()
 
     def close(self) -> None:
-        self._closing.set()
-        for thread in (self._thread, self._rechecking):
-            if thread is not None and thread.is_alive():
-                thread.join(timeout=PATIENCE_SECONDS)
+        self.loop.close()
+        if self._rechecking is not None and self._rechecking.is_alive():
+            self._rechecking.join(timeout=PATIENCE.total_seconds())
         with suppress(Unavailable):
             self.watch.release()
 
     def look(self) -> None:
         """One look at every tenant, and what follows from it."""
         with self._looking:
-            looked = self.watch.look(is_over=self._closing.is_set)
+            looked = self.watch.look(is_over=self.loop.is_closing)
         if looked.ended:
             self.ended()
         if looked.hastened:
@@ -75,27 +72,9 @@ class BackgroundWatch(Generic[Due]):
 
     def _recheck(self) -> None:
         def work() -> None:
-            if self.recheck.run(is_over=self._closing.is_set):
+            if self.recheck.run(is_over=self.loop.is_closing):
                 self.ended()
 
-        while self._hastened.is_set() and not self._closing.is_set():
+        while self._hastened.is_set() and not self.loop.is_closing():
             self._hastened.clear()
-            self._carefully(work)
-
-    def _run(self) -> None:
-        self._carefully(self.look)
-        while not self._closing.wait(self.watch.every.total_seconds()):
-            self._carefully(self.look)
-
-    def _carefully(self, work: Callable[[], None]) -> None:
-        """An outage of the database is said once, not at every look."""
-        try:
-            work()
-        except Unavailable as failure:
-            if not self._is_out:
-                log.warning("Who left is looked for again later: %s", failure.sentence)
-            self._is_out = True
-        except Exception:
-            log.exception("A mistake of Entrada's, in the look for who left")
-        else:
-            self._is_out = False
+            self.loop.attempt(work)

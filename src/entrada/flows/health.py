@@ -143,7 +143,7 @@ class Health:
         if recheck is None:
             return [HealthFact(label="Re-check", text="Nobody is asked about again", needs_care=True)]
         every = f"Everybody who is signed in, every {ago(recheck.recheck.every)}"
-        state = "by this process" if recheck.is_running else "not running in this process yet"
+        state = "by this process" if recheck.loop.is_running else "not running in this process yet"
         return [HealthFact(label="Re-check", text=f"{every}; {state}", needs_care=False)]
 
     def _delta(self, now: datetime) -> list[HealthFact]:

@@ -23,6 +23,9 @@ SILENT_IN_A_ROW = 4
 EARLIEST, LATEST = 0.9, 0.98
 """Of the interval: each is asked again somewhere between these parts of it, so that people who signed in
 together spread out, and the pause between two runs still ends within the interval."""
+LONGEST_PAUSE = timedelta(seconds=15)
+SHORTEST_PAUSE = timedelta(milliseconds=200)
+PAUSES_IN_AN_INTERVAL = 60
 
 _log = logging.getLogger("entrada")
 
@@ -101,3 +104,8 @@ class RecheckRun:
 def next_check(now: datetime, *, every: timedelta, chance: float) -> datetime:
     """When to ask again; `chance` is from 0 to 1."""
     return now + every * (EARLIEST + (LATEST - EARLIEST) * chance)
+
+
+def pause_between_runs(every: timedelta) -> timedelta:
+    """Short enough for what `next_check` leaves of the interval."""
+    return max(SHORTEST_PAUSE, min(every / PAUSES_IN_AN_INTERVAL, LONGEST_PAUSE))

@@ -90,11 +90,11 @@ class RelyingParty:
             if self.watch is not None:
                 self.watch.close()
             if self.recheck is not None:
-                self.recheck.close()
+                self.recheck.loop.close()
             if self.listening is not None:
                 self.listening.close()
             if self.role_endings is not None:
-                self.role_endings.close()
+                self.role_endings.loop.close()
             self.session_watch.close()
             self.prune.close()
             if self.auditing is not None:
@@ -161,15 +161,15 @@ class RelyingParty:
         Doing so twice is once. After a fork the next request does it in the child.
         """
         if self.recheck is not None:
-            self.recheck.start()
+            self.recheck.loop.start()
         if self.listening is not None:
             self.listening.start()
         if self.watch is not None:
-            self.watch.start()
+            self.watch.loop.start()
         if self.auditing is not None:
             self.auditing.start()
         if self.role_endings is not None:
-            self.role_endings.start()
+            self.role_endings.loop.start()
 
     def set_disabled(
         self,

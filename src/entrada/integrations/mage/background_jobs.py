@@ -8,21 +8,23 @@ it, in a thread of its own. A failure is logged and ends nothing.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from entrada.errors import Unavailable
+from entrada.flows.background_loop import BackgroundLoop
 from entrada.flows.background_watch import BackgroundWatch
 from entrada.flows.recheck import Recheck
 from entrada.integrations.kit.links import Link
 from entrada.integrations.mage.store import MageStore
 
+PATIENCE = timedelta(seconds=30)
+
 log = logging.getLogger("entrada.mage")
 
 
 class BackgroundJobs:
-    """`start` once; `stop` ends it, and waits for the look under way."""
+    """`start` when Mage has started its other processes; it goes on to the end of this one."""
 
     def __init__(
         self,
@@ -33,46 +35,38 @@ class BackgroundJobs:
         watch: BackgroundWatch[Link] | None = None,
         first_look: Callable[[], Sequence[str]],
     ) -> None:
-        self._recheck, self._store, self._every = recheck, store, every
+        self._recheck, self._store = recheck, store
         self._first_look, self._watch = first_look, watch
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="entrada-jobs", daemon=True)
+        self._has_warned = False
+        self._loop = BackgroundLoop(
+            name="entrada-jobs",
+            work=self._look,
+            every=every,
+            patience=PATIENCE,
+            postponed="The background look has to wait",
+            doing="the background look",
+            log=log,
+        )
 
     def start(self) -> None:
-        """Begin, in a thread of its own. Called once."""
-        self._thread.start()
+        self._loop.start()
         if self._watch is not None:
             self._watch.start()
 
-    def stop(self) -> None:
-        """End, and wait for the work under way."""
-        self._stopping.set()
-        if self._watch is not None:
-            self._watch.close()
-        self._thread.join(timeout=30)
-
-    def _run(self) -> None:
-        warned = False
-        while not self._stopping.wait(self._every.total_seconds()):
-            warned = warned or self._carefully(self._warn, level=logging.DEBUG)
-            self._carefully(self._look)
-
-    def _warn(self) -> None:
-        """Waits quietly for Mage's own tables, which its scheduler may still be making."""
-        for sentence in self._first_look():
-            log.warning("%s", sentence)
-
     def _look(self) -> None:
+        if not self._has_warned:
+            self._warn()
         self._store.forget_expired()
         self._recheck.run()
 
-    def _carefully(self, work: Callable[[], None], *, level: int = logging.WARNING) -> bool:
+    def _warn(self) -> None:
+        """Waits quietly for Mage's own tables, which its scheduler may still be making."""
         try:
-            work()
+            for sentence in self._first_look():
+                log.warning("%s", sentence)
         except Unavailable as failure:
-            log.log(level, "The background look has to wait: %s", failure.sentence)
+            log.debug("What owners should know has to wait: %s", failure.sentence)
         except Exception:
-            log.exception("The background look failed; it goes on.")
+            log.exception("A mistake of Entrada's, in what owners should know")
         else:
-            return True
-        return False
+            self._has_warned = True
