@@ -20,8 +20,8 @@ from typing import Any
 from entrada.entra.token_response import LARGEST_CLAIMS
 
 _LONGEST_FIELD = 16_000
-_PARAMETER = re.compile(
-    r"(?P<name>[A-Za-z0-9_-]+)[ \t]*=[ \t]*"
+_PARAMETER = re.compile(  # from the beginning of a name alone, or each of its letters would be tried for one
+    r"(?<![A-Za-z0-9_-])(?P<name>[A-Za-z0-9_-]+)[ \t]*=[ \t]*"
     r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[A-Za-z0-9!#$%&\'*+.^_`|~:/=-]*))'
 )
 _CHALLENGE_BEGINS = re.compile(r"(?:^|,)[ \t]*(?=[A-Za-z][A-Za-z0-9_-]*[ \t]+[A-Za-z0-9_-]+[ \t]*=)")
