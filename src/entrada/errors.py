@@ -512,7 +512,7 @@ class LastAdministrator(AdministrationRefused):
     default_sentence = "Nobody would be left who administers, so nothing was changed."
     default_hint = (
         "Make somebody else an administrator first: by a role of $[admin_roles] in Microsoft Entra ID, or by "
-        "hand with `entrada users grant`."
+        "hand with `entrada users grant`. Whose access Entra has ended counts once they have signed in again."
     )
 
 

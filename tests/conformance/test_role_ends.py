@@ -142,6 +142,33 @@ def test_c22_who_administered_until_a_moment_administers_no_longer(stores: Store
         stores.accounts.grant_role(WHO, role="X", granted_by="x", now=LONG_AGO, rules=rules)
 
 
+def test_c22_whose_access_entra_has_ended_is_no_other_administrator(stores: Stores) -> None:
+    """C22: who left may not come back; who is still there stays until the other has signed in again."""
+    for number in (1, 2):
+        person(stores, number, "Admin")
+    theirs = identity(2, tenant_id=CONTOSO)
+
+    def signs_in(at: datetime) -> None:
+        stores.accounts.record_sign_in(
+            user_id=user_id(2), identity=theirs, profile=ADA, entra_grants=None, now=at
+        )
+        stores.sealed_sign_ins.remember(
+            theirs, user_id=user_id(2), sealed_sign_in=f"sealed {at}", now=at, next_check_at=FAR
+        )
+
+    signs_in(LONG_AGO)
+    (link,) = stores.sealed_sign_ins.of_user(user_id(2))
+    assert stores.sealed_sign_ins.end_access(link, because="disabled in the directory", now=ENDED)
+    for change in (
+        lambda: stores.accounts.set_disabled(WHO, disabled=True, now=ENDED, rules=RULES),
+        lambda: stores.accounts.delete(WHO, rules=RULES),
+    ):
+        with pytest.raises(LastAdministrator):
+            change()
+    signs_in(ENDED + timedelta(minutes=1))
+    assert stores.accounts.set_disabled(WHO, disabled=True, now=FAR, rules=RULES) is not None
+
+
 @pytest.mark.parametrize("stores", SHARED, indirect=True)
 def test_fault_18_a_version_without_ends_does_not_know_such_a_role(stores: Stores) -> None:
     """While servers restart in turn: the role has a source which those of before count for nothing."""

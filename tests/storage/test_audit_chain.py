@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from conformance.samples import ADA, NOW, from_entra, identity, session, user_id
 from entrada.audit.acts import ENTRADA, Act, Action, Cause
 from entrada.audit.chain import AuditEntry, Place, hash_of
+from entrada.audit.export import line_of
 from entrada.audit.verify import verify
 from entrada.errors import StoreUnavailable
 from entrada.storage.sql import Database, SqlAccountStore, SqlAuditTrail, SqlSessionStore
@@ -191,6 +193,10 @@ DAMAGES = {
     "no head": sql("DELETE FROM entrada_audit_head"),
     "an entry behind it": sql(f"UPDATE {E} SET number = 13 WHERE number = 12"),
     "an entry far behind it": sql(f"UPDATE {E} SET number = 99 WHERE number = 12"),
+    "an entry whose number is none": sql(f"UPDATE {E} SET number = 'x' WHERE number = 12"),
+    "a head that is no number": sql("UPDATE entrada_audit_head SET number = 'x'"),
+    "a head beyond all numbers": sql("UPDATE entrada_audit_head SET number = 9223372036854775807"),
+    "a hash that is no text": sql("UPDATE entrada_audit_head SET hash = x'ff'"),
 }
 
 
@@ -210,6 +216,24 @@ def test_fault_23_what_cannot_be_entered_does_not_begin(
     assert sessions.find(opened.id) is None
     assert accounts.get(user_id(2)) is None
     assert [each.role for each in accounts.get(user_id(1)).grants] == ["Editor"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("column", ["details", "personal"])
+def test_what_is_nested_without_end_is_read_as_nothing(trail: SqlAuditTrail, path: Path, column: str) -> None:
+    """Somebody else has written it: the list, the lines that are written out and `verify` go on."""
+    at_hand(path, sql(f"UPDATE {E} SET {column} = '{'[' * 100_000}' WHERE number = 5"))
+    assert len([json.loads(line_of(entry)) for entry in trail.newest()]) == 12
+    assert "entry 5" in str(verify(trail).fault)
+
+
+@pytest.mark.parametrize("damage", ["an entry whose number is none", "a head that is no number"])
+def test_what_is_no_number_is_said_to_be_damaged(trail: SqlAuditTrail, path: Path, damage: str) -> None:
+    """Neither `verify` nor retention ends with a mistake of ours."""
+    at_hand(path, DAMAGES[damage])
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        verify(trail)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        trail.prune(before=NOW.replace(year=2030), cause=Cause(actor=ENTRADA))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -4,8 +4,9 @@
     AdministrationRules         asked by the store inside the transaction that makes a change, so that of two
                                 administrators who remove each other at once one stays
 
-What Entra takes away it takes away: the rules are about changes by hand. Whoever runs the server can always
-make an administrator: `entrada users grant`.
+What Entra takes away it takes away: the rules are about changes by hand. Whose access Entra has ended is no
+other administrator until they have signed in again: nobody knows whether they can. Whoever runs the server
+can always make an administrator: `entrada users grant`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class AdministrationRules:
         """Passes if `before` may become `after`; None: deleted.
 
         `get` reads a user, and `has_another` says whether somebody beside this one administers that tenant by
-        a role without an end: both as it is now, with every other change under these rules kept waiting.
+        a role without an end, and Entra still answers for them: both as it is now, with every other change
+        under these rules kept waiting.
 
         Raises:
             LastAdministrator: nobody would be left who administers this person's tenant for good.

@@ -174,7 +174,7 @@ def read_object(text: str | None) -> dict[str, object]:
     """The object of a JSON text; empty for anything else, which only somebody else can have written."""
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

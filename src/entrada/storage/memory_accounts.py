@@ -6,7 +6,7 @@ Safe for threads. The values are frozen, so what is handed out cannot change wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from threading import Lock
@@ -63,6 +63,8 @@ class MemoryAccountStore(AccountStore):
         self._sessions = sessions
         self._users: dict[UserId, User] = {}
         self._owners: dict[EntraIdentity, UserId] = {}
+        self.has_ended: Callable[[LinkedIdentity], bool] = lambda _: False
+        """Whether Entra no longer answers for it since its last sign-in: `MemorySealedSignIns` knows."""
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         with self._lock:
@@ -245,7 +247,11 @@ class MemoryAccountStore(AccountStore):
 
     def _check(self, rules: AdministrationRules | None, before: User, after: User | None) -> None:
         if rules is not None:
-            others = [user for user in self._users.values() if user.id != before.id]
+            others = [
+                user
+                for user in self._users.values()
+                if user.id != before.id and not all(map(self.has_ended, user.identities))
+            ]
             rules.check(
                 before,
                 after,

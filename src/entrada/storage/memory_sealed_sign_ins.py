@@ -8,7 +8,7 @@ from datetime import datetime
 from threading import Lock
 
 from entrada.accounts.admission import Newcomer
-from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
+from entrada.accounts.identity import EntraIdentity, LinkedIdentity, RoleGrant, User, UserId
 from entrada.accounts.sealed_sign_ins import SealedSignIn, SealedSignIns
 from entrada.storage import recorded
 from entrada.storage.memory_accounts import MemoryAccountStore
@@ -20,6 +20,7 @@ class MemorySealedSignIns(SealedSignIns):
         self._lock = Lock()
         self._accounts, self._sessions = accounts, sessions
         self._kept: dict[EntraIdentity, SealedSignIn] = {}
+        accounts.has_ended = self._has_ended
 
     def remember(
         self,
@@ -132,6 +133,13 @@ class MemorySealedSignIns(SealedSignIns):
             for kept in later:
                 self._kept[kept.identity] = replace(kept, next_check_at=now)
             return len(later)
+
+    def _has_ended(self, linked: LinkedIdentity) -> bool:
+        # Asked with the accounts' lock held, which is taken behind ours elsewhere: one look takes none.
+        kept = self._kept.get(linked.identity)
+        if kept is None or kept.ended_at is None or linked.last_sign_in_at is None:
+            return False
+        return kept.ended_at >= linked.last_sign_in_at
 
     def _newest(self, link: SealedSignIn) -> SealedSignIn | None:
         kept = self._kept.get(link.identity)

@@ -57,6 +57,9 @@ ENDINGS = frozenset(
 )
 """What only takes access away."""
 
+LARGEST = 2**62
+"""Beyond it no database counts for long."""
+
 log = logging.getLogger("entrada")
 COLUMNS = tuple(field.name for field in fields(AuditEntry))
 
@@ -84,8 +87,7 @@ def write_noted(connection: Connection) -> Sequence[AuditEntry]:
     if not acts:
         return ()
     row = connection.execute(HOLD_HEAD).first()
-    # Whoever waited for the row may see an older `newest`: never one that is behind a sound end.
-    if row is None or (row.newest or 0) > row.number:
+    if row is None or not is_sound(*row):
         if not ENDINGS.issuperset(act.action for act in acts):
             raise DamagedRow
         for act in acts:
@@ -99,6 +101,17 @@ def write_noted(connection: Connection) -> Sequence[AuditEntry]:
     connection.execute(ADD, [{name: getattr(entry, name) for name in COLUMNS} for entry in entries])
     connection.execute(MOVE_HEAD, {"to_number": head.number, "to_hash": head.hash})
     return entries
+
+
+def is_sound(number: object, hash: object, newest: object) -> bool:
+    """Whether the chain can go on behind this end, as `HOLD_HEAD` finds it.
+
+    Whoever waited for the row may see an older `newest`: never one that is behind a sound end.
+    """
+    newest = newest or 0
+    # SQLite keeps whatever somebody writes into a column.
+    is_ours = isinstance(number, int) and isinstance(newest, int) and isinstance(hash, str)
+    return is_ours and newest <= number < LARGEST  # type: ignore[operator]  # integers, above
 
 
 def erase(connection: Connection, user: User) -> None:

@@ -27,7 +27,7 @@ from entrada.audit.chain import AuditEntry, Place, as_written
 from entrada.audit.trail import EVERYTHING, AuditQuery, AuditTrail, Extent
 from entrada.compatibility import UTC
 from entrada.storage.recorded import pruning
-from entrada.storage.sql.audit_entries import COLUMNS, HOLD_HEAD, note
+from entrada.storage.sql.audit_entries import COLUMNS, HOLD_HEAD, is_sound, note
 from entrada.storage.sql.database import Database
 from entrada.storage.sql.failures import DamagedRow
 from entrada.storage.sql.repeating import repeats_transactions
@@ -99,7 +99,7 @@ class SqlAuditTrail(AuditTrail):
     def extent(self) -> Extent:
         with self._database.reading() as connection:
             row = connection.execute(EXTENT).first()
-            if row is None:
+            if row is None or not isinstance(row.number, int) or not isinstance(row.cut_number, int):
                 raise DamagedRow
         return Extent(
             anchor=Place(number=row.cut_number, hash=row.cut_hash),
@@ -110,7 +110,7 @@ class SqlAuditTrail(AuditTrail):
         with self._database.writing() as connection:
             head = connection.execute(HOLD_HEAD).first()
             row = connection.execute(EXTENT).first()
-            if head is None or row is None:
+            if head is None or row is None or not is_sound(*head) or not isinstance(row.cut_number, int):
                 raise DamagedRow
             first = connection.execute(FIRST_TO_STAY, {"before": before}).scalar()
             through = min(head.number if first is None else first - 1, row.cut_number + limit)
@@ -189,5 +189,7 @@ def nearest_number(*, since: datetime | None = None, until: datetime | None = No
 def entry_of_row(row: Row[Any]) -> AuditEntry:
     """The entry of a row. Bytes, which somebody else has written, read as a text that none of ours is."""
     values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    if not isinstance(row.number, int):
+        raise DamagedRow
     values.update({name: repr(value) for name, value in values.items() if isinstance(value, bytes)})
     return AuditEntry(**values)

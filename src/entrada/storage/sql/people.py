@@ -31,7 +31,16 @@ from entrada.accounts.identity import GrantSource, UserId
 from entrada.accounts.people import PeopleQuery
 from entrada.entra.authority import TenantId, parse_guid
 from entrada.storage.sql.account_rows import users_in
-from entrada.storage.sql.tables import IS_DISABLED, AnyText, UtcTime, identities, role_grants, sessions, users
+from entrada.storage.sql.tables import (
+    IS_DISABLED,
+    AnyText,
+    UtcTime,
+    identities,
+    role_grants,
+    sealed_sign_ins,
+    sessions,
+    users,
+)
 
 FEW = 1_000
 """Up to so many, who passes a filter is looked up by id."""
@@ -85,6 +94,12 @@ LINES = select(role_grants.c.granted_by, role_grants.c.role).where(OF_ENTRA).dis
 WITH_OBJECT_ID = select(identities.c.user_id).where(identities.c.object_id == bindparam("object"))
 DISABLED = select(users.c.id).where(IS_DISABLED)
 
+HAS_ENDED = exists().where(
+    sealed_sign_ins.c.tenant_id == identities.c.tenant_id,
+    sealed_sign_ins.c.object_id == identities.c.object_id,
+    sealed_sign_ins.c.ended_at >= identities.c.last_sign_in_at,
+)
+"""Of an identity: since its last sign-in Entra has stopped answering for it."""
 ANOTHER_ADMINISTRATOR = (
     select(role_grants.c.user_id)
     .join(users, users.c.id == role_grants.c.user_id)
@@ -93,7 +108,7 @@ ANOTHER_ADMINISTRATOR = (
         role_grants.c.source.in_([source.value for source in GrantSource]),
         role_grants.c.user_id != bindparam("beside"),
         users.c.disabled_at.is_(None),
-        exists().where(identities.c.user_id == role_grants.c.user_id, HAS_TENANT),
+        exists().where(identities.c.user_id == role_grants.c.user_id, HAS_TENANT, ~HAS_ENDED),
         ~exists().where(identities.c.user_id == role_grants.c.user_id, ~HAS_TENANT),
     )
     .limit(1)
@@ -158,7 +173,7 @@ def find_called(connection: Connection, text: str, *, limit: int) -> Sequence[Us
 def has_administrator(
     connection: Connection, tenant_id: TenantId, roles: Collection[str], *, beside: UserId
 ) -> bool:
-    """Whether somebody beside this user administers that tenant; see `tenant_administered_by`."""
+    """Whether somebody beside this user administers that tenant for good, and Entra answers for them."""
     names = {"tenant": tenant_id, "roles": sorted(roles), "beside": beside}
     return connection.execute(ANOTHER_ADMINISTRATOR, names).first() is not None
 
