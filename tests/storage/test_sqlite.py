@@ -790,3 +790,4 @@ def test_no_page_of_people_sorts_everybody(
     within = plan[plan.index("CO-ROUTINE page") : plan.index("SCAN page")]
     assert "INDEX ix_entrada_user_" in within[1]
     assert "USE TEMP B-TREE FOR ORDER BY" not in within
+    assert all("id=?)" in step for step in within[2:] if step.startswith("SEARCH"))

@@ -61,7 +61,13 @@ from entrada.storage.sql.account_rows import (
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.broker_grants import end_grants_of_user
 from entrada.storage.sql.database import Database
-from entrada.storage.sql.people import LINES, find_called, find_page, find_whole, has_administrator
+from entrada.storage.sql.people import (
+    find_called,
+    find_lines,
+    find_page,
+    find_whole,
+    has_administrator,
+)
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
@@ -288,7 +294,7 @@ class SqlAccountStore(AccountStore):
 
     def list_lines(self) -> Sequence[tuple[str, str]]:
         with self._database.reading() as connection:
-            return sorted((row.granted_by, row.role) for row in connection.execute(LINES))
+            return sorted(find_lines(connection))
 
     def list_users(self, *, limit: int = 100, after: UserId | None = None) -> Sequence[User]:
         with self._database.reading() as connection:

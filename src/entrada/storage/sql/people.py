@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
@@ -78,21 +82,70 @@ WHOLE = union_all(
 ).limit(bindparam("at_most"))
 """Each has its index."""
 
-HAS_ROLE = role_grants.c.role == bindparam("role", type_=AnyText())
 HAS_TENANT = identities.c.tenant_id == bindparam("tenant", type_=AnyText())
-HAS_SESSION = and_(
+OF_ENTRA = role_grants.c.source == GrantSource.ENTRA.value
+GIVEN: BindParameter[Sequence[str]] = bindparam("reasons", expanding=True)
+FIRST_LINE_BEHIND = (
+    select(role_grants.c.granted_by, role_grants.c.role)
+    .where(OF_ENTRA, role_grants.c.granted_by > bindparam("reason"))
+    .order_by(role_grants.c.granted_by, role_grants.c.role)
+    .limit(1)
+)
+NEXT_LINE = (
+    select(role_grants.c.granted_by, role_grants.c.role)
+    .where(OF_ENTRA, role_grants.c.granted_by == bindparam("reason"), role_grants.c.role > bindparam("role"))
+    .order_by(role_grants.c.role)
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Twice the same: whoever passes, where that can be asked alone, and whether a user does."""
+
+    alone: Select[Any] | None = None
+    of_each: ColumnElement[bool]
+
+
+def by_rows_of(table: Table, *conditions: ColumnElement[bool]) -> Filter:
+    """Who has a row there for which these hold."""
+    return Filter(
+        alone=select(table.c.user_id).where(*conditions).limit(FEW + 1),
+        of_each=exists().where(table.c.user_id == users.c.id, *conditions),
+    )
+
+
+BY_ID = Filter(of_each=users.c.id == TEXT)
+"""A whole id finds by id alone, anything else by names alone: so either has its index."""
+BY_OBJECT_ID = by_rows_of(identities, identities.c.object_id == bindparam("object"))
+BY_NAMES = Filter(
+    of_each=NAMES.like(func.lower(bindparam("pattern", type_=AnyText())), escape="\\"),
+)
+WITH_ROLE = by_rows_of(role_grants, role_grants.c.role == bindparam("role", type_=AnyText()))
+WITH_TENANT = by_rows_of(identities, HAS_TENANT)
+WITH_SESSION = by_rows_of(
+    sessions,
     sessions.c.idle_expires_at > bindparam("at", type_=UtcTime()),
     sessions.c.absolute_expires_at > bindparam("at", type_=UtcTime()),
 )
-WITH_ROLE = select(role_grants.c.user_id).where(HAS_ROLE)
-WITH_TENANT = select(identities.c.user_id).where(HAS_TENANT)
-WITH_SESSION = select(sessions.c.user_id).where(HAS_SESSION)
-OF_ENTRA = role_grants.c.source == GrantSource.ENTRA.value
-GIVEN_FOR = and_(OF_ENTRA, role_grants.c.granted_by.in_(bindparam("reasons", expanding=True)))
-WITH_REASON = select(role_grants.c.user_id).where(GIVEN_FOR).distinct()
-LINES = select(role_grants.c.granted_by, role_grants.c.role).where(OF_ENTRA).distinct()
-WITH_OBJECT_ID = select(identities.c.user_id).where(identities.c.object_id == bindparam("object"))
-DISABLED = select(users.c.id).where(IS_DISABLED)
+REASONS_OF_EACH = (
+    select(role_grants.c.granted_by)
+    .where(role_grants.c.user_id == users.c.id, OF_ENTRA)
+    .correlate(users)
+    .offset(0)
+    .subquery()
+)
+"""OFFSET, because the few of a user are to be read, and not everybody's by the index of reasons."""
+GIVEN_FOR = Filter(
+    alone=select(role_grants.c.user_id)
+    .where(OF_ENTRA, role_grants.c.granted_by.in_(GIVEN))
+    .distinct()
+    .limit(FEW + 1),
+    of_each=exists().where(REASONS_OF_EACH.c.granted_by.in_(GIVEN)),
+)
+GIVEN_NOTHING = Filter(of_each=~exists().where(role_grants.c.user_id == users.c.id, OF_ENTRA))
+ENABLED = Filter(of_each=users.c.disabled_at.is_(None))
+DISABLED = Filter(alone=select(users.c.id).where(IS_DISABLED).limit(FEW + 1), of_each=IS_DISABLED)
 
 HAS_ENDED = exists().where(
     sealed_sign_ins.c.tenant_id == identities.c.tenant_id,
@@ -116,6 +169,8 @@ ANOTHER_ADMINISTRATOR = (
 
 LAST = select(NAME).where(users.c.id == bindparam("after")).scalar_subquery()
 BEHIND = and_(NAME >= LAST, or_(NAME > LAST, users.c.id > bindparam("after")))
+FOUND = [users.c.id.in_(bindparam(f"found{number}", expanding=True)) for number in range(6)]
+"""One for each filter that may be asked alone."""
 
 
 def find_page(
@@ -123,15 +178,20 @@ def find_page(
 ) -> Iterable[Row[Any]]:
     """The rows of one page of users, in order; whoever comes or goes meanwhile may be missed."""
     conditions, names = passing(connection, query, after)
-    page = (
-        select(users, NAME.label("in_order"))
-        .where(*conditions)
-        .order_by(NAME, users.c.id)
-        .limit(bindparam("at_most"))
-        .subquery("page")
-    )
-    statement = users_in(page).order_by(page.c.in_order, page.c.id)
-    return connection.execute(statement, {**names, "at_most": limit})
+    return connection.execute(page_where(*conditions), {**names, "at_most": limit})
+
+
+@cache
+def ids_where(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Ids of users of whom all that holds, in order."""
+    return select(users.c.id).where(*conditions).order_by(NAME, users.c.id).limit(bindparam("at_most"))
+
+
+@cache
+def page_where(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """The same users themselves, with all that is theirs."""
+    page = ids_where(*conditions).with_only_columns(*users.c, NAME.label("in_order")).subquery("page")
+    return users_in(page).order_by(page.c.in_order, page.c.id)
 
 
 def passing(
@@ -139,14 +199,27 @@ def passing(
 ) -> tuple[Sequence[ColumnElement[bool]], Mapping[str, Any]]:
     """Who belongs to the pages behind `after`, and what a statement that says so is executed with."""
     names = {**names_of_query(query), "after": after}
-    few, many = [], []
-    for subset, of_each in filters_of(query):
-        found = [] if subset is None else connection.execute(subset.limit(FEW + 1), names).scalars().all()
-        if subset is not None and len(found) <= FEW:
-            few.append(users.c.id.in_(set(found)))
+    few: list[ColumnElement[bool]] = []
+    many: list[ColumnElement[bool]] = []
+    for each in filters_of(query):
+        found = [] if each.alone is None else connection.execute(each.alone, names).scalars().all()
+        if each.alone is not None and len(found) <= FEW:
+            names[f"found{len(few)}"] = list(set(found))
+            few.append(FOUND[len(few)])
         else:
-            many.append(of_each)
+            many.append(each.of_each)
     return [*few, *many, *([BEHIND] if after is not None else [])], names
+
+
+def find_lines(connection: Connection) -> Iterator[tuple[str, str]]:
+    """What gave somebody a role, and which: they are few, so each is looked for behind the one before it."""
+    row = connection.execute(FIRST_LINE_BEHIND, {"reason": ""}).first()
+    while row is not None:
+        yield row.granted_by, row.role
+        here = {"reason": row.granted_by, "role": row.role}
+        row = (
+            connection.execute(NEXT_LINE, here).first() or connection.execute(FIRST_LINE_BEHIND, here).first()
+        )
 
 
 def find_whole(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:
@@ -160,8 +233,7 @@ def find_whole(connection: Connection, text: str, *, limit: int) -> Sequence[Use
 def find_called(connection: Connection, text: str, *, limit: int) -> Sequence[UserId]:
     """Ids of who is called so; where there are more, those of whom it is the whole of a name come first."""
     conditions, names = passing(connection, PeopleQuery(text=text), None)
-    statement = select(users.c.id).where(*conditions).order_by(NAME, users.c.id).limit(bindparam("at_most"))
-    found = connection.execute(statement, {**names, "at_most": limit}).scalars()
+    found = connection.execute(ids_where(*conditions), {**names, "at_most": limit}).scalars()
     part = [UserId(each) for each in found]
     if len(part) < limit:
         return part  # all there are
@@ -178,34 +250,22 @@ def has_administrator(
     return connection.execute(ANOTHER_ADMINISTRATOR, names).first() is not None
 
 
-def filters_of(query: PeopleQuery) -> Iterator[tuple[Select[Any] | None, ColumnElement[bool]]]:
-    """Each filter twice: whoever passes it, where that can be asked alone, and whether a user does."""
-    if query.text:
-        yield text_filter(query.text)
+def filters_of(query: PeopleQuery) -> Iterator[Filter]:
+    """Those that the query asks for."""
+    if USER_ID.fullmatch(query.text.lower()):
+        yield BY_ID
+    elif query.text:
+        yield BY_NAMES if parse_guid(query.text) is None else BY_OBJECT_ID
     if query.role is not None:
-        yield WITH_ROLE, exists().where(role_grants.c.user_id == users.c.id, HAS_ROLE)
+        yield WITH_ROLE
     if query.signed_in_at is not None:
-        yield WITH_SESSION, exists().where(sessions.c.user_id == users.c.id, HAS_SESSION)
+        yield WITH_SESSION
     if query.is_enabled is not None:
-        if query.is_enabled:
-            yield None, users.c.disabled_at.is_(None)
-        else:
-            yield DISABLED, IS_DISABLED
-    if query.given_for:
-        yield WITH_REASON, exists().where(role_grants.c.user_id == users.c.id, GIVEN_FOR)
-    elif query.given_for is not None:
-        yield None, ~exists().where(role_grants.c.user_id == users.c.id, OF_ENTRA)
+        yield ENABLED if query.is_enabled else DISABLED
+    if query.given_for is not None:
+        yield GIVEN_FOR if query.given_for else GIVEN_NOTHING
     if query.tenant_id is not None:
-        yield WITH_TENANT, exists().where(identities.c.user_id == users.c.id, HAS_TENANT)
-
-
-def text_filter(text: str) -> tuple[Select[Any] | None, ColumnElement[bool]]:
-    """A whole id finds by id alone, anything else by names alone: so either has its index."""
-    if USER_ID.fullmatch(text.lower()):
-        return None, users.c.id == bindparam("text", type_=AnyText())
-    if parse_guid(text) is not None:
-        return WITH_OBJECT_ID, users.c.id.in_(WITH_OBJECT_ID)
-    return None, NAMES.like(func.lower(bindparam("pattern", type_=AnyText())), escape="\\")
+        yield WITH_TENANT
 
 
 def escaped(text: str) -> str:
@@ -213,7 +273,7 @@ def escaped(text: str) -> str:
     return LIKE_MEANS.sub(r"\\\1", text)
 
 
-def names_of_query(query: PeopleQuery) -> Mapping[str, Any]:
+def names_of_query(query: PeopleQuery) -> dict[str, Any]:
     """What the statements are executed with."""
     return {
         "text": query.text.lower(),

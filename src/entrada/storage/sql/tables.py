@@ -151,6 +151,7 @@ role_grants = Table(
     # Of a grant whose source is `accounts.ENDING`, which versions without ends count for nothing.
     Column("ends_at", UtcTime, index=True),
     Index(None, "role", "user_id"),
+    Index(None, "granted_by", "role"),
 )
 
 sessions = Table(

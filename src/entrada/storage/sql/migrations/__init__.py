@@ -23,7 +23,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inse
 from entrada.errors import ConfigurationError
 from entrada.storage.sql.tables import oldest_version
 
-HEAD = "0017"
+HEAD = "0018"
 LOCATION = Path(__file__).parent
 VERSION_TABLE = "entrada_schema_version"
 
