@@ -208,6 +208,7 @@ def test_sessions_are_listed_and_ended(entrada: Entrada, stores: Stores) -> None
     assert json.loads(entrada("sessions", "end", "--of", "nora", "--json")[1]) == {"ended": 1}
     assert entrada("sessions", "list")[1:] == ("", "Nobody is signed in.\n")
     stores.sessions.open(session(NORA))
+    assert "  1 session (`entrada sessions list" in entrada("users", "show", "nora")[1]
     assert entrada("sessions", "end", "--all")[1] == "1 session ended.\n"
 
 
@@ -323,11 +324,11 @@ def test_a_mapping_that_concerns_everybody_is_told_page_by_page(
     ],
 )
 def test_a_mapping_with_an_error(entrada: Entrada, mapping: str) -> None:
-    """Status 1, one sentence and what to write instead: also for what is nested without end, names a key
-    twice, or names a role that no database keeps."""
+    """Status 1, one sentence about the mapping that was given, not the setting, and what to write instead: also
+    for what is nested without end, names a key twice, or names a role that no database keeps."""
     status, shown, said = entrada("mapping", "test", mapping)
     assert (status, shown) == (1, "")
-    assert said.startswith("entrada: ")
+    assert said.startswith("entrada: The mapping ")
 
 
 def keys_in(document: object) -> set[str]:

@@ -50,7 +50,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 def _test(args: argparse.Namespace) -> int:
     environ = {**os.environ, native_name("roles_mapping"): _text_of(args.mapping)}
-    wanted = load_settings(environ, file=args.settings or default_file())[0].roles
+    try:
+        wanted = load_settings(environ, file=args.settings or default_file())[0].roles
+    except ConfigurationError as error:
+        if error.marked_setting != "roles_mapping":
+            raise
+        sentence = error.marked_sentence.replace("$[roles_mapping]", "The mapping")
+        raise ConfigurationError(sentence, hint=error.marked_hint) from None
     with opened(args) as here:
         today, accounts = here.settings.roles, here.stores.accounts
         looked: Iterator[tuple[User, RoleChange | None]]

@@ -169,7 +169,8 @@ def _show(args: argparse.Namespace) -> int:
         for grant, giver in zip(user.grants, givers, strict=True)
     ]
     document["sessions"] = sessions
-    lines.append(f"  {sessions} sessions (`entrada sessions list {user.id}`)")
+    count = "1 session" if sessions == 1 else f"{sessions} sessions"
+    lines.append(f"  {count} (`entrada sessions list {user.id}`)")
     show(args, document, lines)
     return 0
 

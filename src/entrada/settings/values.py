@@ -48,9 +48,9 @@ def read_duration(value: Any) -> Any:
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("write a number and a unit, such as 30m, 8h or 7d")
+        raise ValueError("write a number and a unit, such as 30s, 15m, 8h or 7d")
     if not int(match[1]):
-        raise ValueError("it must be longer than nothing; write something such as 30m, 8h or 7d")
+        raise ValueError("it must be longer than nothing; write something such as 30s, 15m, 8h or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
