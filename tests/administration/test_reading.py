@@ -15,10 +15,20 @@ from entrada.audit.acts import Act, Action, Subject
 from entrada.cli import main
 from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID, CONTOSO_ID, FABRIKAM_ID
+from entrada.flows.health import HealthFact
 from walks.site import ROLES, Site, served
 from walks.visitor import Visitor
 
 PAGES = ("explain", "mapping", "audit", "health")
+
+
+@pytest.mark.parametrize("page", ["", *PAGES])
+def test_the_menu_leads_to_every_page_and_marks_the_one_that_is_open(page: str, ada: Visitor) -> None:
+    """Explain among them: whoever was refused has no account to begin from."""
+    menu = ada.open(f"/auth/admin/{page}".rstrip("/")).text.partition("<nav")[2].partition("</nav>")[0]
+    for each in ("", *PAGES):
+        assert f'href="/auth/admin/{each}'.rstrip("/") + '"' in menu
+    assert f'href="/auth/admin/{page}'.rstrip("/") + '" aria-current="page"' in menu
 
 
 def explain(account_of: AccountOf, who: str, **query: str) -> str:
@@ -98,7 +108,7 @@ def test_k29_why_nora_cannot_get_in(
     explained = text_of(ada.open("/auth/admin/explain?q=nora"))
     for words in ("nora@contoso.test", "no role that is asked for", "ENTRADA_ROLES_MAPPING", incident[1]):
         assert words in explained
-    assert "Sign in refused" in text_of(ada.open("/auth/admin/audit?q=nora"))
+    assert "Sign-in refused" in text_of(ada.open("/auth/admin/audit?q=nora"))
 
     monkeypatch.setenv("ENTRADA_ROLES_REQUIRED", "true")
     said = commanded(strict, monkeypatch, capsys, "explain", "nora@contoso.test")
@@ -223,6 +233,24 @@ def test_health_knows_until_when_the_secret_works(
         ada.sign_in_as("ada@contoso.test")
         text = text_of(ada.open("/auth/admin/health"))
     assert re.search(r"Secret .*Works until \d{4}-\d\d-\d\d, \d+ days from now", text), text
+
+
+def test_health_of_a_process_that_has_just_begun(emulator: RunningEmulator, tmp_path: Path) -> None:
+    """Nobody has signed in yet, so Entra's metadata is asked for: it is there, or why not; no false alarm."""
+
+    def metadata(site: Site) -> HealthFact:
+        assert site.auth.health is not None
+        facts = [fact for group in site.auth.health.groups(site.auth.relying_party.clock.now()) for fact in group.facts]
+        (found,) = [fact for fact in facts if fact.label == "Metadata"]
+        return found
+
+    with served(emulator, database=tmp_path / "entrada.db") as site:
+        assert metadata(site) == HealthFact(label="Metadata", text="Read")
+    emulator.fail("server_error", endpoint="discovery")
+    with served(emulator, database=tmp_path / "entrada.db") as site:
+        out = metadata(site)
+    assert out.needs_care
+    assert out.text.startswith("Cannot be read, so nobody can sign in through this process: ")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -75,14 +75,15 @@ class Health:
 
     def _entra(self, now: datetime) -> list[HealthFact]:
         application = self.party.sign_in.application
+        try:
+            application.metadata()  # after a restart nobody may have needed it yet
+            metadata = HealthFact(label="Metadata", text="Read")
+        except EntradaError as error:
+            text = f"Cannot be read, so nobody can sign in through this process: {error.sentence}"
+            metadata = HealthFact(label="Metadata", text=text, needs_care=True)
         fetched = application.keys_fetched_at
-        ready = application.is_ready
         facts = [
-            HealthFact(
-                label="Metadata",
-                text="Read" if ready else "Never read so far by this process: nobody can sign in through it",
-                needs_care=not ready,
-            ),
+            metadata,
             HealthFact(
                 label="Entra's signing keys",
                 text="Not fetched yet" if fetched is None else f"Fetched {ago(now - fetched)} ago",
