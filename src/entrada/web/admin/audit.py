@@ -98,7 +98,7 @@ def _actions() -> Sequence[tuple[str, str]]:
 
 
 def in_words(action: str) -> str:
-    return action.replace("_", " ").capitalize()
+    return action.replace("sign_in", "sign-in").replace("_", " ").capitalize()
 
 
 def _path(auth: Auth, query: dict[str, str]) -> str:

@@ -57,7 +57,7 @@ def explain(auth: Auth, request: WebRequest, who: Administrator) -> WebResponse:
     return page_response(
         auth.pages.desk(
             "Explain",
-            menu=menu_of(auth, ""),
+            menu=menu_of(auth, "explain"),
             paragraphs=["Why somebody has their roles, or cannot come in; also who was refused."],
             search=_whom(auth, called),
             result="" if not called else _result(people, refused),
@@ -151,7 +151,7 @@ def _about(auth: Auth, request: WebRequest, who: Administrator, user: User) -> W
         blocks.append(refusal_block(auth, refused, heading="When they were refused"))
     page = auth.pages.desk(
         f"Explain {user.profile.name}",
-        menu=menu_of(auth, ""),
+        menu=menu_of(auth, "explain"),
         search=Form(
             label="What to explain",
             path=auth.site.admin_path("explain"),

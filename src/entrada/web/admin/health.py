@@ -35,6 +35,7 @@ def health(auth: Auth, _: WebRequest, who: Administrator) -> WebResponse:
                     for fact in group.facts
                 ],
                 empty="Nothing is known.",
+                aligned=True,
             ),
         )
         for number, group in enumerate(groups, start=1)

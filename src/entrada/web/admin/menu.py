@@ -5,7 +5,13 @@ from __future__ import annotations
 from entrada.web.auth import Auth
 from entrada.web.pages.values import MenuItem
 
-PLACES = (("", "People"), ("mapping", "Roles mapping"), ("audit", "Audit"), ("health", "Health"))
+PLACES = (
+    ("", "People"),
+    ("explain", "Explain"),
+    ("mapping", "Roles mapping"),
+    ("audit", "Audit"),
+    ("health", "Health"),
+)
 
 
 def menu_of(auth: Auth, current: str | None) -> list[MenuItem]:

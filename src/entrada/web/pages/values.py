@@ -110,12 +110,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """`caption` says what the rows are; `empty` is the sentence that stands there without any."""
+    """`caption` says what the rows are; `empty` is the sentence that stands there without any.
+
+    Tables that are `aligned` have columns of the same widths, so that several below one another line up.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Row]
     empty: str
+    aligned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
