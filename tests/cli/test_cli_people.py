@@ -201,6 +201,7 @@ def test_sessions_are_listed_and_ended(entrada: Entrada, stores: Stores) -> None
     """One, a person's, or all; nothing secret is shown."""
     listed = json.loads(entrada("sessions", "list", "--json")[1])
     assert {one["name"] for one in listed} == {"Nora North", "Norman Ng"}
+    assert "  1 session (`entrada sessions list" in entrada("users", "show", "nora")[1]
     assert not any("secret" in key or "hash" in key for one in listed for key in one)
     norman = next(one["id"] for one in listed if one["name"] == "Norman Ng")
     assert entrada("sessions", "end", "--", norman)[:2] == (0, "1 session ended.\n")
@@ -208,7 +209,6 @@ def test_sessions_are_listed_and_ended(entrada: Entrada, stores: Stores) -> None
     assert json.loads(entrada("sessions", "end", "--of", "nora", "--json")[1]) == {"ended": 1}
     assert entrada("sessions", "list")[1:] == ("", "Nobody is signed in.\n")
     stores.sessions.open(session(NORA))
-    assert "  1 session (`entrada sessions list" in entrada("users", "show", "nora")[1]
     assert entrada("sessions", "end", "--all")[1] == "1 session ended.\n"
 
 
