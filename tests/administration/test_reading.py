@@ -240,7 +240,11 @@ def test_health_of_a_process_that_has_just_begun(emulator: RunningEmulator, tmp_
 
     def metadata(site: Site) -> HealthFact:
         assert site.auth.health is not None
-        facts = [fact for group in site.auth.health.groups(site.auth.relying_party.clock.now()) for fact in group.facts]
+        facts = [
+            fact
+            for group in site.auth.health.groups(site.auth.relying_party.clock.now())
+            for fact in group.facts
+        ]
         (found,) = [fact for fact in facts if fact.label == "Metadata"]
         return found
 
