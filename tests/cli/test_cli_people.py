@@ -324,8 +324,10 @@ def test_a_mapping_that_concerns_everybody_is_told_page_by_page(
     ],
 )
 def test_a_mapping_with_an_error(entrada: Entrada, mapping: str) -> None:
-    """Status 1, one sentence about the mapping that was given, not the setting, and what to write instead: also
-    for what is nested without end, names a key twice, or names a role that no database keeps."""
+    """Status 1, one sentence about the mapping that was given, not the setting, and what to write instead.
+
+    Also for what is nested without end, names a key twice, or names a role that no database keeps.
+    """
     status, shown, said = entrada("mapping", "test", mapping)
     assert (status, shown) == (1, "")
     assert said.startswith("entrada: The mapping ")
