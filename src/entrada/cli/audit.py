@@ -53,7 +53,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     )
     parser.add_argument("--person", metavar="PERSON", help="whom it happened to, or who did it")
     parser.add_argument(
-        "--action", action="append", default=[], choices=[each.value for each in Action], metavar="ACTION"
+        "--action",
+        action="append",
+        default=[],
+        choices=[each.value for each in Action],
+        metavar="ACTION",
+        help="what happened, such as role_granted; more than once, if you like",
     )
     parser.add_argument("--since", metavar="WHEN", help="such as 24h, 30d or 2026-11-27T08:00Z")
     parser.add_argument("--until", metavar="WHEN", help="the same; entries before it")
@@ -63,7 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     )
     add_common(parser)
     parser.set_defaults(func=_list)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    actions = parser.add_subparsers(title="actions", metavar="[verify]")
     verifying = actions.add_parser("verify", help="whether the chain of entries is whole")
     verifying.add_argument(
         "--expect",

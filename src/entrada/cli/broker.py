@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser.add_argument("--port", type=port_number, default=_DEFAULT_PORT, help="port (default %(default)s)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
     parser.set_defaults(func=_serve)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="[COMMAND]")
     rotate_keys = commands.add_parser("rotate-keys", help="a new signing key")
     rotate_keys.add_argument(
         "--stolen", action="store_true", help="withdraw the others at once: what they signed counts no more"
@@ -65,7 +65,9 @@ def _add_installations(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="for scripts")
     listing.set_defaults(func=_list)
     add = commands.add_parser("add", help="let an installation in")
-    add.add_argument("public_url", help="its public URL, such as https://mage.example.com")
+    add.add_argument(
+        "public_url", metavar="PUBLIC_URL", help="its public URL, such as https://mage.example.com"
+    )
     add.add_argument("--tenant", required=True, help="the Directory (tenant) ID whose people sign in there")
     add.add_argument("--secret", action="store_true", help="give it a client secret, which is shown once")
     add.set_defaults(func=_add)

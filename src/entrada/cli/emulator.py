@@ -46,9 +46,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         help="write the live service's issuers into tokens and discovery",
     )
     parser.set_defaults(func=run)
-    commands = parser.add_subparsers(metavar="env")
+    commands = parser.add_subparsers(title="commands", metavar="[env]")
     env = commands.add_parser("env", help="print export lines for a product")
-    env.add_argument("product", choices=_PRODUCTS)
+    env.add_argument(
+        "product", choices=_PRODUCTS, help="what is pointed at it; azure: azure-identity and the like"
+    )
     env.add_argument(
         "--port", type=port_number, default=argparse.SUPPRESS, help="http port of the running emulator"
     )

@@ -51,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     start.set_defaults(func=run_start)
 
     check = actions.add_parser("check", help="say whether the hooks fit this Mage")
-    check.add_argument("--json", action="store_true", help="for programs")
+    check.add_argument("--json", action="store_true", help="for scripts")
     check.set_defaults(func=run_check)
 
     link = actions.add_parser("link", help="link an existing user of Mage to a person in Entra")
@@ -66,7 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     unlink.set_defaults(func=run_unlink)
 
     shown = actions.add_parser("links", help="who signs in as which user of Mage")
-    shown.add_argument("--json", action="store_true", help="for programs")
+    shown.add_argument("--json", action="store_true", help="for scripts")
     _add_project(shown)
     shown.set_defaults(func=run_links)
 
@@ -81,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         help='the CSV of "Download users" in the Entra admin center, or the JSON of Graph\'s /users',
     )
     adoption.add_argument("--apply", action="store_true", help="link those shown")
-    adoption.add_argument("--json", action="store_true", help="for programs")
+    adoption.add_argument("--json", action="store_true", help="for scripts")
     _add_tenant_and_project(adoption)
     adoption.set_defaults(func=run_adopt)
 

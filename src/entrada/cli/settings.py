@@ -35,7 +35,12 @@ _PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*(?:password|secret|key)[^=&]*=)[^&]
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, summary: str) -> None:
     parser = subparsers.add_parser("settings", help=summary, description=__doc__)
-    parser.add_argument("--format", choices=("table", "json", "markdown"), default="table")
+    parser.add_argument(
+        "--format",
+        choices=("table", "json", "markdown"),
+        default="table",
+        help="table is for a terminal (default)",
+    )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default entrada.toml)")
     parser.set_defaults(func=run)
 
