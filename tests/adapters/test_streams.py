@@ -76,6 +76,25 @@ def test_a_response_that_is_waited_for_becomes_a_refusal(monkeypatch: pytest.Mon
     assert sent_by(browser, silent)[0]["status"] == 401
 
 
+def test_what_is_done_behind_a_response_goes_on_when_its_reader_signs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A background task is the application's own: its reader has got all of the response."""
+    monkeypatch.setattr(response_watch, "MOMENT_SECONDS", 0.05)
+    browser = new_browser()
+    done: list[bool] = []
+    browser.sign_in()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun"})
+        await asyncio.sleep(0.6)
+        done.append(True)
+
+    assert [message.get("body") for message in sent_by(browser, app)] == [None, b"begun"]
+    assert done == [True]
+
+
 def test_a_stream_over_wsgi_breaks_off_when_its_reader_signs_out() -> None:
     """With the next piece that it would have sent; what the application had opened is closed."""
     browser = new_browser()

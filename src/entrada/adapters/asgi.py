@@ -35,7 +35,7 @@ from entrada.adapters.asgi_sockets import (
     run_until_session_ends,
 )
 from entrada.adapters.raw_headers import AsgiHeaders
-from entrada.adapters.response_watch import was_cut_off
+from entrada.adapters.response_watch import ResponseWatch, was_cut_off
 from entrada.adapters.setup_mistakes import NOT_INSTALLED
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.errors import EntradaError, RequestRefused
@@ -99,7 +99,7 @@ class EntradaMiddleware:
         is_cut_off = False
         try:
             if visitor.is_anybody:
-                is_cut_off = await was_cut_off(serving, visitor)
+                is_cut_off = await was_cut_off(serving, visitor, sending.watched_by)
             else:
                 await serving
         except EntradaError as error:
@@ -170,6 +170,11 @@ class _Sending:
         self.has_begun = False
         self._visitor, self._send = visitor, send
         self._held: list[Message] = []
+        self._watch: ResponseWatch | None = None
+
+    def watched_by(self, watch: ResponseWatch) -> None:
+        """It is told when the response is whole: an application may do more than respond."""
+        self._watch = watch
 
     async def __call__(self, message: Message) -> None:
         """See above. A 500 that goes on for longer is not waited for."""
@@ -181,7 +186,7 @@ class _Sending:
             return
         self.has_begun = True
         if refused is None:
-            await self._send(message)
+            await self._pass_on(message)
         elif message["type"] == "http.response.start":
             whole = refused.with_headers(*_for_other_origins(message))
             await respond(whole, self._send, head=self._visitor.request.method == "HEAD")
@@ -190,7 +195,13 @@ class _Sending:
         """Sends what was held back."""
         while self._held:
             self.has_begun = True
-            await self._send(self._held.pop(0))
+            await self._pass_on(self._held.pop(0))
+
+    async def _pass_on(self, message: Message) -> None:
+        await self._send(message)
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_last and self._watch is not None:
+            self._watch.over()
 
 
 class _Threads:

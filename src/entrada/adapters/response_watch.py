@@ -24,17 +24,18 @@ PieceT = TypeVar("PieceT")
 class ResponseWatch:
     """Of one response, made in its loop. `is_over`: what let its reader in is over, and `end` was called."""
 
-    __slots__ = ("_end", "_underway", "_visitor", "_watching", "is_over")
+    __slots__ = ("_end", "_is_whole", "_underway", "_visitor", "_watching", "is_over")
 
     def __init__(self, visitor: Visitor, end: Callable[[], object]) -> None:
-        self.is_over = False
+        self.is_over = self._is_whole = False
         self._visitor, self._end = visitor, end
         self._watching: SocketWatch | None = None
         self._underway = _underway_here()
         self._underway.add(self)
 
     def over(self) -> None:
-        """The response is complete, or its connection gone."""
+        """The response is complete, or its connection gone: what is done behind it goes on."""
+        self._is_whole = True
         self._underway.young.pop(self, None)
         if self._watching is not None:
             self._watching.over()
@@ -48,7 +49,7 @@ class ResponseWatch:
             self._underway.loop.call_soon_threadsafe(self._end_once)
 
     def _end_once(self) -> None:
-        if not self.is_over:
+        if not (self.is_over or self._is_whole):
             self.is_over = True
             self._end()
 
@@ -92,11 +93,17 @@ def _underway_here() -> _Underway:
     return underway
 
 
-async def was_cut_off(serving: Awaitable[None], visitor: Visitor) -> bool:
-    """Serve a request; True when it was cancelled because its reader may read no further."""
+async def was_cut_off(
+    serving: Awaitable[None], visitor: Visitor, begin: Callable[[ResponseWatch], None]
+) -> bool:
+    """Serve a request; True when it was cancelled because its reader may read no further.
+
+    `begin` gets the watch: whoever sends the response tells it when that is `over`.
+    """
     task = asyncio.current_task()
     assert task is not None  # a coroutine runs in one
     watch = ResponseWatch(visitor, task.cancel)
+    begin(watch)
     try:
         await serving
     except asyncio.CancelledError:
