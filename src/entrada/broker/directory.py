@@ -1,8 +1,8 @@
 """Who leaves a watched directory has no grants either: the broker's own `DirectoryStore`.
 
-What a change of the directory ends here (somebody disabled or deleted) ends their grants at every
-installation, which hear of it by logout tokens. Revoked sessions and changed groups reach grants by their
-re-check.
+What a change of the directory ends here (somebody disabled or deleted) ends, in the same transaction, their
+grants at every installation, which hear of it by logout tokens. Revoked sessions and changed groups reach
+grants by their re-check.
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ from entrada.audit.acts import ENTRA, Cause
 from entrada.broker.store import BrokerStore
 from entrada.entra.authority import ObjectId, TenantId
 from entrada.flows.tenant_watch import DirectoryStore
+from entrada.storage.sql.broker_grants import end_grants, of_identity
+from entrada.storage.sql.database import Database
+from entrada.storage.sql.repeating import repeated
+from entrada.storage.sql.sealed_sign_ins import end_access
 
 NOBODY_HERE = UserId("")
 """Of whoever has grants, and no account at the broker itself."""
 
 
 class DirectoryWithGrants:
-    def __init__(self, own: DirectoryStore[SealedSignIn], grants: BrokerStore) -> None:
-        self._own, self._grants = own, grants
+    """`own` and `grants` are stored in `database`."""
+
+    def __init__(self, database: Database, own: DirectoryStore[SealedSignIn], grants: BrokerStore) -> None:
+        self._database, self._own, self._grants = database, own, grants
 
     def hold_position(
         self, tenant_id: TenantId, *, holder: str, now: datetime, until: datetime
@@ -66,14 +72,15 @@ class DirectoryWithGrants:
         """See `DirectoryStore`: at the broker itself."""
         return self._own.hasten(tenant_id, object_ids, now=now)
 
+    @repeated
     def end_access(self, link: SealedSignIn, *, because: str, now: datetime) -> bool:
-        """See `DirectoryStore`; with it end the grants that they had then."""
-        ended = link.user_id != NOBODY_HERE and self._own.end_access(link, because=because, now=now)
-        grants = self._grants.grants_of_person(link.identity)
-        cause = Cause(actor=ENTRA, reason=because)
-        for grant in grants:
-            self._grants.end_grants(now=now, grant_id=grant.id, cause=cause)
-        return ended or bool(grants)
+        """See `DirectoryStore`; with it end the grants that they have then."""
+        cause, is_here = Cause(actor=ENTRA, at=now, reason=because), link.user_id != NOBODY_HERE
+        with self._database.writing() as connection:
+            if is_here:
+                self._database.hold_user(connection, link.user_id)
+            ended = is_here and end_access(connection, link, because=because, now=now)
+            return bool(end_grants(connection, of_identity(link.identity), now=now, cause=cause)) or ended
 
     def end_sessions_before(self, identity: EntraIdentity, *, before: datetime) -> int:
         """See `DirectoryStore`: at the broker itself."""

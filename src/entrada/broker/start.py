@@ -61,7 +61,7 @@ def build_broker(
     if settings.delta_every is not None and stores.database is not None:
         with found.names.in_errors():
             granted = _broker_store(stores, secret_keys_of(settings))
-        stores = replace(stores, directory=DirectoryWithGrants(stores.directory, granted))
+        stores = replace(stores, directory=DirectoryWithGrants(stores.database, stores.directory, granted))
     auth = build_auth_routes(settings, found, stores=stores, clock=clock)
     with found.names.in_errors():
         keys = secret_keys_of(settings)

@@ -214,13 +214,17 @@ class SqlSealedSignIns(SealedSignIns):
         """See `RecheckStore`."""
         with self._database.writing() as connection:
             self._database.hold_user(connection, link.user_id)
-            values = {"now": now, "because": because}
-            if link.sealed_sign_in is None:
-                return end_without_sign_in(connection, link, because=because, now=now)
-            if connection.execute(END, {**claimed_names(link), **values}).rowcount != 1:
-                return False
-            write_ended(connection, link, because=because, now=now)
-            return True
+            return end_access(connection, link, because=because, now=now)
+
+
+def end_access(connection: Connection, link: SealedSignIn, *, because: str, now: datetime) -> bool:
+    """In the caller's transaction, which holds the user; False: it had ended, or they signed in anew."""
+    if link.sealed_sign_in is None:
+        return end_without_sign_in(connection, link, because=because, now=now)
+    if connection.execute(END, {**claimed_names(link), "now": now, "because": because}).rowcount != 1:
+        return False
+    write_ended(connection, link, because=because, now=now)
+    return True
 
 
 def write_ended(connection: Connection, link: SealedSignIn, *, because: str, now: datetime) -> None:
