@@ -192,6 +192,24 @@ def test_how_people_stand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "date"),
+    [
+        ("0001-01-01T00:00:00Z", "Mon, 04 May 2026 10:30:07 GMT"),
+        ("9999-12-31T23:59:59Z", "Mon, 04 May 2026 10:29:00 GMT"),
+        ("2026-05-04T10:00:00Z", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ("2026-05-04T10:00:00Z", "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"),
+    ],
+)
+def test_a_moment_at_the_end_of_time_fails_nothing(said: str, date: str) -> None:
+    """What a directory calls never, and the clock of a proxy: whoever is in the same answer is told of."""
+    values = {"id": person(1), "accountEnabled": True, "signInSessionsValidFromDateTime": said}
+    read = Graph(200, answered((200, values)), date=date).people(person(1))
+    moment = read.states[person(1)].sessions_valid_from
+    assert moment is not None
+    assert read.by_our_clock(moment).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         (200, {"id": person(9), "accountEnabled": False}),

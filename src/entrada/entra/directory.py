@@ -90,6 +90,13 @@ class PeopleStates:
     retry_after_seconds: int | None = None
     ahead: timedelta = timedelta(0)
 
+    def by_our_clock(self, moment: datetime) -> datetime:
+        """What Graph's clock calls so; a moment at either end of time, which some call never, stays one."""
+        try:
+            return moment - self.ahead
+        except OverflowError:
+            return moment
+
 
 def people_changes_url(graph_url: str) -> str:
     """Where the changes of people from now on are asked for."""
@@ -235,6 +242,6 @@ def _wait_of(answer: Mapping[str, Any]) -> int:
 def _ahead(response: HttpResponse, now: datetime) -> timedelta:
     try:
         said = parsedate_to_datetime(response.headers.get("date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return timedelta(0)
     return said - now if said.tzinfo is not None else timedelta(0)

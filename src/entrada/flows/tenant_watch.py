@@ -296,7 +296,7 @@ class TenantWatch(Generic[Due]):
         valid_from, object_id = state.sessions_valid_from, link.identity.object_id
         if valid_from is None or self._valid_from.get(object_id) == valid_from:
             return False
-        before = valid_from - answer.ahead
+        before = answer.by_our_clock(valid_from)
         self.store.end_sessions_before(link.identity, before=before)
         self._valid_from[object_id] = valid_from
         signed_in_at = link.last_sign_in_at
@@ -373,6 +373,6 @@ def _because(link: DueSignIn, state: PersonState, answer: PeopleStates, *, was_r
     if state.is_enabled is None:
         return "deleted from the directory" if was_removed else None
     valid_from, signed_in_at = state.sessions_valid_from, link.last_sign_in_at
-    if valid_from is not None and signed_in_at is not None and signed_in_at < valid_from - answer.ahead:
-        return SESSIONS_REVOKED
-    return None
+    if valid_from is None or signed_in_at is None:
+        return None
+    return SESSIONS_REVOKED if signed_in_at < answer.by_our_clock(valid_from) else None
