@@ -376,6 +376,34 @@ def test_fault_22_a_delta_cut_off_repeated_and_again_later_leads_to_the_same_end
     assert other.whoami() is None
 
 
+@pytest.mark.parametrize("words", [(False,), (False, True), (True, False), (False, None), (False, False)])
+def test_whoever_a_page_calls_gone_anywhere_is_asked_about(
+    words: tuple[bool | None, ...],
+    watched: tuple[Site, Any],
+    new_visitor: NewVisitor,
+    emulator: RunningEmulator,
+) -> None:
+    """Told twice and out of order, a person who left is out at this look, and one who is there stays."""
+    site, number = watched
+    emulator.clock(site.clock.ahead.total_seconds())
+    there, gone = (emulator.add_person(f"order{next(number)}@contoso.test") for _ in range(2))
+    stays, leaves = signed_in(new_visitor(site), there), signed_in(new_visitor(site), gone)
+    look(site)
+    (position,) = watch_of(site).watch.store.positions()
+    emulator.change_person(gone.user_principal_name, enabled=False)
+    page = {
+        "value": [
+            {"id": person.object_id, **({} if word is None else {"accountEnabled": word})}
+            for word in words
+            for person in (there, gone)
+        ],
+        "@odata.deltaLink": position.links["people"],
+    }
+    emulator.fail("body", endpoint="graph:/v1.0/users/delta", text=json.dumps(page))
+    look(site)
+    assert (stays.whoami() is not None, leaves.whoami()) == (True, None)
+
+
 @pytest.mark.parametrize("path", ["users/delta", "$batch"])
 @pytest.mark.parametrize(
     ("fault", "parameters"),

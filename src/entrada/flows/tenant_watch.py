@@ -236,12 +236,13 @@ class TenantWatch(Generic[Due]):
         self.position = position
 
     def _people_changed(self, changes: Sequence[Change]) -> Looked:
-        # What is told twice in a page: the later word.
-        left = {change.object_id: change for change in changes}
-        leaving = {one: change for one, change in left.items() if _says_gone(change)}
+        # What is told twice may be told in either order: whoever is called gone anywhere is asked about. That
+        # somebody was deleted is the later word, because the answer to the question may be late, too.
+        leaving = {change.object_id for change in changes if _says_gone(change)}
         if not leaving:
             return Looked()
-        removed = {one for one, change in leaving.items() if change.is_removed}
+        last = {change.object_id: change for change in changes}
+        removed = {one for one in leaving if last[one].is_removed}
         looked, links = Looked(), self.store.linked(self.tenant_id, list(leaving))
         for start in range(0, len(links), PEOPLE_PER_BATCH):
             looked += self._ask_about(
