@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,21 @@ def running_postgres(*databases: str) -> Iterator[str]:
                 yield f"127.0.0.1:{port}"
             finally:
                 _stop(process)
+
+
+def postmaster_of(address: str) -> int:
+    """The process whose children answer at `address`, which `running_postgres` has made."""
+    return int(_said(address, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)"))
+
+
+def cpu_seconds_of(postmaster: int) -> float:
+    """What the server has used: those of its processes that run, and those that have ended."""
+    stat = Path(f"/proc/{postmaster}/stat").read_text("utf-8").rpartition(")")[2].split()
+    seconds = (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK")  # cutime and cstime, of proc(5)
+    for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text("utf-8").split():
+        with suppress(OSError):  # it ended just now
+            seconds += time.clock_gettime((~int(child) << 3) | 2)  # as clock_getcpuclockid(3) names it
+    return seconds
 
 
 _ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
@@ -126,6 +141,21 @@ def _carry_out(
         time.sleep(0.05)
 
 
+def _said(address: str, statement: str) -> str:
+    """By psql, of whoever may do everything."""
+    host, _, port = address.partition(":")
+    at = ["-h", host, "-p", port, "-U", SUPERUSER, "-d", SUPERUSER]
+    answer = subprocess.run(
+        [_commands() / "psql", "-X", "-A", "-t", *at, "-c", statement],
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return answer.stdout.strip()
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Fast shutdown; its children are its own to end."""
     for how in (signal.SIGINT, signal.SIGQUIT):
@@ -145,46 +175,32 @@ class Standby:
 
     address: str
     _primary: str
-    _commands: Path
 
     def fall_behind(self) -> None:
         """From here on nothing reaches it any more."""
         for statement in ("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"):
-            self._said(self.address, statement)
+            _said(self.address, statement)
         self._until("SELECT count(*) FROM pg_stat_wal_receiver", "0")
 
     def has_caught_up(self) -> None:
         """Waits until it has what the primary has."""
-        position = self._said(self._primary, "SELECT pg_current_wal_lsn()")
+        position = _said(self._primary, "SELECT pg_current_wal_lsn()")
         self._until(f"SELECT pg_last_wal_replay_lsn() >= '{position}'", "t")
 
     def kill_the_primary(self) -> None:
         """As when its machine goes."""
-        folder = self._said(self._primary, "SHOW data_directory")
+        folder = _said(self._primary, "SHOW data_directory")
         pid = int(Path(folder, "postmaster.pid").read_text("utf-8").splitlines()[0])
         os.kill(pid, signal.SIGQUIT)
 
     def promote(self) -> None:
-        assert self._said(self.address, "SELECT pg_promote()") == "t"
+        assert _said(self.address, "SELECT pg_promote()") == "t"
 
     def _until(self, question: str, answer: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while self._said(self.address, question) != answer:
+        while _said(self.address, question) != answer:
             assert time.monotonic() < deadline, question
             time.sleep(0.02)
-
-    def _said(self, address: str, statement: str) -> str:
-        host, _, port = address.partition(":")
-        at = ["-h", host, "-p", port, "-U", SUPERUSER, "-d", SUPERUSER]
-        answer = subprocess.run(
-            [self._commands / "psql", "-X", "-A", "-t", *at, "-c", statement],
-            env=_ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        return answer.stdout.strip()
 
 
 @contextmanager
@@ -213,7 +229,7 @@ def running_standby(primary: str) -> Iterator[Standby]:
         ):
             try:
                 _carry_out("SELECT 1", commands, process, own, folder)
-                standby = Standby(address=f"127.0.0.1:{own}", _primary=primary, _commands=commands)
+                standby = Standby(address=f"127.0.0.1:{own}", _primary=primary)
                 standby.has_caught_up()
                 yield standby
             finally:
