@@ -151,13 +151,13 @@ def test_the_administrators_page_by_keyboard_and_for_a_screen_reader(
     page = administrator(behind_broker, browser)
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "public_url":
+        if page.evaluate("document.activeElement.id") == "new-entry-1-public_url":
             break
     page.keyboard.type("https://typed.example.test")
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name="https://typed.example.test")).to_be_visible()
     expect(page.get_by_role("textbox", name="Its public URL")).to_be_visible()
-    expect(page.get_by_role("checkbox", name="Give it a client secret besides")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Its proof")).to_be_visible()
     assert page.title().startswith("Installations · ")
     outline = page.locator("main").aria_snapshot()
     headings = [line.strip(" -") for line in outline.splitlines() if "heading" in line]

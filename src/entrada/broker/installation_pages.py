@@ -28,7 +28,7 @@ from entrada.flows.session_check import CheckedSession
 from entrada.web.admin.access import RECENT, administrators_only, require_form, sign_in_again
 from entrada.web.auth import Auth
 from entrada.web.messages import WebRequest, WebResponse, redirect
-from entrada.web.pages.values import Action, Entry, Fact, Notice, Section, Tone
+from entrada.web.pages.values import Action, Block, Fact, Field, Form, Notice, Tone
 from entrada.web.refusals import page_response
 
 _MOST_FACTS = 20
@@ -64,7 +64,7 @@ def overview(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse
         return _about(auth, provider, request, found, told_in_vain.get(found.client_id))
     known.sort(key=lambda one: one.is_let_in)
     waiting = sum(not one.is_let_in for one in known)
-    page = auth.pages.listing(
+    page = auth.pages.desk(
         "Installations that ask to be let in" if waiting else "Installations",
         paragraphs=[
             "Let in only what you know: it may then sign in people of your tenant."
@@ -74,18 +74,13 @@ def overview(auth: Auth, provider: Provider, request: WebRequest) -> WebResponse
             else "Nobody asks, and nobody is in yet."
         ],
         notice=_notice(told_in_vain),
-        sections=[_section(auth, request, one, told_in_vain.get(one.client_id)) for one in known],
-        entry=Entry(
-            heading="Let another one in",
-            path=f"{request.path}?add=1",
-            csrf_token=auth.form_token(request),
-            field="public_url",
-            label="Its public URL",
-            example="https://app.example.com",
-            button="Let in",
-            option="secret",
-            option_label="Give it a client secret besides",
-        ),
+        blocks=[
+            *(
+                _block(auth, request, one, told_in_vain.get(one.client_id), anchor=f"entry-{number}")
+                for number, one in enumerate(known, 1)
+            ),
+            _adding(auth, request),
+        ],
     )
     return page_response(page)
 
@@ -202,7 +197,37 @@ def _about(
 _LISTED = "It is listed in the settings file of this sign-in service, and changed there."
 
 
-def _section(auth: Auth, request: WebRequest, one: Installation, in_vain: Untold | None) -> Section:
+def _adding(auth: Auth, request: WebRequest) -> Block:
+    heading = "Let another one in"
+    fields = [
+        Field(
+            name="public_url",
+            label="Its public URL",
+            hint="Such as https://app.example.com",
+            kind="url",
+            longest=2000,
+            required=True,
+        ),
+        Field(
+            name="secret",
+            label="Its proof",
+            options=[("", "Its address alone"), ("1", "A client secret besides")],
+        ),
+    ]
+    form = Form(
+        label=heading,
+        path=f"{request.path}?add=1",
+        fields=fields,
+        button="Let in",
+        csrf_token=auth.form_token(request),
+        first=True,
+    )
+    return Block(heading=heading, anchor="new-entry", forms=[form])
+
+
+def _block(
+    auth: Auth, request: WebRequest, one: Installation, in_vain: Untold | None, *, anchor: str
+) -> Block:
     actions = [
         Action(label=f"Look at {one.client_id}", path=f"{request.path}?about={quote(one.client_id, safe='')}")
     ]
@@ -211,7 +236,7 @@ def _section(auth: Auth, request: WebRequest, one: Installation, in_vain: Untold
             _post(auth, request, f"{label} {one.client_id}", verb, one)
             for label, verb in (("Let in", "approve"), ("Refuse", "remove"))
         ]
-    return Section(heading=one.client_id, facts=_facts(one, in_vain), actions=actions)
+    return Block(heading=one.client_id, anchor=anchor, facts=_facts(one, in_vain), actions=actions)
 
 
 def _facts(one: Installation, in_vain: Untold | None) -> list[Fact]:

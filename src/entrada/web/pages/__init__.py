@@ -5,12 +5,11 @@ from __future__ import annotations
 from entrada.web.pages.account import AccountPages
 from entrada.web.pages.desk import DeskPages
 from entrada.web.pages.failure import FailurePages
-from entrada.web.pages.listing import ListingPages
 from entrada.web.pages.rendering import CSRF_FIELD
 from entrada.web.pages.sign_in import DEFAULT_LABEL, SignInPages
 
 __all__ = ["CSRF_FIELD", "DEFAULT_LABEL", "Pages"]
 
 
-class Pages(SignInPages, AccountPages, ListingPages, DeskPages, FailurePages):
+class Pages(SignInPages, AccountPages, DeskPages, FailurePages):
     """Every page of one application."""

@@ -56,30 +56,6 @@ class Action:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
-    """One thing of several on a page: what it is called, what is known of it, what can be done with it."""
-
-    heading: str
-    facts: Sequence[Fact] = ()
-    actions: Sequence[Action] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A form with one line to fill in and, if `option` has a name, one box to tick. It posts."""
-
-    heading: str
-    path: str
-    csrf_token: str
-    field: str
-    label: str
-    example: str
-    button: str
-    option: str | None = None
-    option_label: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class MenuItem:
     label: str
     path: str
