@@ -83,6 +83,14 @@ def test_K72_the_compose_file_sets_what_there_is(product: str) -> None:
     assert "client_secret\n" in (DEPLOY / ".gitignore").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    "file", sorted(DEPLOY.glob("*/compose.yaml")), ids=lambda file: str(file.parent.name)
+)
+def test_K72_what_stands_in_for_a_variable_has_no_brace(file: Path) -> None:
+    """Compose ends it at the first closing one, and puts the next behind what was set, such as a mapping."""
+    assert not re.findall(r"\$\{[^}]*\{", file.read_text("utf-8"))
+
+
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_K72_the_lines_for_mage_make_a_mage_with_entrada(
