@@ -434,6 +434,26 @@ def test_unknown_and_ambiguous_people(
     assert ([*stores.accounts.list_users()], [*stores.sessions.list_sessions()]) == before
 
 
+def test_whose_id_it_is_is_meant_whoever_else_is_called_so(entrada: Entrada, stores: Stores) -> None:
+    """Two who are each called by the other's id, in either case: a command finds, by id, whom it names."""
+    ids = [
+        (user.id, user.identities[0].identity) for user in map(stores.accounts.get, (NORA, NORMAN)) if user
+    ]
+    for (one, own), (other, theirs) in (ids, ids[::-1]):
+        for name in (other.upper(), theirs.object_id):
+            profile = Profile(name=name, email=None, username=None, is_guest=False)
+            stores.accounts.record_sign_in(
+                user_id=one, identity=own, profile=profile, entra_grants=None, now=NOW
+            )
+            for text in (one, one.upper(), own.object_id, own.object_id.upper()):
+                assert entrada("users", "disable", text)[0] == 0
+                found = stores.accounts.get(one)
+                assert found is not None
+                assert not found.is_enabled
+                assert entrada("users", "enable", text)[0] == 0
+    assert entrada("users", "show", NORA, "--json")[0] == 0
+
+
 @pytest.mark.parametrize(
     "words", [["users"], ["users", "grant", "nora"], ["sessions", "end"], ["explain"]], ids=" ".join
 )

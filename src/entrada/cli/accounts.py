@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from entrada.accounts.administration import AdministrationRules
-from entrada.accounts.identity import RoleGrant, User
+from entrada.accounts.identity import RoleGrant, User, UserId
 from entrada.audit.acts import Actor, ActorKind, Cause
 from entrada.build import Stores, open_stores
 from entrada.clock import SystemClock
 from entrada.compatibility import UTC
+from entrada.entra.authority import parse_guid
 from entrada.errors import ConfigurationError
 from entrada.settings import Names, Settings, default_file, load_settings
 
@@ -168,15 +169,19 @@ def find_person(stores: Stores, text: str) -> User:
 
 
 def find_people(stores: Stores, text: str) -> Sequence[User]:
-    """The one person this can mean, or nobody.
+    """The one person this can mean, or nobody. Whose id it is is meant, whoever else is called so.
 
     Raises:
         ConfigurationError: several; the hint lists them.
     """
     if not text.strip():
         return []
-    accounts, limit = stores.accounts, SHOWN_OF_MANY + 1
+    accounts, limit, id = stores.accounts, SHOWN_OF_MANY + 1, text.strip().lower()
+    if (user := accounts.get(UserId(id))) is not None:
+        return [user]
     meant = accounts.find_whole(text, limit=limit) or accounts.search(text, limit=limit)
+    if (guid := parse_guid(text)) is not None:
+        meant = [each for each in meant if _has_object_id(each, guid)] or meant
     if len(meant) < 2:
         return meant
     many = f"more than {SHOWN_OF_MANY}" if len(meant) > SHOWN_OF_MANY else str(len(meant))
@@ -184,6 +189,10 @@ def find_people(stores: Stores, text: str) -> Sequence[User]:
     raise ConfigurationError(
         f"{text!r} may be {many} people. Nothing was done.", hint=f"Say which, by id:\n  {listed}"
     )
+
+
+def _has_object_id(user: User, object_id: str) -> bool:
+    return any(linked.identity.object_id == object_id for linked in user.identities)
 
 
 def in_one_line(user: User) -> str:
