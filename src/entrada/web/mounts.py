@@ -22,17 +22,17 @@ _KEPT = "/!$&'()*+,;=:@"
 
 @lru_cache(maxsize=_MOST_PREFIXES)
 def in_addresses(prefix: str) -> str:
-    """The prefix as it stands in an address; nothing at the root."""
-    return quote(re.sub(r"^/+", "/", prefix.rstrip("/")), safe=_KEPT, errors="replace")
+    """The prefix as it stands in an address, if it does not yet (Gunicorn's does); nothing at the root."""
+    return quote(re.sub(r"^/+", "/", prefix.rstrip("/")), safe=f"%{_KEPT}", errors="replace")
 
 
 def below(prefix: str, rest: str, raw_path: str) -> tuple[str, str]:
     """A request's path and raw path, both with the prefix, which `raw_path` may have already, or be empty."""
     spelt = in_addresses(prefix)
     if not raw_path:
-        return spelt + rest, "" if spelt == prefix else spelt + quote(rest, safe=_KEPT, errors="replace")
+        return spelt + rest, "" if "%" not in spelt else spelt + quote(rest, safe=_KEPT, errors="replace")
     known = unquote(raw_path, errors="replace") if "%" in raw_path else raw_path
-    is_whole = known == prefix or known.startswith(f"{prefix}/")
+    is_whole = f"{raw_path}/".startswith(f"{spelt}/") or f"{known}/".startswith(f"{prefix}/")
     return spelt + rest, raw_path if is_whole else spelt + raw_path
 
 
