@@ -323,6 +323,13 @@ def test_a_session_in_memory_needs_no_thread(browser: Browser, monkeypatch: pyte
     assert client.get("/whoami").json()["session"] is True
 
 
+def test_cookies_of_others_need_no_thread(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who brings cookies of other applications alone has no session, and the event loop says so itself."""
+    client = client_of(browser)
+    monkeypatch.setattr(type(browser.auth), "session_of", lambda *_: pytest.fail("asked the store"))
+    assert client.get("/whoami", headers={"cookie": "theirs=1"}).json()["session"] is False
+
+
 # --- the server's own addresses ---
 
 

@@ -7,7 +7,7 @@ no `asdict`, makes no difference in comparing, and a copy is without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
 from entrada.accounts.groups import UNKNOWN, Membership
@@ -113,7 +113,9 @@ _EVIDENCE = "_evidence"
 
 def with_evidence(principal: PrincipalT, evidence: Evidence) -> PrincipalT:
     """The same principal as an object of its own, who came with that."""
-    return mark_with_evidence(replace(principal), evidence)
+    own = object.__new__(type(principal))
+    vars(own).update(vars(principal))
+    return mark_with_evidence(own, evidence)
 
 
 def mark_with_evidence(principal: PrincipalT, evidence: Evidence) -> PrincipalT:

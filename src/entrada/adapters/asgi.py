@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
@@ -143,7 +143,7 @@ class EntradaMiddleware:
         if "cookie" not in request.headers:
             return None
         lately_checked = auth.session_in_memory(request)
-        if lately_checked is not None:
+        if lately_checked is not None or not auth.bears_session(request):
             return lately_checked
         return await in_thread(lambda: auth.session_of(request))
 
@@ -176,18 +176,25 @@ class _Sending:
         """It is told when the response is whole: an application may do more than respond."""
         self._watch = watch
 
-    async def __call__(self, message: Message) -> None:
-        """See above. A 500 that goes on for longer is not waited for."""
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """See above."""
         refused = self._visitor.refused
-        if refused is None and not self.has_begun and (self._held or message.get("status") == _BROKEN):
-            self._held.append(message)
-            if message.get("more_body", False):
-                await self.let_go()
-            return
+        if refused is not None:
+            return self._send_instead(refused, message)
+        if not self.has_begun and (self._held or message.get("status") == _BROKEN):
+            return self._hold(message)
         self.has_begun = True
-        if refused is None:
-            await self._pass_on(message)
-        elif message["type"] == "http.response.start":
+        return self._pass_on(message)
+
+    async def _hold(self, message: Message) -> None:
+        """A 500 that goes on for longer is not waited for."""
+        self._held.append(message)
+        if message.get("more_body", False):
+            await self.let_go()
+
+    async def _send_instead(self, refused: WebResponse, message: Message) -> None:
+        self.has_begun = True
+        if message["type"] == "http.response.start":
             whole = refused.with_headers(*_for_other_origins(message))
             await respond(whole, self._send, head=self._visitor.request.method == "HEAD")
 

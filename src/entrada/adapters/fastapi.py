@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from entrada.adapters.setup_mistakes import needs
@@ -172,7 +173,13 @@ def _dependency(required: Requirement) -> Dependency:
 
 
 def _with_scopes(required: Requirement, asked: SecurityScopes) -> Requirement:
-    return replace(required, scopes=tuple(asked.scopes)) if asked.scopes else required
+    return _with(required, tuple(asked.scopes)) if asked.scopes else required
+
+
+@lru_cache(maxsize=1_000)
+def _with(required: Requirement, scopes: tuple[str, ...]) -> Requirement:
+    """Those of an application's endpoints are a few, and the same at every request."""
+    return replace(required, scopes=scopes)
 
 
 async def _admitted(connection: HTTPConnection, required: Requirement) -> Principal:

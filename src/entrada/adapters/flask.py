@@ -15,6 +15,7 @@ find `url_for("entrada.login")` and `url_for("entrada.logout")`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -162,13 +163,14 @@ def _refuse_bare() -> None:
 
 def _guarded(view: ViewT, required: Requirement) -> ViewT:
     remember(view)
+    is_async = inspect.iscoroutinefunction(view)
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         refused = wsgi.visitor_of(request.environ).refusal(required)
         if refused is not None:
             return _response(refused)
-        return current_app.ensure_sync(view)(*args, **kwargs)
+        return (current_app.ensure_sync(view) if is_async else view)(*args, **kwargs)
 
     return cast("ViewT", guarded)
 

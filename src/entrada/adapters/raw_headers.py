@@ -5,7 +5,8 @@ What is read is as it was when the request came, whatever an application does to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
 OtherT = TypeVar("OtherT")
@@ -16,25 +17,24 @@ class AsgiHeaders(Mapping[str, str]):
 
     __slots__ = ("_raw",)
 
-    def __init__(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
-        fields = list(fields)
+    def __init__(self, fields: Collection[tuple[bytes, bytes]]) -> None:
         self._raw = dict(fields)
         if len(self._raw) != len(fields):
             self._raw = _joined(fields)
 
     def __getitem__(self, name: str) -> str:
-        return self._raw[name.encode("latin-1", "replace")].decode("latin-1")
+        return self._raw[_in_scope(name)].decode("latin-1")
 
     @overload
     def get(self, name: str, /) -> str | None: ...
     @overload
     def get(self, name: str, /, default: str | OtherT) -> str | OtherT: ...
     def get(self, name: str, /, default: Any = None) -> Any:
-        value = self._raw.get(name.encode("latin-1", "replace"))
+        value = self._raw.get(_in_scope(name))
         return default if value is None else value.decode("latin-1")
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode("latin-1", "replace") in self._raw
+        return isinstance(name, str) and _in_scope(name) in self._raw
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._raw)
@@ -44,42 +44,50 @@ class AsgiHeaders(Mapping[str, str]):
 
 
 class WsgiHeaders(Mapping[str, str]):
-    """By lower-case name, out of a copy of the environ."""
+    """By lower-case name, out of a copy of what the environ has of them: `raw`, by the environ's names."""
 
-    __slots__ = ("_environ",)
+    __slots__ = ("raw",)
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        self._environ = dict(environ)
+        self.raw: dict[str, str] = {name: value for name, value in environ.items() if name[:5] == "HTTP_"}
+        for name in _WITHOUT_PREFIX:
+            if value := environ.get(name):
+                self.raw[f"HTTP_{name}"] = value
 
     def __getitem__(self, name: str) -> str:
-        value = self.get(name)
-        if value is None:
-            raise KeyError(name)
-        return value
+        return self.raw[_in_environ(name)]
 
     @overload
     def get(self, name: str, /) -> str | None: ...
     @overload
     def get(self, name: str, /, default: str | OtherT) -> str | OtherT: ...
     def get(self, name: str, /, default: Any = None) -> Any:
-        key = name.upper().replace("-", "_")
-        if key in _WITHOUT_PREFIX and self._environ.get(key):
-            return self._environ[key]
-        return self._environ.get(f"HTTP_{key}", default)
+        return self.raw.get(_in_environ(name), default)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return isinstance(name, str) and _in_environ(name) in self.raw
 
     def __iter__(self) -> Iterator[str]:
-        names = [key[5:] for key in self._environ if key[:5] == "HTTP_"]
-        names += [key for key in _WITHOUT_PREFIX if self._environ.get(key) and key not in names]
-        return (name.replace("_", "-").lower() for name in names)
+        return (name[5:].replace("_", "-").lower() for name in self.raw)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self.raw)
 
 
 _WITHOUT_PREFIX = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+# The names that are asked for are a few, and constants.
+
+
+@lru_cache(maxsize=200)
+def _in_scope(name: str) -> bytes:
+    return name.encode("latin-1", "replace")
+
+
+@lru_cache(maxsize=200)
+def _in_environ(name: str) -> str:
+    return "HTTP_" + name.upper().replace("-", "_")
 
 
 def _joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -256,7 +256,9 @@ async def _session(auth: AuthRoutes, request: WebRequest) -> CheckedSession | No
     if "cookie" not in request.headers:
         return None
     lately_checked = auth.session_in_memory(request)
-    return lately_checked or await in_thread(lambda: auth.session_of(request))
+    if lately_checked is not None or not auth.bears_session(request):
+        return lately_checked
+    return await in_thread(lambda: auth.session_of(request))
 
 
 def _watch_socket(handler: Any) -> SocketWatch:
@@ -301,7 +303,7 @@ def request_of(handler: RequestHandler) -> WebRequest:
 
 def head_refusal_of(handler: RequestHandler) -> WebResponse | None:
     """414 or 431 for a request that is too large to be looked at, whatever Tornado let pass."""
-    fields = ((name.encode(), value.encode()) for name, value in handler.request.headers.get_all())
+    fields = [(name.encode(), value.encode()) for name, value in handler.request.headers.get_all()]
     return head_refusal(target_bytes=len(handler.request.uri or ""), headers=fields)
 
 

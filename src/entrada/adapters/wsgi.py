@@ -64,10 +64,12 @@ class EntradaMiddleware:
         self._mounts = mounts_of(entrada, auth)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        refusal = head_refusal_of(environ)
+        headers = WsgiHeaders(environ)
+        refusal = head_refusal_of(environ, headers)
         if refusal is not None:
             return respond(refusal, environ, start_response)
-        request, auth = web_request(environ), self._mounts.under(_text(environ.get("SCRIPT_NAME", "")))
+        request = web_request(environ, headers)
+        auth = self._mounts.under(_text(environ.get("SCRIPT_NAME", "")))
         if auth.owns(request.path):
             return respond(_walk(auth, request, environ), environ, start_response)
         try:
@@ -187,8 +189,11 @@ def _guarded(app: WSGIApplication, required: Requirement) -> WSGIApplication:
     return guarded
 
 
-def web_request(environ: WSGIEnvironment) -> WebRequest:
-    """The request without its body. The path begins with the prefix that the application is mounted under."""
+def web_request(environ: WSGIEnvironment, headers: WsgiHeaders | None = None) -> WebRequest:
+    """The request without its body; `headers` where they are read already.
+
+    The path begins with the prefix that the application is mounted under.
+    """
     path, raw_path = _text(environ.get("PATH_INFO", "") or "/"), _raw_path(environ)
     prefix = environ.get("SCRIPT_NAME", "").rstrip("/")
     if prefix:
@@ -198,7 +203,7 @@ def web_request(environ: WSGIEnvironment) -> WebRequest:
         path=path,
         raw_path=raw_path,
         query=environ.get("QUERY_STRING", ""),
-        headers=WsgiHeaders(environ),
+        headers=WsgiHeaders(environ) if headers is None else headers,
         peer=peer_of(environ.get("REMOTE_ADDR")),
     )
 
@@ -212,7 +217,7 @@ def _raw_path(environ: WSGIEnvironment) -> str:
 
 def _text(path: str) -> str:
     """PEP 3333 hands bytes over as latin-1."""
-    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+    return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _walk(auth: AuthRoutes, request: WebRequest, environ: WSGIEnvironment) -> WebResponse:
@@ -259,11 +264,10 @@ def require_whole(environ: Mapping[str, Any], body: bytes) -> None:
         raise RequestRefused("The connection ended before the form was complete.")
 
 
-def head_refusal_of(environ: WSGIEnvironment) -> WebResponse | None:
+def head_refusal_of(environ: WSGIEnvironment, headers: WsgiHeaders) -> WebResponse | None:
     """414 or 431 for a request that is too large to be looked at, whatever its server let pass."""
     target = len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", ""))
-    fields = [(name, value) for name, value in environ.items() if name[:5] == "HTTP_"]
-    return head_refusal(target_bytes=target, headers=fields)
+    return head_refusal(target_bytes=target, headers=headers.raw.items())
 
 
 def respond(

@@ -8,6 +8,7 @@ from functools import lru_cache
 from entrada.accounts.groups import WantedGroups
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.entra.access_token import V1, V2, AccessTokenExpectations
+from entrada.entra.authority import TenantId
 from entrada.flows.bearer import BearerCheck
 from entrada.flows.groups import AllGroups
 from entrada.flows.identification import Identification
@@ -36,13 +37,17 @@ def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
     identification = relying_party.sign_in.identification
     application, recheck = identification.application, relying_party.recheck
 
-    def expected() -> AccessTokenExpectations:
+    @lru_cache(10)
+    def expectations(issuer_template: str, tenants: frozenset[TenantId]) -> AccessTokenExpectations:
         return AccessTokenExpectations(
-            issuer_template=application.metadata().issuer_template,
+            issuer_template=issuer_template,
             audiences=frozenset({application.client_id, f"api://{application.client_id}"}),
-            allowed_tenants=identification.allowed_tenants(),
+            allowed_tenants=tenants,
             versions=frozenset({V1, V2}),
         )
+
+    def expected() -> AccessTokenExpectations:
+        return expectations(application.metadata().issuer_template, identification.allowed_tenants())
 
     def access_ended_at(user_id: UserId, identity: EntraIdentity) -> datetime | None:
         kept = [] if recheck is None else recheck.sealed_sign_ins.of_user(user_id)

@@ -82,6 +82,10 @@ class CheckedToken:
     principal: Principal
     token: AccessToken
 
+    def by(self, principal: Principal) -> CheckedToken:
+        """The same call, and who is known to make it."""
+        return CheckedToken(principal=principal, token=self.token)
+
     def meet(self, needs: Needs) -> Principal:
         """The principal, if the token suffices.
 
@@ -115,12 +119,12 @@ def read_bearer(authorization: Sequence[str], *, query: str = "") -> RawAccessTo
     Source: RFC 6750, section 2.
     """
     refuse_token_in_query(query)
-    if not any(_SCHEME.match(value.strip()) for value in authorization):
-        return None
     match = _CREDENTIALS.fullmatch(authorization[0]) if len(authorization) == 1 else None
-    if match is None:
+    if match is not None:
+        return RawAccessToken(match["token"])
+    if any(_SCHEME.match(value.strip()) for value in authorization):
         raise BearerRequestRefused()
-    return RawAccessToken(match["token"])
+    return None
 
 
 def refuse_token_in_query(query: str) -> None:
@@ -141,6 +145,12 @@ class _Remembered:
     groups_until: datetime | None
     roles_until: datetime | None
     """When the first of the person's roles ends."""
+
+
+def _is_among(key: SigningKey, keys: KeySet) -> bool:
+    """A key that Entra no longer publishes takes its tokens along, remembered ones too."""
+    current = keys.find(key.kid)
+    return current is key or current == key
 
 
 def _digest(raw: RawAccessToken) -> bytes:
@@ -180,14 +190,15 @@ class BearerCheck:
         known, keys, now = self._remembered.get(_digest(raw)), self.fresh_keys(), self.clock.now()
         if known is None or keys is None:
             return None
-        if any(until is not None and now >= until for until in (known.groups_until, known.roles_until)):
-            return None
+        for until in (known.groups_until, known.roles_until):
+            if until is not None and now >= until:
+                return None
         if known.principal.user_id is not None and (
             self.sessions is None or self.clock.monotonic() >= self.sessions.live.trusted_until
         ):
             return None
         is_over = now > known.token.expires_at + self.expected().skew
-        if is_over or keys.find(known.key.kid) != known.key:
+        if is_over or not _is_among(known.key, keys):
             return None
         return CheckedToken(principal=known.principal, token=known.token)
 
@@ -283,9 +294,7 @@ class BearerCheck:
     def _stands(self, known: _Remembered, skew: timedelta, now: datetime) -> bool:
         if now > known.token.expires_at + skew:
             return False
-        # A key that Entra no longer publishes takes its tokens along, remembered ones too.
-        current = self.keys_for(known.key.kid).find(known.key.kid)
-        return current is known.key or current == known.key
+        return _is_among(known.key, self.keys_for(known.key.kid))
 
     def _principal(self, token: AccessToken, membership: Membership) -> tuple[Principal, datetime | None]:
         """Who calls, and when the first of their roles ends."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
 from threading import Lock, Thread
 
 from entrada.accounts.identity import EntraIdentity
@@ -36,34 +37,25 @@ LOOK_AHEAD_SECONDS = 0.25
 Listener = Callable[[Revocations], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckedSession:
     """A request with a good session: who it is, and until when."""
 
     live: LiveSession
-    checked_at: datetime
-    idle: timedelta
     key: bytes
     """The session's id as the cookie spells it."""
-    _person: UserPrincipal | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def session_id(self) -> SessionId:
         return SessionId(self.key.decode())
 
-    @property
-    def idle_expires_at(self) -> datetime:
+    def idle_expires_at(self, policy: SessionPolicy, *, now: datetime) -> datetime:
         """When the session ends if this was its last request."""
-        return min(self.checked_at + self.idle, self.live.absolute_expires_at)
+        return min(now + policy.idle, self.live.absolute_expires_at)
 
-    @property
+    @cached_property
     def principal(self) -> UserPrincipal:
-        """Made when it is asked for, and once for this request."""
-        person = self._person
-        if person is None:
-            person = mark_with_evidence(self.live.principal, Evidence(session_id=self.session_id))
-            object.__setattr__(self, "_person", person)
-        return person
+        return mark_with_evidence(self.live.principal, Evidence(session_id=self.session_id))
 
     @property
     def identity(self) -> EntraIdentity:
@@ -97,7 +89,7 @@ class SessionCheck:
         cookie, monotonic = _bytes_of(cookie_value), self.clock.monotonic()
         self.look_ahead(monotonic)
         live = look_up(self.live, cookie, monotonic)
-        return None if live is None else self._checked(cookie, live)
+        return None if live is None else _checked(live, cookie[:ID_LENGTH])
 
     def check(self, cookie_value: str | bytes) -> CheckedSession | None:
         """The session this cookie opens, or None.
@@ -110,7 +102,7 @@ class SessionCheck:
         if monotonic >= self.live.trusted_until:
             self.look()
         live = look_up(self.live, cookie, monotonic) or self._load(cookie)
-        return None if live is None else self._checked(cookie, live)
+        return None if live is None else _checked(live, cookie[:ID_LENGTH])
 
     def look(self) -> None:
         """Learn what ended anywhere since the last look, and drop exactly that.
@@ -233,10 +225,12 @@ class SessionCheck:
         user = user.at(now)
         return principal_of(user, session.identity), user.roles_until
 
-    def _checked(self, cookie: bytes, live: LiveSession) -> CheckedSession:
-        return CheckedSession(
-            live=live, checked_at=self.clock.now(), idle=self.policy.idle, key=cookie[:ID_LENGTH]
-        )
+
+@lru_cache(maxsize=1_000)
+def _checked(live: LiveSession, key: bytes) -> CheckedSession:
+    """Made, and its person unpacked, once for requests that follow each other: what changes a session or its
+    person makes another live session."""
+    return CheckedSession(live=live, key=key)
 
 
 def _bytes_of(cookie_value: str | bytes) -> bytes:

@@ -24,7 +24,8 @@ def me(auth: Auth, request: WebRequest) -> WebResponse:
     session = auth.session_of(request)
     if session is None:
         return json_response(401, {"error": "login_required", "login_path": auth.site.login_path})
-    principal = session.principal
+    principal, party = session.principal, auth.relying_party
+    idle_expires_at = session.idle_expires_at(party.session_check.policy, now=party.clock.now())
     return json_response(
         200,
         {
@@ -37,7 +38,7 @@ def me(auth: Auth, request: WebRequest) -> WebResponse:
             "roles": sorted(principal.roles),
             "session": {
                 "signed_in_at": session.created_at.isoformat(),
-                "idle_expires_at": session.idle_expires_at.isoformat(),
+                "idle_expires_at": idle_expires_at.isoformat(),
                 "absolute_expires_at": session.absolute_expires_at.isoformat(),
             },
         },

@@ -129,13 +129,17 @@ class Auth:
         """As `session_of`, if that needs no store; None decides nothing. Never waits."""
         return self.cookie.in_memory(request)
 
+    def bears_session(self, request: WebRequest) -> bool:
+        """Whether a cookie of this request has the form of a session's; else `session_of` is None."""
+        return bool(self.cookie.values(request))
+
     def session_of(self, request: WebRequest) -> CheckedSession | None:
         """The session of this request, or None.
 
         Raises:
             StoreUnavailable: it cannot be known whether the session still stands.
         """
-        return self.cookie.check(request)
+        return self.session_in_memory(request) or self.cookie.check(request)
 
     def is_from_here(self, request: WebRequest) -> bool:
         """Whether a page of this application opened this WebSocket, or no browser did."""

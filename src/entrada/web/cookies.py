@@ -27,12 +27,14 @@ def read_cookies(header: str) -> Iterator[tuple[str, str]]:
             yield name, value.strip(_BLANK)
 
 
-def cookies_named(header: str, name: str) -> Iterator[str]:
+def cookies_named(header: str, name: str) -> list[str]:
     """The values of the cookies of that name, which is a token; as `read_cookies`, but for no others."""
+    values = []
     for part in header.split(";"):
         found, equals, value = part.partition("=")
         if equals and found.lstrip(_BLANK) == name:
-            yield value.strip(_BLANK)
+            values.append(value.strip(_BLANK))
+    return values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ Source: RFC 6750, section 3; Microsoft, "Secure applications and APIs by validat
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from entrada.accounts.principal import Evidence, Principal, with_evidence
@@ -191,7 +191,7 @@ class Visitor:
                     _sufficient(checked, required, callers.scopes).principal, Evidence(access_token=raw)
                 )
                 self._same_caller(principal)
-                self.token = replace(checked, principal=principal)
+                self.token = checked.by(principal)
                 if self.on_token is not None:
                     self.on_token(self.token)
                 return None

@@ -5,7 +5,7 @@ Source: RFC 9110, section 15.5.15 (414); RFC 6585, section 5 (431).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Collection, Sized
 from itertools import chain
 
 from entrada.web.messages import SAFE_HEADERS, WebResponse
@@ -22,13 +22,12 @@ REFUSALS = {
 }
 
 
-def head_refusal(*, target_bytes: int, headers: Iterable[tuple[Sized, Sized]]) -> WebResponse | None:
+def head_refusal(*, target_bytes: int, headers: Collection[tuple[Sized, Sized]]) -> WebResponse | None:
     """414 or 431 for a request whose head is too large, else None. Looks at lengths alone."""
     if target_bytes > LARGEST_TARGET_BYTES:
         return _refusal(414)
     # Each header line has a colon, a space and a line end besides.
-    fields = list(headers)
-    size = target_bytes + sum(map(len, chain.from_iterable(fields))) + 4 * len(fields)
+    size = target_bytes + sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
     return _refusal(431) if size > LARGEST_HEAD_BYTES else None
 
 

@@ -64,7 +64,7 @@ class TokenCallers:
             return checked
         known = self.mapping.app_roles
         roles = frozenset(role for value in checked.principal.roles for role in known.get(value, ()))
-        return replace(checked, principal=replace(checked.principal, roles=roles))
+        return checked.by(replace(checked.principal, roles=roles))
 
 
 def groups_of_token_unknown() -> GroupsUnknown:

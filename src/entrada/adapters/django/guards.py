@@ -95,11 +95,12 @@ def auth_context_required(
 def _guarded(view: ViewT, required: Requirement) -> ViewT:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        refused = visitor_of(request).refusal(required)
+        visitor = visitor_of(request)
+        refused = visitor.refusal(required)
         if refused is not None:
             return to_django(refused)
-        _take_caller(request)
-        person = _to_look_up(request)
+        _take_caller(request, visitor)
+        person = _to_look_up(visitor)
         if person is not None:
             if not request.user.is_authenticated:
                 return _switched_off(request)
@@ -108,11 +109,12 @@ def _guarded(view: ViewT, required: Requirement) -> ViewT:
 
     @wraps(view)
     async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        refused = await refusal_of(visitor_of(request), required)
+        visitor = visitor_of(request)
+        refused = await refusal_of(visitor, required)
         if refused is not None:
             return to_django(refused)
-        _take_caller(request)
-        person = _to_look_up(request)
+        _take_caller(request, visitor)
+        person = _to_look_up(visitor)
         if person is not None:
             if not (await request.auser()).is_authenticated:
                 return _switched_off(request)
@@ -129,16 +131,16 @@ def _is_async(view: Callable[..., Any]) -> bool:
     return iscoroutinefunction(view) or getattr(its_object, "view_is_async", False)
 
 
-def _take_caller(request: HttpRequest) -> None:
+def _take_caller(request: HttpRequest, visitor: Visitor) -> None:
     """A person's token makes them the user, too."""
-    token = visitor_of(request).token
+    token = visitor.token
     if token is not None and isinstance(token.principal, UserPrincipal):
         take_as_user(request, token.principal)
 
 
-def _to_look_up(request: HttpRequest) -> UserPrincipal | None:
+def _to_look_up(visitor: Visitor) -> UserPrincipal | None:
     """The person of whom it is not known whether their user here is active."""
-    principal = visitor_of(request).principal
+    principal = visitor.principal
     if not isinstance(principal, UserPrincipal) or is_lately_active(principal):
         return None
     return principal

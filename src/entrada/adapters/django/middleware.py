@@ -74,8 +74,8 @@ class EntradaMiddleware:
             return to_django(auth.failure(error, asked))
         visitor = Visitor(auth=auth, request=asked, session=session)
         setattr(request, "entrada", visitor)  # noqa: B010  # Django types no such attribute
-        if isinstance(visitor.principal, UserPrincipal):
-            take_as_user(request, visitor.principal)
+        if session is not None:
+            take_as_user(request, session.principal)
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -88,7 +88,7 @@ class EntradaMiddleware:
     def _may_wait(self, request: HttpRequest) -> bool:
         """Whether Entra or the database may have to be asked."""
         asked, auth = web_request(request), self._auth_of(request)
-        return auth.owns(asked.path) or ("cookie" in asked.headers and auth.session_in_memory(asked) is None)
+        return auth.owns(asked.path) or (auth.bears_session(asked) and auth.session_in_memory(asked) is None)
 
     def _auth_of(self, request: HttpRequest) -> AuthRoutes:
         return self._mounts.under(request.META.get("SCRIPT_NAME", ""))
@@ -113,9 +113,8 @@ def _watched(response: Any, request: HttpRequest) -> Any:
 
 def take_as_user(request: HttpRequest, principal: UserPrincipal) -> None:
     """`request.user` is this person's user from here on; looked up when it is asked for."""
-    user = partial(_user, request, principal)
-    request.user = SimpleLazyObject(user)
-    setattr(request, "auser", sync_to_async(user))  # noqa: B010
+    request.user = SimpleLazyObject(partial(_user, request, principal))
+    setattr(request, "auser", partial(_auser, request, principal))  # noqa: B010
 
 
 def _user(request: HttpRequest, principal: UserPrincipal) -> Any:
@@ -124,6 +123,9 @@ def _user(request: HttpRequest, principal: UserPrincipal) -> Any:
         user = EntradaBackend().authenticate(request, principal=principal) or AnonymousUser()
         setattr(request, "_entrada_user", (principal, user))  # noqa: B010
     return user
+
+
+_auser = sync_to_async(_user)
 
 
 def web_request(request: HttpRequest) -> WebRequest:
