@@ -25,29 +25,12 @@ class Evidence:
     access_token: RawAccessToken | None = field(default=None, repr=False)
 
 
-class _WithEvidence:
-    """What copies and pickles of a principal hold: its fields."""
+class _Verified:
+    """What both have in common."""
 
-    def __getstate__(self) -> dict[str, object]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, kw_only=True)
-class UserPrincipal(_WithEvidence):
-    """A verified person. Made only from an enabled user by `principal_of`.
-
-    `client_id` is the application or agent that asks in their name; None where they ask themselves.
-    """
-
-    user_id: UserId
     identity: EntraIdentity
-    name: str
-    email: str | None
-    username: str | None
     roles: frozenset[str]
-    caller: CallerKind = CallerKind.PERSON
-    client_id: str | None = None
-    membership: Membership = field(default=UNKNOWN, repr=False)
+    membership: Membership
 
     @property
     def groups(self) -> frozenset[str]:
@@ -66,9 +49,31 @@ class UserPrincipal(_WithEvidence):
         """True if one of `roles` is held. Asking for none is never granted."""
         return not self.roles.isdisjoint(roles)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Copies and pickles hold the fields alone."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True, kw_only=True)
-class AppPrincipal(_WithEvidence):
+class UserPrincipal(_Verified):
+    """A verified person. Made only from an enabled user by `principal_of`.
+
+    `client_id` is the application or agent that asks in their name; None where they ask themselves.
+    """
+
+    user_id: UserId
+    identity: EntraIdentity
+    name: str
+    email: str | None
+    username: str | None
+    roles: frozenset[str]
+    caller: CallerKind = CallerKind.PERSON
+    client_id: str | None = None
+    membership: Membership = field(default=UNKNOWN, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppPrincipal(_Verified):
     """A verified application or agent that asks for itself. `identity` names its service principal."""
 
     client_id: str
@@ -79,29 +84,12 @@ class AppPrincipal(_WithEvidence):
     membership: Membership = field(default=UNKNOWN, repr=False)
 
     @property
-    def groups(self) -> frozenset[str]:
-        """As `UserPrincipal.groups`."""
-        return self.membership.held
-
-    @property
     def user_id(self) -> None:
         """None: it has no account here."""
 
     @property
     def email(self) -> None:
         """None: it reads no mail."""
-
-    @property
-    def tenant_id(self) -> TenantId:
-        return self.identity.tenant_id
-
-    @property
-    def object_id(self) -> ObjectId:
-        return self.identity.object_id
-
-    def has_any_role(self, *roles: str) -> bool:
-        """True if one of `roles` is held. Asking for none is never granted."""
-        return not self.roles.isdisjoint(roles)
 
 
 Principal = UserPrincipal | AppPrincipal
