@@ -5,18 +5,17 @@ Source: RFC 6749, section 4.1.2; RFC 9207; OAuth 2.0 Form Post Response Mode.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from html import escape
 from urllib.parse import urlencode
 
 from entrada.broker.authorization_request import ReturnAddress
 from entrada.broker.oauth_errors import OAuthError
-from entrada.web.messages import SAFE_HEADERS, WebResponse, redirect
+from entrada.web.messages import WebResponse, redirect
+from entrada.web.pages.rendering import script_page
+from entrada.web.refusals import page_response
 
 _SUBMIT = "document.forms[0].submit()"
-_SUBMIT_HASH = base64.b64encode(hashlib.sha256(_SUBMIT.encode()).digest()).decode()
 
 
 def code_response(address: ReturnAddress, code: str, *, issuer: str) -> WebResponse:
@@ -47,15 +46,4 @@ def _posted(redirect_uri: str, values: Mapping[str, str]) -> WebResponse:
         f"<noscript><button>Go on to the application</button></noscript></form>"
         f"<script>{_SUBMIT}</script></html>"
     )
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{_SUBMIT_HASH}'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    return WebResponse(
-        status=200,
-        headers=[
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-security-policy", policy),
-            *SAFE_HEADERS,
-        ],
-        body=html.encode(),
-    )
+    return page_response(script_page(html, _SUBMIT))

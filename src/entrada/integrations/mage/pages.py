@@ -9,8 +9,6 @@ Source: Mage 0.9.80, its pages as built; HTML Standard, 4.12.1 (data blocks are 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import ipaddress
 import json
 from collections.abc import Mapping
@@ -21,7 +19,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from entrada.integrations.mage.addresses import Addresses
-from entrada.web.messages import SAFE_HEADERS, WebRequest, WebResponse, redirect
+from entrada.web.messages import WebRequest, WebResponse, redirect
+from entrada.web.pages.rendering import script_page
+from entrada.web.refusals import page_response
 
 TOKEN_COOKIE = "oauth_token"  # noqa: S105  # its name
 CURRENT_USER = "current_user"
@@ -46,18 +46,7 @@ def arrival(
         f'<noscript>You are signed in. Mage needs JavaScript. <a href="{escape(next_path)}">Go on</a>'
         "</noscript></html>"
     )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; script-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
-    return WebResponse(
-        status=200,
-        headers=[
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-security-policy", policy),
-            *SAFE_HEADERS,
-            *(("set-cookie", cookie) for cookie in cookies),
-        ],
-        body=html.encode(),
-    )
+    return page_response(script_page(html, script), cookies=cookies)
 
 
 def token_cookie(addresses: Addresses, request: WebRequest, encoded: str, *, max_age_seconds: int) -> str:

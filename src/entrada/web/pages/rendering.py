@@ -103,6 +103,12 @@ def source_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
+def script_page(html: str, script: str) -> Page:
+    """A page that runs the one `script` that stands in `html`, and fetches nothing."""
+    policy = f"default-src 'none'; script-src {source_hash(script)}; base-uri 'none'; frame-ancestors 'none'"
+    return Page(html=html.encode(), content_security_policy=policy)
+
+
 def safe_path(path: str) -> str:
     """`path` if it stays on this origin, else "/". The last net; who takes a path from a visitor checks it.
 
