@@ -195,6 +195,17 @@ def test_the_addresses_of_the_page_are_the_ones_entrada_uses() -> None:
     auth.relying_party.close()
 
 
+def test_every_extra_is_named_by_a_page() -> None:
+    """Nobody finds out by an error what a page forgot to have them install; the emulator among it."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    texts = {page: page.read_text("utf-8") for page in (ROOT / "docs/how-to").glob("*.md")}
+    named = re.findall(r"entrada\[([a-z,]+)\]|`\[([a-z]+)\]`|extra `([a-z]+)`", "".join(texts.values()))
+    assert set(extras) == {one for group in named for names in group for one in names.split(",")} - {""}
+    for page, text in texts.items():
+        if "entrada emulator env" in text:
+            assert re.search(r"entrada\[(emulator|server)|\]\(emulator\.md\)", text), page
+
+
 def test_any_company_in_the_world_is_refused() -> None:
     """As the page says: `organizations` alone does not start."""
     values = {**exported(REAL_TENANT)[0], "ENTRADA_TENANT_ID": "organizations"}
@@ -279,9 +290,9 @@ def complaint(words: list[str]) -> str | None:
 def can_be_installed(wanted: str) -> bool:
     """Whether this is a checkout of Entrada with an extra it has, or what one goes with."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = re.fullmatch(r"\./entrada\[(\w+)\]", wanted)
+    named = re.fullmatch(r"\./entrada\[([\w,]+)\]", wanted)
     return wanted in ("dstack[server]", "mage-ai", "uvicorn", "gunicorn", "httpx") or (
-        named is not None and named.group(1) in extras
+        named is not None and set(named.group(1).split(",")) <= set(extras)
     )
 
 
