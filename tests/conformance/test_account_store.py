@@ -41,6 +41,7 @@ from entrada.accounts.roles import role_mapping
 from entrada.accounts.store import AccountStore
 from entrada.entra.authority import TenantId
 from entrada.errors import AdministrationRefused, IdentityAlreadyLinked, LastAdministrator
+from entrada.sessions.revocation import RevocationKind
 from storage.others import create_the_same, in_processes
 
 
@@ -399,6 +400,22 @@ def test_C15_disabling_ends_every_session_of_the_user(stores: Stores) -> None:
     stores.accounts.set_disabled(user.id, disabled=False, now=LATER)
     assert [stores.another().sessions.find(each.id) for each in opened] == [None, None]
     assert stores.sessions.find(of_other.id) == of_other
+
+
+def test_C15_what_raced_the_disabling_does_not_outlive_the_enabling(stores: Stores) -> None:
+    """A session that a sign-in opened behind the disabling ends in the transaction that enables."""
+    user = created(stores.accounts, 1)
+    stores.accounts.set_disabled(user.id, disabled=True, now=LATER)
+    raced = session(user.id)
+    stores.sessions.open(raced)
+    since = stores.sessions.revocations(None).position
+    stores.accounts.set_disabled(user.id, disabled=False, now=LATER)
+    assert stores.another().sessions.find(raced.id) is None
+    assert RevocationKind.USER in {entry.kind for entry in stores.sessions.revocations(since).entries}
+    newer = session(user.id)
+    stores.sessions.open(newer)
+    stores.accounts.set_disabled(user.id, disabled=False, now=LATER)
+    assert stores.sessions.find(newer.id) == newer
 
 
 def test_grant_role_by_hand(accounts: AccountStore) -> None:

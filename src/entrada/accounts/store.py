@@ -106,7 +106,10 @@ class AccountStore(AdmissionStore, Protocol):
         cause: Cause = BY_ENTRADA,
         rules: AdministrationRules | None = None,
     ) -> User | None:
-        """The user, disabled or enabled; None if there is no such user."""
+        """The user, disabled or enabled; None if there is no such user.
+
+        Either change ends their sessions in the same transaction.
+        """
 
     def grant_role(
         self,

@@ -170,11 +170,13 @@ class MemoryAccountStore(AccountStore):
             if user is None:
                 return None
             self._check(rules, user, replace(user, disabled_at=now if disabled else None))
-            ended = self._drop_sessions(user_id) if disabled else 0
+            ended = self._drop_sessions(user_id) if disabled or not user.is_enabled else 0
             if disabled != user.is_enabled:
                 if ended:
                     self.audit.record(recorded.ending_of_user(user_id, ended=ended, cause=cause))
                 return user
+            if ended and not disabled:
+                self.audit.record(recorded.ending_of_user(user_id, ended=ended, cause=cause))
             self.audit.record(recorded.disabling(user_id, disabled=disabled, ended=ended, cause=cause))
             return self._replace(replace(user, disabled_at=now if disabled else None), note=True)
 

@@ -184,7 +184,8 @@ class SqlAccountStore(AccountStore):
             if user is None:
                 return None
             self._check(connection, rules, user, replace(user, disabled_at=disabled_at))
-            ended = drop_sessions(connection, user_id) if disabled else 0
+            # On enabling, too: a sign-in that raced the disabling may have left one behind.
+            ended = drop_sessions(connection, user_id) if disabled or not user.is_enabled else 0
             if disabled:
                 end_grants_of_user(connection, user, now=now, cause=cause)
             if disabled != user.is_enabled:
@@ -192,6 +193,8 @@ class SqlAccountStore(AccountStore):
                     note(connection, recorded.ending_of_user(user_id, ended=ended, cause=cause))
                 return user
             connection.execute(SET_DISABLED, {"user_id": user_id, "disabled_at": disabled_at})
+            if ended and not disabled:
+                note(connection, recorded.ending_of_user(user_id, ended=ended, cause=cause))
             note(connection, recorded.disabling(user_id, disabled=disabled, ended=ended, cause=cause))
             add_revocation(connection, RevocationKind.RIGHTS, user_id)
         return replace(user, disabled_at=disabled_at)
