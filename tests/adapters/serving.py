@@ -104,12 +104,7 @@ def serving(emulator: RunningEmulator, setup: Setup, folder: Path, *, prefix: st
         wait_until(lambda: _answers(process, place.address + prefix, log), seconds=60)
         yield place
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        tools.end(process, seconds=15)
 
 
 def manage(

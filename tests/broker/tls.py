@@ -82,8 +82,4 @@ def nginx_ends_tls(emulator: RunningEmulator, *, port: int, upstream: int) -> It
                 wait_until(answers, seconds=30)
                 yield
             finally:
-                process.terminate()
-                try:
-                    process.wait(timeout=10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                tools.end(process, seconds=10)

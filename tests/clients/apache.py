@@ -146,11 +146,7 @@ def running_apache(
                 _wait_until_it_answers(process, f"http://localhost:{port}/signed-out")
                 yield f"http://localhost:{port}"
             finally:
-                process.terminate()
-                try:
-                    process.wait(timeout=10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                tools.end(process, seconds=10)
 
 
 def _furnish(folder: Path, ca_file: Path) -> None:

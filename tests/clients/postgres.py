@@ -41,26 +41,10 @@ def running_postgres(*databases: str) -> Iterator[str]:
             [commands / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-N"],
             folder,
         )
-        options = ["-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
-        with (
-            (folder / "postgres.log").open("w") as log,
-            subprocess.Popen(
-                [commands / "postgres", *options],
-                cwd=folder,
-                env=_ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **_as_nobody(),
-            ) as process,
-        ):
-            try:
-                for statement in ("SELECT 1", *(f'CREATE DATABASE "{each}"' for each in databases)):
-                    _carry_out(statement, commands, process, port, folder)
-                yield f"127.0.0.1:{port}"
-            finally:
-                _stop(process)
+        with _serving(commands, folder, port) as process:
+            for statement in ("SELECT 1", *(f'CREATE DATABASE "{each}"' for each in databases)):
+                _carry_out(statement, commands, process, port, folder)
+            yield f"127.0.0.1:{port}"
 
 
 def postmaster_of(address: str) -> int:
@@ -100,6 +84,29 @@ def _commands() -> Path:
 
 def _major(command: Path) -> int:
     return int(re.sub(r"\D", "", command.parent.parent.name) or 0)
+
+
+@contextmanager
+def _serving(commands: Path, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The server over the data in `folder`, which may not take statements yet."""
+    options = ["-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+    with (
+        (folder / "postgres.log").open("w") as log,
+        subprocess.Popen(
+            [commands / "postgres", *options],
+            cwd=folder,
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **_as_nobody(),
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            _stop(process)
 
 
 def _run(command: list[str | Path], folder: Path) -> None:
@@ -213,24 +220,8 @@ def running_standby(primary: str) -> Iterator[Standby]:
             os.chown(folder, _NOBODY, _NOBODY)
         copy = ["-D", folder / "data", "-h", host, "-p", port, "-U", SUPERUSER, "-R", "-c", "fast", "-N"]
         _run([commands / "pg_basebackup", *copy], folder)
-        options = ["-D", folder / "data", "-p", str(own), "-h", "127.0.0.1", "-k", folder, "-F"]
-        with (
-            (folder / "postgres.log").open("w") as log,
-            subprocess.Popen(
-                [commands / "postgres", *options],
-                cwd=folder,
-                env=_ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **_as_nobody(),
-            ) as process,
-        ):
-            try:
-                _carry_out("SELECT 1", commands, process, own, folder)
-                standby = Standby(address=f"127.0.0.1:{own}", _primary=primary)
-                standby.has_caught_up()
-                yield standby
-            finally:
-                _stop(process)
+        with _serving(commands, folder, own) as process:
+            _carry_out("SELECT 1", commands, process, own, folder)
+            standby = Standby(address=f"127.0.0.1:{own}", _primary=primary)
+            standby.has_caught_up()
+            yield standby

@@ -32,27 +32,17 @@ from entrada.storage.sql import SqlSessionStore, connect
 from entrada.storage.sql.audit_trail import SqlAuditTrail
 from walks.nursery import Nursery, ServerProcess, until
 from walks.site import ROLES
+from walks.test_crashes import HALF_MADE as HALF_MADE_BY_ONE
 from walks.visitor import Visitor
 
 SECRET_KEY = "three-servers-of-one-test-share-this-key-of-sixty-four-letters-x"
 
 HALF_MADE = {
-    "user without identity": "SELECT id FROM entrada_user"
-    " WHERE id NOT IN (SELECT user_id FROM entrada_identity)",
-    "user without grant": "SELECT id FROM entrada_user"
-    " WHERE id NOT IN (SELECT user_id FROM entrada_role_grant)",
-    "identity without user": "SELECT object_id FROM entrada_identity"
-    " WHERE user_id NOT IN (SELECT id FROM entrada_user)",
-    "grant without user": "SELECT role FROM entrada_role_grant"
-    " WHERE user_id NOT IN (SELECT id FROM entrada_user)",
-    "session without user": "SELECT id FROM entrada_session"
-    " WHERE user_id NOT IN (SELECT id FROM entrada_user)",
+    **HALF_MADE_BY_ONE,
     "session that nobody asks about": "SELECT id FROM entrada_session"
     " WHERE user_id NOT IN (SELECT user_id FROM entrada_kept_sign_in WHERE sealed_sign_in IS NOT NULL)",
     "session of somebody disabled": "SELECT id FROM entrada_session"
     " WHERE user_id IN (SELECT id FROM entrada_user WHERE disabled_at IS NOT NULL)",
-    "two users of one person": "SELECT object_id FROM entrada_identity"
-    " GROUP BY tenant_id, object_id HAVING count(*) > 1",
     "user without an entry in the audit trail": "SELECT id FROM entrada_user WHERE id NOT IN"
     " (SELECT user_id FROM entrada_audit_entry WHERE action = 'account_created' AND user_id IS NOT NULL)",
     "entry of a user who is not there": "SELECT user_id FROM entrada_audit_entry"

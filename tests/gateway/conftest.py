@@ -21,7 +21,7 @@ from entrada.gateway.tables import read_rule_book
 from entrada.settings.tables import SettingsFile
 from entrada.web.auth_routes import AuthRoutes
 from house import tools
-from walks.conftest import emulator, http  # noqa: F401  # fixtures
+from walks.conftest import emulator, entra, http  # noqa: F401  # fixtures
 from walks.site import Site, served
 from walks.visitor import Visitor
 

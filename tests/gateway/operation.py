@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from entrada.emulator import RunningEmulator
-from house.tools import free_port
+from house import tools
 from walks.nursery import plain_environment
 from walks.site import ROLES, Site, wait_until
 from walks.visitor import Visitor
@@ -114,7 +114,7 @@ def serving(
 
     `launcher` makes the command that starts it, `pass_fds` are descriptors that it inherits.
     """
-    port = port or free_port()
+    port = port or tools.free_port()
     (folder / "entrada.toml").write_text(toml)
     settings = {
         **plain_environment(folder),
@@ -156,13 +156,7 @@ def serving(
             wait_until(lambda: _is_up(made), seconds=60)
         yield made
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        tools.end(process, seconds=30)
 
 
 def _is_up(made: Serving) -> bool:

@@ -129,15 +129,7 @@ def running(
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
 
-    def end() -> None:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
-
-    stack.callback(end)
+    stack.callback(tools.end, process)
 
     def answers() -> bool:
         assert process.poll() is None, (folder / "log").read_text("utf-8", "replace")[-4000:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -89,13 +88,6 @@ def site(
         ENTRADA_GROUPS=",".join(str(group) for group in book.groups),
     ) as site:
         yield site
-
-
-@pytest.fixture
-def entra(emulator: RunningEmulator) -> Iterator[Entra]:
-    trust = ssl.create_default_context(cafile=emulator.ca_file)
-    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
-        yield Entra(emulator, client)
 
 
 @pytest.fixture

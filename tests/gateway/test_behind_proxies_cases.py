@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from emulator.relying_party import Entra
-from entrada.emulator import RunningEmulator
 from entrada.emulator.seed import CLIENT_ID
 from walks.site import Site
 from walks.visitor import SCRIPT, Visitor
@@ -306,13 +303,6 @@ def test_f4_odd_cookies_are_somebody_s_whole_or_nobody_s(
         for request in upstream.requests:
             assert told(request) == set(IDENTITY)
             assert fields_of(request)["x-forwarded-email"] in ("ada@contoso.test", "vi@contoso.test")
-
-
-@pytest.fixture
-def entra(emulator: RunningEmulator) -> Iterator[Entra]:
-    trust = ssl.create_default_context(cafile=emulator.ca_file)
-    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
-        yield Entra(emulator, client)
 
 
 def test_g1_g9_g10_access_tokens_come_through(

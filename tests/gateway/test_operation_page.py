@@ -9,16 +9,13 @@ import configparser
 import json
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 
 from docs.pages import blocks
 from emulator.relying_party import Entra, payload
@@ -40,13 +37,6 @@ from .upstream import Upstream
 PAGE = ROOT / "docs/how-to/operate-the-gateway.md"
 SCOPE = "access_as_user"
 UNIT = ROOT / "deploy/systemd/entrada.service"
-
-
-@pytest.fixture
-def entra(emulator: RunningEmulator) -> Iterator[Entra]:
-    trust = ssl.create_default_context(cafile=emulator.ca_file)
-    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
-        yield Entra(emulator, client)
 
 
 def check_with(token: str, server: Serving, http: httpx.Client) -> int:

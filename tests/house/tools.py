@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -29,6 +29,16 @@ _CHROMIUM_FILES = (
 def could_not_run(reason: str) -> NoReturn:
     """Ends the test, neither passed nor failed; `reason` names what is missing and how to get it."""
     pytest.skip(COULD_NOT_RUN + reason)
+
+
+def end(process: subprocess.Popen[Any], *, seconds: float = 15) -> None:
+    """As an operator would; what has not ended in that time is killed."""
+    process.terminate()
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=seconds)
 
 
 def command_path(command: str) -> str:

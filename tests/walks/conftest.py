@@ -6,6 +6,7 @@ and a person of its own. A test that needs other settings, another time or fresh
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from emulator.relying_party import Entra
 from entrada.build import open_stores
 from entrada.emulator import RunningEmulator, start
 from walks.refusals import Watch
@@ -55,6 +57,14 @@ def _as_at_the_start(request: pytest.FixtureRequest) -> None:
 def http() -> Iterator[httpx.Client]:
     with new_http() as client:
         yield client
+
+
+@pytest.fixture
+def entra(emulator: RunningEmulator) -> Iterator[Entra]:
+    """What an application does that speaks to Entra itself, in place of this library."""
+    trust = ssl.create_default_context(cafile=emulator.ca_file)
+    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
+        yield Entra(emulator, client)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,13 +49,6 @@ def app_of(emulator: RunningEmulator, held: list[Any]) -> Callable[[AuthRoutes],
     return lambda auth: Starlette(
         routes=[Route("/{path:path}", graph)], middleware=[Middleware(EntradaMiddleware, auth=auth)]
     )
-
-
-@pytest.fixture
-def entra(emulator: RunningEmulator) -> Iterator[Entra]:
-    trust = ssl.create_default_context(cafile=emulator.ca_file)
-    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
-        yield Entra(emulator, client)
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -47,13 +44,6 @@ def app_of(auth: AuthRoutes) -> Any:
 @pytest.fixture
 def bank(serve: Serve) -> Site:
     return serve(app_of=app_of, calls_apis=True)
-
-
-@pytest.fixture
-def entra(emulator: RunningEmulator) -> Iterator[Entra]:
-    trust = ssl.create_default_context(cafile=emulator.ca_file)
-    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
-        yield Entra(emulator, client)
 
 
 def test_a_person_goes_through_entra_once_for_a_stronger_sign_in(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
 from typing import Annotated, Any
 
-import httpx
 import pytest
 from fastapi import Depends, FastAPI
 
 from emulator.relying_party import Entra
 from entrada.accounts.principal import Principal, UserPrincipal
 from entrada.adapters.fastapi import EntradaMiddleware, current_principal, roles_required, scopes_required
-from entrada.emulator import RunningEmulator
 from entrada.web.auth_routes import AuthRoutes
 from walks.conftest import NewVisitor, Serve
 from walks.site import Site
@@ -43,13 +39,6 @@ def app_of(auth: AuthRoutes) -> Any:
 @pytest.fixture
 def site(serve: Serve) -> Site:
     return serve(app_of=app_of, calls_apis=True)
-
-
-@pytest.fixture
-def entra(emulator: RunningEmulator) -> Iterator[Entra]:
-    trust = ssl.create_default_context(cafile=emulator.ca_file)
-    with httpx.Client(verify=trust, trust_env=False, timeout=20) as client:
-        yield Entra(emulator, client)
 
 
 def test_an_endpoint_acts_for_one_caller(site: Site, entra: Entra, new_visitor: NewVisitor, pat: Any) -> None:

@@ -13,7 +13,7 @@ import httpx
 
 from entrada.emulator import RunningEmulator
 from gateway.operation import Serving
-from house.tools import free_port
+from house import tools
 from walks.nursery import plain_environment
 from walks.site import ROLES, wait_until
 
@@ -39,7 +39,7 @@ def running(
 ) -> Iterator[Serving]:
     """Until the end of the block. `environment` is further variables, of products."""
     folder.mkdir(exist_ok=True)
-    port = free_port()
+    port = tools.free_port()
     (folder / "entrada.toml").write_text(toml)
     told = {
         **plain_environment(folder),
@@ -69,13 +69,7 @@ def running(
             wait_until(lambda: is_up(made), seconds=seconds)
         yield made
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        tools.end(process, seconds=30)
 
 
 def is_up(made: Serving) -> bool:
