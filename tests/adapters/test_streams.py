@@ -12,6 +12,7 @@ import pytest
 from entrada.adapters import response_watch, wsgi
 from entrada.adapters.asgi import EntradaMiddleware
 from entrada.adapters.body_watch import StreamEnded
+from entrada.errors import RequestRefused
 from flows.world import PUBLIC_URL, SCRIPT, Browser, new_browser
 
 
@@ -164,3 +165,12 @@ def test_a_form_over_wsgi_whose_length_nobody_says_is_refused() -> None:
     body = b"".join(app(environ, lambda status, _: told.append(status)))  # type: ignore[arg-type]
     assert told == ["403 Forbidden"]
     assert b"how long it is" in body
+
+
+@pytest.mark.parametrize("length", ["-1", "+3", "3, 30", "x", "\u0663"])
+def test_a_form_over_wsgi_of_a_length_that_is_none_is_refused(length: str) -> None:
+    """Django's own server lets it through, and Django takes it for an empty form, or for another one."""
+    with pytest.raises(RequestRefused, match="how long it is"):
+        wsgi.require_whole({"CONTENT_LENGTH": length}, b"a=1")
+    wsgi.require_whole({"CONTENT_LENGTH": "3"}, b"a=1")
+    wsgi.require_whole({"CONTENT_LENGTH": ""}, b"")

@@ -257,10 +257,12 @@ def require_whole(environ: Mapping[str, Any], body: bytes) -> None:
     """WSGI has no other sign of a connection that ended in the middle than a body shorter than was said.
 
     Raises:
-        RequestRefused: cut off.
+        RequestRefused: cut off, or of a length that is none and that a framework may take for 0.
     """
-    length = environ.get("CONTENT_LENGTH") or ""
-    if length.isascii() and length.isdigit() and len(body) < int(length[:10]):
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise RequestRefused("This form does not say how long it is.")
+    if len(body) < int(length[:10]):
         raise RequestRefused("The connection ended before the form was complete.")
 
 
