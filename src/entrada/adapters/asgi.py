@@ -204,10 +204,13 @@ class _Sending:
             self.has_begun = True
             await self._pass_on(self._held.pop(0))
 
-    async def _pass_on(self, message: Message) -> None:
-        await self._send(message)
+    def _pass_on(self, message: Message) -> Awaitable[None]:
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if is_last and self._watch is not None:
+        return self._send_last(message) if is_last else self._send(message)
+
+    async def _send_last(self, message: Message) -> None:
+        await self._send(message)
+        if self._watch is not None:
             self._watch.over()
 
 
