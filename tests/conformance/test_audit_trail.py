@@ -368,3 +368,13 @@ def test_writers_at_once_never_fork_the_chain(stores: Stores) -> None:
     assert at_once(8, work) == [None] * 8
     assert [each.number for each in entries(stores)] == list(range(1, 1 + 1 + 3 * 8))
     assert verify(stores.audit).fault is None
+
+
+def test_a_session_that_reaches_its_limits_ends_without_an_entry(stores: Stores) -> None:
+    """Nobody ended it: forgotten when it is over, it leaves the trail as it was."""
+    opened = session()
+    stores.sessions.open(opened)
+    head = stores.audit.extent().head
+    assert stores.sessions.prune(now=opened.absolute_expires_at) >= 1
+    assert stores.sessions.find(opened.id) is None
+    assert stores.audit.extent().head == head

@@ -138,6 +138,23 @@ def test_of_two_servers_one_writes(trail: MemoryAuditTrail, tmp_path: Path) -> N
     assert numbers_in(target.path) == [1, 2, 3, 4]
 
 
+def test_of_several_hosts_each_has_a_whole_file(
+    trail: MemoryAuditTrail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same path on another host is another file: each begins with the oldest entry, and goes on."""
+    path = tmp_path / "audit.jsonl"
+    files = {}
+    for host in ("one", "two"):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        happen(trail, 2)
+        export_of(trail, FileTarget(path=path)).beat()
+        files[host] = path.rename(tmp_path / host)
+    monkeypatch.setattr(socket, "gethostname", lambda: "one")
+    files["one"].rename(path)
+    export_of(trail, FileTarget(path=path)).beat()
+    assert (numbers_in(path), numbers_in(files["two"])) == ([1, 2, 3, 4], [1, 2, 3, 4])
+
+
 def test_a_thread_of_its_own_writes_within_seconds(trail: MemoryAuditTrail, tmp_path: Path) -> None:
     """And a clean stop writes what is there."""
     target = FileTarget(path=tmp_path / "audit.jsonl")

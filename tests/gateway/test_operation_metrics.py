@@ -5,14 +5,21 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from entrada.accounts.delta_position import DeltaPosition
+from entrada.build import open_stores
 from entrada.emulator import RunningEmulator
+from entrada.entra.authority import TenantId
+from entrada.gateway.metrics import Metrics
+from flows.test_leased_job import SteppedClock
 from house.tools import command_path, free_port
+from storage.prepared import prepared_copy
 from walks.site import wait_until
 
 from .operation import Serving, cookie_of, series, serving
@@ -214,3 +221,24 @@ def test_a_wrong_metrics_address_stops_the_start(
         assert "ENTRADA_METRICS_ADDRESS" in server.log
         assert "host:port" in server.log
         assert "Traceback" not in server.log
+
+
+def test_how_far_the_directories_were_read(tmp_path: Path) -> None:
+    """Of each tenant: the seconds since Graph said everything, and 1 while a part of it is not said."""
+    stores, clock = open_stores(prepared_copy(tmp_path / "entrada.db")), SteppedClock()
+    now, until = clock.now(), clock.now() + timedelta(minutes=1)
+    metrics = Metrics(clock=clock)
+    metrics.watch_directories(stores.directory)
+    for number, problem in ((1, None), (2, "No permission.")):
+        tenant = TenantId(f"{number}0000000-0000-4000-8000-000000000000")
+        stores.directory.hold_position(tenant, holder="one", now=now, until=until)
+        stores.directory.keep_position(
+            DeltaPosition(tenant_id=tenant, looked_at=now - timedelta(seconds=7), problem=problem),
+            holder="one",
+        )
+    told = metrics.exposition("")[0].decode()
+    stores.close()
+    for number in (1, 2):
+        tenant = f'{{tenant="{number}0000000-0000-4000-8000-000000000000"}}'
+        assert f"entrada_directory_lag_seconds{tenant} 7.0" in told
+        assert f"entrada_directory_problem{tenant} {number - 1}.0" in told

@@ -36,6 +36,7 @@ from conformance.samples import (
     session,
     user_id,
 )
+from entrada.accounts.identity import Profile
 from entrada.accounts.people import PeopleQuery
 from entrada.audit.acts import Act, Action, Subject
 from entrada.errors import StoreUnavailable
@@ -791,3 +792,36 @@ def test_no_page_of_people_sorts_everybody(
     assert "INDEX ix_entrada_user_" in within[1]
     assert "USE TEMP B-TREE FOR ORDER BY" not in within
     assert all("id=?)" in step for step in within[2:] if step.startswith("SEARCH"))
+
+
+def test_who_is_deleted_is_in_no_byte_of_the_files(
+    path: Path, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Overwritten where it stood, and the write-ahead log emptied; while another reads, which holds that log,
+    one line of ours says so, and it goes with the last who has it open."""
+
+    def said() -> bytes:
+        files = (path, path.with_name(f"{path.name}-wal"))
+        return b"".join(file.read_bytes() for file in files if file.exists()).lower()
+
+    database = connect(url, wait=AT_ONCE)
+    database.migrate()
+    accounts = SqlAccountStore(database)
+    for number in (1, 2):
+        gone = Profile(name=f"Quirin Zyx{number}", email=f"zyx{number}@contoso.test", username=f"zyx{number}")
+        of = identity(number)
+        accounts.create(user_id=user_id(number), identity=of, profile=gone, entra_grants=[], now=NOW)
+    assert b"zyx1" in said()
+    assert b"zyx2" in said()
+    accounts.delete(user_id(1))
+    assert b"zyx1" not in said()
+    assert not caplog.records
+    with sqlite3.connect(path, isolation_level=None) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entrada_user").fetchone()
+        accounts.delete(user_id(2))
+        assert "until nobody has it open" in caplog.text
+        reader.execute("COMMIT")
+    reader.close()
+    database.close()
+    assert b"zyx2" not in said()
