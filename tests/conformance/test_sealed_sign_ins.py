@@ -91,6 +91,41 @@ def test_k12_the_next_sign_in_is_a_new_beginning(stores: Stores) -> None:
     assert (kept.sealed_sign_in, kept.ended_at, kept.last_sign_in_at) == ("newer", None, LATER)
 
 
+def test_k12_tokens_of_before_an_ending_are_over_for_good(stores: Stores) -> None:
+    """Let in again, a person brings no access token of before along: the moment outlives the next sign-in."""
+    user = signed_in(stores)
+    link = claim(stores)
+    assert link is not None
+    assert link.tokens_from is None
+    stores.sealed_sign_ins.end_access(link, because="AADSTS50057", now=LATER)
+    for _ in range(2):
+        (kept,) = stores.another().sealed_sign_ins.of_user(user)
+        assert kept.tokens_from == LATER
+        stores.sealed_sign_ins.remember(
+            identity(), user_id=user, sealed_sign_in="newer", now=NEXT, next_check_at=NEXT
+        )
+
+
+@pytest.mark.parametrize("was_kept", [True, False])
+def test_k12_tokens_of_before_a_disabling_by_hand_are_over_for_good(stores: Stores, was_kept: bool) -> None:
+    """Also of somebody of whom nothing was stored; nothing is left to ask Entra, and Entra ended nothing."""
+    if was_kept:
+        user = signed_in(stores)
+    else:
+        user = user_id(1)
+        stores.accounts.create(user_id=user, identity=identity(), profile=ADA, entra_grants=[], now=NOW)
+    stores.accounts.set_disabled(user, disabled=True, now=LATER)
+    (kept,) = stores.another().sealed_sign_ins.of_user(user)
+    assert (kept.tokens_from, kept.ended_at, kept.sealed_sign_in) == (LATER, None, None)
+    assert claim(stores) is None
+    stores.accounts.set_disabled(user, disabled=False, now=NEXT)
+    stores.sealed_sign_ins.remember(
+        identity(), user_id=user, sealed_sign_in="newer", now=NEXT, next_check_at=NEXT
+    )
+    (kept,) = stores.sealed_sign_ins.of_user(user)
+    assert (kept.tokens_from, kept.sealed_sign_in) == (LATER, "newer")
+
+
 def test_a_claim_of_an_older_sign_in_ends_no_newer_session(stores: Stores) -> None:
     """Signed in again between claim and ending: nothing ends."""
     user = signed_in(stores)

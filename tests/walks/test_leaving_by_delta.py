@@ -603,7 +603,20 @@ def test_an_access_token_of_before_opens_nothing_any_more(
     emulator.change_person(pat.user_principal_name, enabled=True)
     emulator.clock(400)
     site.clock.pass_by(seconds=398)
+    signed_in(new_visitor(site), pat)  # lets nothing of before in again
+    with pytest.raises(Exception, match="before this person's access ended"):
+        tokens.check.check(early)
     assert tokens.check.check(token_of(emulator, pat)).principal.object_id == pat.object_id
+    accounts, user = site.auth.relying_party.accounts, site.account_of(pat)
+    assert user is not None
+    late = token_of(emulator, pat)
+    emulator.clock(900)
+    site.clock.pass_by(seconds=500)
+    for disabled in (True, False):
+        accounts.set_disabled(user.id, disabled=disabled, now=site.clock.now())
+    signed_in(new_visitor(site), pat)
+    with pytest.raises(Exception, match="before this person's access ended"):
+        tokens.check.check(late)
 
 
 def test_a_process_to_which_only_tokens_come_watches_too(

@@ -20,6 +20,8 @@ class SealedSignIn:
     """The newest sign-in of an identity. `sealed_sign_in` opens for this identity alone; None: nobody asks.
 
     `ended_at` says since when Entra no longer answers for this person; None: it does, or nobody asked yet.
+    `tokens_from` outlives the next sign-in: access tokens that were issued before are over for good, because
+    Entra takes none back.
     """
 
     identity: EntraIdentity
@@ -29,6 +31,7 @@ class SealedSignIn:
     next_check_at: datetime | None
     ended_at: datetime | None = None
     ended_because: str | None = None
+    tokens_from: datetime | None = None
 
 
 class SealedSignIns(Protocol):

@@ -51,7 +51,7 @@ def build_bearer_check(relying_party: RelyingParty) -> BearerCheck:
 
     def access_ended_at(user_id: UserId, identity: EntraIdentity) -> datetime | None:
         kept = [] if recheck is None else recheck.sealed_sign_ins.of_user(user_id)
-        return next((each.ended_at for each in kept if each.identity == identity), None)
+        return next((each.tokens_from for each in kept if each.identity == identity), None)
 
     return BearerCheck(
         expected=expected,

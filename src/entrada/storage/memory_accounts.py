@@ -65,6 +65,8 @@ class MemoryAccountStore(AccountStore):
         self._owners: dict[EntraIdentity, UserId] = {}
         self.has_ended: Callable[[LinkedIdentity], bool] = lambda _: False
         """Whether Entra no longer answers for it since its last sign-in: `MemorySealedSignIns` knows."""
+        self.end_tokens: Callable[[User, datetime], None] = lambda _user, _now: None
+        """Access tokens of this user from before are over; called without our lock."""
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:
         with self._lock:
@@ -165,6 +167,20 @@ class MemoryAccountStore(AccountStore):
         rules: AdministrationRules | None = None,
     ) -> User | None:
         cause = replace(cause, at=now)
+        changed = self._set_disabled(user_id, disabled=disabled, now=now, cause=cause, rules=rules)
+        if changed is not None and disabled:
+            self.end_tokens(changed, now)
+        return changed
+
+    def _set_disabled(
+        self,
+        user_id: UserId,
+        *,
+        disabled: bool,
+        now: datetime,
+        cause: Cause,
+        rules: AdministrationRules | None,
+    ) -> User | None:
         with self._lock:
             user = self._users.get(user_id)
             if user is None:

@@ -20,7 +20,7 @@ class MemorySealedSignIns(SealedSignIns):
         self._lock = Lock()
         self._accounts, self._sessions = accounts, sessions
         self._kept: dict[EntraIdentity, SealedSignIn] = {}
-        accounts.has_ended = self._has_ended
+        accounts.has_ended, accounts.end_tokens = self._has_ended, self._end_tokens
 
     def remember(
         self,
@@ -35,12 +35,14 @@ class MemorySealedSignIns(SealedSignIns):
         if self._accounts.get(user_id) is None:
             raise LookupError("there is no user with this id")
         with self._lock:
+            before = self._kept.get(identity)
             self._kept[identity] = SealedSignIn(
                 identity=identity,
                 user_id=user_id,
                 sealed_sign_in=sealed_sign_in,
                 last_sign_in_at=now,
                 next_check_at=None if sealed_sign_in is None else next_check_at,
+                tokens_from=None if before is None else before.tokens_from,
             )
 
     def of_user(self, user_id: UserId) -> Sequence[SealedSignIn]:
@@ -106,6 +108,7 @@ class MemorySealedSignIns(SealedSignIns):
                 next_check_at=None,
                 ended_at=now,
                 ended_because=because,
+                tokens_from=now,
             )
             ended = self._sessions.drop_sessions(link.user_id)
             if not ended:
@@ -137,9 +140,22 @@ class MemorySealedSignIns(SealedSignIns):
     def _has_ended(self, linked: LinkedIdentity) -> bool:
         # Asked with the accounts' lock held, which is taken behind ours elsewhere: one look takes none.
         kept = self._kept.get(linked.identity)
-        if kept is None or kept.ended_at is None or linked.last_sign_in_at is None:
-            return False
-        return kept.ended_at >= linked.last_sign_in_at
+        return kept is not None and kept.ended_at is not None
+
+    def _end_tokens(self, user: User, now: datetime) -> None:
+        with self._lock:
+            for linked in user.identities:
+                kept = self._kept.get(linked.identity) or SealedSignIn(
+                    identity=linked.identity,
+                    user_id=user.id,
+                    sealed_sign_in=None,
+                    last_sign_in_at=linked.last_sign_in_at or now,
+                    next_check_at=None,
+                )
+                if kept.ended_at is None:
+                    self._kept[linked.identity] = replace(
+                        kept, sealed_sign_in=None, next_check_at=None, tokens_from=now
+                    )
 
     def _newest(self, link: SealedSignIn) -> SealedSignIn | None:
         kept = self._kept.get(link.identity)

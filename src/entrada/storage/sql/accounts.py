@@ -61,6 +61,7 @@ from entrada.storage.sql.account_rows import (
 from entrada.storage.sql.audit_entries import erase, note
 from entrada.storage.sql.broker_grants import end_grants_of_user
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.ended_tokens import end_tokens
 from entrada.storage.sql.people import (
     find_called,
     find_lines,
@@ -188,6 +189,7 @@ class SqlAccountStore(AccountStore):
             ended = drop_sessions(connection, user_id) if disabled or not user.is_enabled else 0
             if disabled:
                 end_grants_of_user(connection, user, now=now, cause=cause)
+                end_tokens(connection, user, now=now)
             if disabled != user.is_enabled:
                 if ended:
                     note(connection, recorded.ending_of_user(user_id, ended=ended, cause=cause))

@@ -150,7 +150,7 @@ DISABLED = Filter(alone=select(users.c.id).where(IS_DISABLED).limit(FEW + 1), of
 HAS_ENDED = exists().where(
     sealed_sign_ins.c.tenant_id == identities.c.tenant_id,
     sealed_sign_ins.c.object_id == identities.c.object_id,
-    sealed_sign_ins.c.ended_at >= identities.c.last_sign_in_at,
+    sealed_sign_ins.c.ended_because.is_not(None),
 )
 """Of an identity: since its last sign-in Entra has stopped answering for it."""
 ANOTHER_ADMINISTRATOR = (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, select, tuple_, update
 
 from entrada.accounts.admission import Newcomer
 from entrada.accounts.identity import EntraIdentity, RoleGrant, User, UserId
@@ -25,16 +25,15 @@ from entrada.storage.sql.account_rows import FIND_BY_IDENTITY, GET, names_of, on
 from entrada.storage.sql.accounts import change_user
 from entrada.storage.sql.audit_entries import note
 from entrada.storage.sql.database import Database
+from entrada.storage.sql.ended_tokens import ADD, THIS, THIS_ONE, add_unasked
 from entrada.storage.sql.repeating import repeats_transactions
 from entrada.storage.sql.revocation import add_revocation
 from entrada.storage.sql.sessions import drop_sessions
 from entrada.storage.sql.tables import sealed_sign_ins, sessions, users
 from entrada.storage.storable import user_after_recheck
 
-THIS = (sealed_sign_ins.c.tenant_id == bindparam("tid")) & (sealed_sign_ins.c.object_id == bindparam("oid"))
 STILL_THE_NEWEST = THIS & (sealed_sign_ins.c.sealed_sign_in == bindparam("claimed"))
 
-ADD = insert(sealed_sign_ins)
 REPLACE = (
     update(sealed_sign_ins)
     .where(THIS)
@@ -43,10 +42,10 @@ REPLACE = (
         sealed_sign_in=bindparam("sealed"),
         last_sign_in_at=bindparam("now"),
         next_check_at=bindparam("next_check_at"),
-        ended_at=None,
         ended_because=None,
     )
 )
+"""The moment of an ending stays: access tokens of before are over. Without its reason nothing has ended."""
 HAS_USER = select(users.c.id).where(users.c.id == bindparam("user_id"))
 OF_USER = (
     select(sealed_sign_ins)
@@ -107,7 +106,6 @@ END = (
         sealed_sign_in=None, next_check_at=None, ended_at=bindparam("now"), ended_because=bindparam("because")
     )
 )
-THIS_ONE = select(sealed_sign_ins.c.tenant_id).where(THIS)
 END_UNASKED = (
     update(sealed_sign_ins)
     .where(
@@ -244,18 +242,8 @@ def end_without_sign_in(connection: Connection, link: SealedSignIn, *, because: 
     """
     names, signed_in_at = names_of(link.identity), link.last_sign_in_at or now
     if connection.execute(THIS_ONE, names).first() is None:
-        connection.execute(
-            ADD,
-            {
-                "tenant_id": link.identity.tenant_id,
-                "object_id": link.identity.object_id,
-                "user_id": link.user_id,
-                "last_sign_in_at": signed_in_at,
-                "sealed_sign_in": None,
-                "next_check_at": None,
-                "ended_at": now,
-                "ended_because": because,
-            },
+        add_unasked(
+            connection, link.identity, link.user_id, signed_in_at=signed_in_at, now=now, because=because
         )
     else:
         values = {"signed_in_at": signed_in_at, "now": now, "because": because}
@@ -286,6 +274,7 @@ def sign_in_of_row(row: Row[Any]) -> SealedSignIn:
         sealed_sign_in=row.sealed_sign_in,
         last_sign_in_at=row.last_sign_in_at,
         next_check_at=row.next_check_at,
-        ended_at=row.ended_at,
+        ended_at=None if row.ended_because is None else row.ended_at,
         ended_because=row.ended_because,
+        tokens_from=row.ended_at,
     )
