@@ -73,6 +73,13 @@ def native_name(setting: str) -> str:
     return NATIVE_PREFIX + setting.upper()
 
 
+def why_unreadable(error: Exception) -> str:
+    """What the system says of a file that cannot be used, such as "No such file or directory"."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 def named(text: str, name_of: NameOf = native_name) -> str:
     """The text with the names of settings in the places of their markers."""
     return _MARKER.sub(lambda marker: name_of(marker[1]), text)

@@ -40,6 +40,47 @@ def test_wrong_use_is_status_2(words: list[str], capsys: pytest.CaptureFixture[s
     assert "usage: entrada" in capsys.readouterr().err
 
 
+FILES = {
+    "settings": ["serve", "--settings"],
+    "ENTRADA_CLIENT_SECRET_FILE": [],
+    "ENTRADA_CLIENT_CERTIFICATE_PATH": [],
+    "ENTRADA_CA_BUNDLE": [],
+    "keys": [],
+}
+KINDS = {"absent": "No such file or directory", "folder": "Is a directory", "bytes": ""}
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "words"),
+    [
+        (named, kind, words)
+        for named in FILES
+        for kind, words in KINDS.items()
+        if (named, kind) != ("keys", "absent")  # it is made then
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_the_words_of_the_system(
+    named: str, kind: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name and what is wrong with it, never the name of an exception of Python's."""
+    file = Path("entrada.keys" if named == "keys" else "it")
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "bytes":
+        file.write_bytes(b"\xff\xfa" * 40)
+    monkeypatch.setenv("ENTRADA_TENANT_ID", "11111111-2222-3333-4444-555555555555")
+    monkeypatch.setenv("ENTRADA_CLIENT_ID", "66666666-7777-8888-9999-aaaaaaaaaaaa")
+    if named not in ("ENTRADA_CLIENT_SECRET_FILE", "ENTRADA_CLIENT_CERTIFICATE_PATH"):
+        monkeypatch.setenv("ENTRADA_CLIENT_SECRET", "abc~1234567890abcdefghijklmnopqrstuvwxyz")
+    if named.startswith("ENTRADA_"):
+        monkeypatch.setenv(named, str(file))
+    assert main([*FILES[named], str(file)] if FILES[named] else ["serve", "--port", "0"]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert str(file) in said
+    assert "Error" not in said
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """`entrada --help` lists what there is, without importing it all."""
     with pytest.raises(SystemExit) as ended:

@@ -157,9 +157,11 @@ def test_a_database_that_may_not_be_written_is_found(entrada: Entrada, database:
     """Another writer holds it: that is said, and not a word of the others is lost."""
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        status, shown, _ = entrada("check", "--json")
+        status, shown, said = entrada("check", "--json")
         other.execute("ROLLBACK")
     assert status == 1
+    assert "did not answer: it is" in said
+    assert ".." not in said
     assert checks(shown) == {
         "reachable": True,
         "schema": True,

@@ -73,7 +73,9 @@ def _check(args: argparse.Namespace) -> int:
     lines = [f"{'ok   ' if each.ok else 'WRONG'}  {each.check}: {detail}" for each, detail, _ in found]
     show(args, document, lines)
     if wrong:
-        raise ConfigurationError(f"The database is not as it should be: {wrong[0][0]}.", hint=wrong[0][1])
+        raise ConfigurationError(
+            f"The database is not as it should be: {wrong[0][0].rstrip('.')}.", hint=wrong[0][1]
+        )
     return 0
 
 

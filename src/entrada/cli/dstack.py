@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from entrada.errors import ConfigurationError, EntradaError
+from entrada.errors import ConfigurationError, EntradaError, why_unreadable
 from entrada.integrations.dstack import hooks
 from entrada.integrations.kit.hooks import Finding
 from entrada.settings import default_file, load_settings
@@ -91,7 +91,7 @@ def _note_on_config() -> str:
             f"There is no {path} yet: dstack writes it at its first start, and loads plug-ins from then on."
         )
     except Exception as error:
-        return f"{path} cannot be read ({type(error).__name__})."
+        return f"{path} cannot be read ({why_unreadable(error)})."
     plugins = config.get("plugins") if isinstance(config, dict) else None
     if "entrada" in (plugins or []):
         return ""

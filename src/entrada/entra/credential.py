@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from entrada.errors import ConfigurationError
+from entrada.errors import ConfigurationError, why_unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def _read(path: Path, setting: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"$[{setting}] names {str(path)!r}, which cannot be read ({type(error).__name__}).",
+            f"$[{setting}] names {str(path)!r}, which cannot be read ({why_unreadable(error)}).",
             hint="Check the path, and that the user Entrada runs as may read it.",
             setting=setting,
         ) from None

@@ -40,7 +40,7 @@ from entrada.entra import strict_response
 from entrada.entra.proxies import SOCKS_SCHEMES, Proxies, Proxy, read_proxies
 from entrada.entra.strict_response import ResponseTooSlow, StrictHTTPConnection, StrictHTTPSConnection
 from entrada.entra.transport import HttpResponse
-from entrada.errors import ConfigurationError, EntraUnavailable
+from entrada.errors import ConfigurationError, EntraUnavailable, why_unreadable
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
@@ -192,9 +192,9 @@ def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=ca_bundle)
         except (OSError, ssl.SSLError) as error:
+            why = "no certificate in it" if isinstance(error, ssl.SSLError) else why_unreadable(error)
             raise ConfigurationError(
-                f"$[ca_bundle] names {str(ca_bundle)!r}, which cannot be read as PEM certificates "
-                f"({type(error).__name__}).",
+                f"$[ca_bundle] names {str(ca_bundle)!r}, which cannot be read as PEM certificates ({why}).",
                 hint="Point it at a file with one or more BEGIN CERTIFICATE blocks.",
                 setting="ca_bundle",
             ) from None

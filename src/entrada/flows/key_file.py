@@ -10,7 +10,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from entrada.errors import ConfigurationError
+from entrada.errors import ConfigurationError, why_unreadable
 from entrada.sealing import SMALLEST_KEY_BYTES
 
 
@@ -25,7 +25,7 @@ def kept_key(path: Path) -> bytes:
             _write_new(path)
         key = path.read_text(encoding="utf-8").strip().encode()
     except (OSError, UnicodeDecodeError) as error:
-        raise _unusable(path, type(error).__name__) from None
+        raise _unusable(path, why_unreadable(error)) from None
     if len(key) < SMALLEST_KEY_BYTES:
         raise _unusable(path, "too short")
     return key

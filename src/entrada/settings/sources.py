@@ -18,7 +18,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from entrada.compatibility import tomllib
-from entrada.errors import NATIVE_PREFIX, ConfigurationError, native_name
+from entrada.errors import NATIVE_PREFIX, ConfigurationError, native_name, why_unreadable
 from entrada.settings.words import Names
 
 DEFAULT_FILE = "entrada.toml"
@@ -219,7 +219,7 @@ def _text_of(path: Path) -> str:
 
 def _why(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, OSError):
-        return type(error).__name__
+        return why_unreadable(error)
     return "it is UTF-16, not UTF-8" if error.reason == _UTF16 else "it is not UTF-8"
 
 

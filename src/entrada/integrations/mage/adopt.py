@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Row, select
 from entrada.accounts.identity import EntraIdentity, UserId
 from entrada.compatibility import UTC
 from entrada.entra.authority import ObjectId, TenantId, parse_guid
-from entrada.errors import ConfigurationError
+from entrada.errors import ConfigurationError, why_unreadable
 from entrada.integrations.kit import links
 from entrada.integrations.mage import sessions
 from entrada.integrations.mage.tables import MageTables, key_of, shown_as
@@ -64,7 +64,7 @@ def read_people(file: Path) -> Sequence[EntraPerson]:
         text = file.read_text(encoding="utf-8-sig")
         rows = _json_rows(text) if file.suffix.lower() == ".json" else list(csv.DictReader(text.splitlines()))
     except (OSError, ValueError, csv.Error) as error:
-        raise _unreadable(file, type(error).__name__) from None
+        raise _unreadable(file, why_unreadable(error)) from None
     people = [person for person in map(_person, rows) if person is not None]
     if not people:
         raise _unreadable(file, "no line has an object id and a user principal name")
