@@ -149,7 +149,7 @@ def test_d3_a_client_chooses_no_other_path(name: str, visitor: Visitor, upstream
     assert upstream.requests == []
 
 
-@pytest.mark.parametrize("name", ["X-Original-URL", "X-Rewrite-URL"])
+@pytest.mark.parametrize("name", ["X-Original-URL", "X-Rewrite-URL", "SCRIPT_NAME"])
 def test_d3_no_other_path_reaches_the_application(name: str, visitor: Visitor, upstream: Upstream) -> None:
     """Some frameworks believe it, and would answer for a path that nobody was asked about."""
     assert visitor.send("GET", "/status", {**SCRIPT, name: "/admin"}).status_code == 200
