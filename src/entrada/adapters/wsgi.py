@@ -16,7 +16,6 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import wraps
 from http import HTTPStatus
@@ -44,7 +43,6 @@ from entrada.web.mounts import below, mounts_of
 from entrada.web.peers import peer_of
 
 if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from entrada.entra.api_token import ApiToken
@@ -77,44 +75,50 @@ class EntradaMiddleware:
         except EntradaError as error:
             return respond(auth.failure(error, request), environ, start_response)
         visitor = environ[VISITOR] = Visitor(auth=auth, request=request, session=session)
+        start = _Start(start_response)
         try:
-            body = self._app(environ, start_response)
+            body = self._app(environ, start)
         except EntradaError as error:
+            if start.is_called:
+                raise
             return respond(visitor.response_to(error), environ, start_response)
         file_wrapper = environ.get("wsgi.file_wrapper")
         is_file = isinstance(file_wrapper, type) and isinstance(body, file_wrapper)
         if is_file or isinstance(body, (list, tuple)):
             return body  # there at once
-        return _Watched(body, visitor, environ, start_response)
+        return _Watched(body, visitor, environ, start)
+
+
+class _Start:
+    """A server's `start_response`: once an application has called it, nothing else can take its place."""
+
+    def __init__(self, start_response: StartResponse) -> None:
+        self._start_response, self.is_called = start_response, False
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        self.is_called = True
+        return self._start_response(status, headers, *exc_info)
 
 
 class _Watched:
     """A body that goes on for long, such as an event stream, breaks off when its reader's session is over.
 
-    An application that is a generator runs with the first piece: what it raises until then is a response.
+    An application that is a generator runs with the first piece: what it raises before it has called
+    `start_response` is a response.
     """
 
     def __init__(
-        self,
-        body: Iterable[bytes],
-        visitor: Visitor,
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
+        self, body: Iterable[bytes], visitor: Visitor, environ: WSGIEnvironment, start: _Start
     ) -> None:
-        self._body, self._visitor = body, visitor
-        self._environ, self._start_response = environ, start_response
+        self._body, self._visitor, self._environ, self._start = body, visitor, environ, start
 
     def __iter__(self) -> Iterator[bytes]:
-        has_begun = False
         try:
-            for piece in watched_pieces(self._body, self._visitor):
-                has_begun = has_begun or bool(piece)
-                yield piece
+            yield from watched_pieces(self._body, self._visitor)
         except EntradaError as error:
-            if has_begun:
+            if self._start.is_called:
                 raise
-            refusal = self._visitor.response_to(error)
-            yield from respond(refusal, self._environ, self._start_response, exc_info=sys.exc_info())
+            yield from respond(self._visitor.response_to(error), self._environ, self._start)
 
     def close(self) -> None:
         """The server calls this at the end, whatever the end was."""
@@ -273,21 +277,13 @@ def head_refusal_of(environ: WSGIEnvironment, headers: WsgiHeaders) -> WebRespon
 
 
 def respond(
-    response: WebResponse,
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-    *,
-    exc_info: OptExcInfo | None = None,
+    response: WebResponse, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """The whole response; to a HEAD request without its body, but with its length.
-
-    `exc_info`: in the place of one that was announced.
-    """
+    """The whole response; to a HEAD request without its body, but with its length."""
     headers = [*response.headers, ("Content-Length", str(len(response.body)))]
     try:
         reason = HTTPStatus(response.status).phrase
     except ValueError:
         reason = "Unknown"
-    told = () if exc_info is None else (exc_info,)
-    start_response(f"{response.status} {reason}", headers, *told)
+    start_response(f"{response.status} {reason}", headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
