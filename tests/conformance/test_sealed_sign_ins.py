@@ -104,6 +104,10 @@ def test_k12_tokens_of_before_an_ending_are_over_for_good(stores: Stores) -> Non
         stores.sealed_sign_ins.remember(
             identity(), user_id=user, sealed_sign_in="newer", now=NEXT, next_check_at=NEXT
         )
+    forgotten = stores.sealed_sign_ins.claim_due(now=NEXT, next_check_at=NEXT + timedelta(minutes=15))
+    assert forgotten is None  # signed out: nobody asks any more
+    (kept,) = stores.sealed_sign_ins.of_user(user)
+    assert (kept.tokens_from, kept.sealed_sign_in, kept.next_check_at) == (LATER, None, None)
 
 
 @pytest.mark.parametrize("was_kept", [True, False])

@@ -63,7 +63,10 @@ class MemorySealedSignIns(SealedSignIns):
                 if self._sessions.has_session(kept.user_id, now=now):
                     claimed = self._kept[kept.identity] = replace(kept, next_check_at=next_check_at)
                     return claimed
-                del self._kept[kept.identity]
+                if kept.tokens_from is None:
+                    del self._kept[kept.identity]
+                else:
+                    self._kept[kept.identity] = replace(kept, sealed_sign_in=None, next_check_at=None)
             return None
 
     def find_by_identity(self, identity: EntraIdentity) -> User | None:

@@ -80,6 +80,17 @@ OLDEST_DUE = (
 FORGET = delete(sealed_sign_ins).where(KEY.in_(OLDEST_DUE), IS_DUE, ~LIVE_SESSION)
 """Of the oldest that are due, those without a session. Who signs in meanwhile is due later, and stays."""
 FORGET_THIS = delete(sealed_sign_ins).where(THIS, sealed_sign_ins.c.next_check_at == bindparam("was_due_at"))
+HAD_ENDED = sealed_sign_ins.c.ended_at.is_not(None)
+NOBODY_ASKS = {"sealed_sign_in": None, "next_check_at": None}
+EMPTY = (
+    update(sealed_sign_ins).where(KEY.in_(OLDEST_DUE), IS_DUE, ~LIVE_SESSION, HAD_ENDED).values(NOBODY_ASKS)
+)
+EMPTY_THIS = (
+    update(sealed_sign_ins)
+    .where(THIS, sealed_sign_ins.c.next_check_at == bindparam("was_due_at"), HAD_ENDED)
+    .values(NOBODY_ASKS)
+)
+"""Of whoever has had an ending before, the moment stays, for the tokens of before."""
 CLAIM = (
     update(sealed_sign_ins)
     .where(THIS, sealed_sign_ins.c.next_check_at == bindparam("was_due_at"))
@@ -176,8 +187,10 @@ class SqlSealedSignIns(SealedSignIns):
                     if connection.execute(CLAIM, {**was, "next_check_at": next_check_at}).rowcount == 1:
                         return due
                     continue  # another server was faster
-                at_once = connection.execute(FORGET, {"now": now}).rowcount
+                at_once = connection.execute(EMPTY, {"now": now}).rowcount
+                at_once += connection.execute(FORGET, {"now": now}).rowcount
                 if not at_once:
+                    connection.execute(EMPTY_THIS, was)
                     connection.execute(FORGET_THIS, was)
                 forgotten += max(at_once, 1)
 
