@@ -16,7 +16,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -51,31 +51,6 @@ _IN_QUERY = re.compile(r"(?:^|&)access_token(?:=|&|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What one call asks of its caller.
-
-    `scopes`: one of these, of a token with a person or an agent's account in it. `roles`: one of these, of an
-    application, and of others too where there are any. `auth_context` must have been met.
-
-    Raises:
-        ValueError: it lets in a kind of caller of whom it asks nothing.
-    """
-
-    scopes: frozenset[str] = frozenset()
-    roles: frozenset[str] = frozenset()
-    callers: frozenset[CallerKind] = frozenset({CallerKind.PERSON})
-    auth_context: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.callers:
-            raise ValueError("callers must not be empty")
-        if any(kind.has_account for kind in self.callers) and not self.scopes:
-            raise ValueError("scopes must not be empty where people may call")
-        if not all(kind.has_account for kind in self.callers) and not self.roles:
-            raise ValueError("roles must not be empty where applications may call")
-
-
-@dataclass(frozen=True, kw_only=True)
 class CheckedToken:
     """A call with a good token: who calls, and what the token is for."""
 
@@ -86,25 +61,35 @@ class CheckedToken:
         """The same call, and who is known to make it."""
         return CheckedToken(principal=principal, token=self.token)
 
-    def meet(self, needs: Needs) -> Principal:
-        """The principal, if the token suffices.
+    def meet(
+        self,
+        *,
+        callers: Collection[CallerKind],
+        scopes: Collection[str],
+        roles: Collection[str] = (),
+        auth_context: str | None = None,
+    ) -> Principal:
+        """The principal, if the token suffices: asking a caller for nothing lets nobody in.
+
+        `scopes`: one of these, of a token with a person or an agent's account in it. `roles`: one of these,
+        of an application, and of others too where there are any. `auth_context` must have been met.
 
         Raises:
             InsufficientScope: another kind of caller, or none of the scopes or roles.
             InsufficientClaims: Conditional Access must be met first.
         """
         kind = self.token.caller
-        if kind not in needs.callers:
+        if kind not in callers:
             raise InsufficientScope(f"This call is not for callers of the kind {kind}.")
-        if kind.has_account and needs.scopes.isdisjoint(self.token.scopes):
+        if kind.has_account and self.token.scopes.isdisjoint(scopes):
             raise InsufficientScope(
-                f"This call needs the scope {' or '.join(sorted(needs.scopes))}.", scopes=needs.scopes
+                f"This call needs the scope {' or '.join(scopes)}.", scopes=frozenset(scopes)
             )
-        if needs.roles and needs.roles.isdisjoint(self.principal.roles):
-            raise InsufficientScope(f"This call needs the role {' or '.join(sorted(needs.roles))}.")
-        if needs.auth_context is not None and needs.auth_context not in self.token.auth_contexts:
+        if (roles or not kind.has_account) and not self.principal.has_any_role(*roles):
+            raise InsufficientScope(f"This call needs the role {' or '.join(roles)}.")
+        if auth_context is not None and auth_context not in self.token.auth_contexts:
             raise InsufficientClaims(
-                auth_context=needs.auth_context, can_be_answered=self.token.understands_challenges
+                auth_context=auth_context, can_be_answered=self.token.understands_challenges
             )
         return self.principal
 

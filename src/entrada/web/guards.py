@@ -25,7 +25,6 @@ from entrada.errors import (
     BearerError,
     BearerRequestRefused,
     EntradaError,
-    InsufficientClaims,
     InsufficientScope,
     InteractionRequired,
     RoleRequired,
@@ -187,9 +186,13 @@ class Visitor:
             identified = None if callers is None else self._identified(callers)
             if callers is not None and identified is not None:
                 raw, checked = identified
-                principal = with_evidence(
-                    _sufficient(checked, required, callers.scopes).principal, Evidence(access_token=raw)
+                let_in = checked.meet(
+                    callers=required.callers,
+                    scopes=required.scopes or sorted(callers.scopes),
+                    roles=required.roles,
+                    auth_context=required.auth_context,
                 )
+                principal = with_evidence(let_in, Evidence(access_token=raw))
                 self._same_caller(principal)
                 self.token = checked.by(principal)
                 if self.on_token is not None:
@@ -278,29 +281,6 @@ class Visitor:
         if response.status != 401 and not isinstance(error, BearerError):
             return response
         return response.with_headers(("www-authenticate", bearer_challenge(error)))
-
-
-def _sufficient(checked: CheckedToken, required: Requirement, default_scopes: frozenset[str]) -> CheckedToken:
-    """The token, if it lets its caller in here.
-
-    Raises:
-        InsufficientScope: another kind of caller, or none of the scopes or roles.
-        InsufficientClaims: the authentication context was not met.
-    """
-    kind, scopes = checked.token.caller, frozenset(required.scopes) or default_scopes
-    if kind not in required.callers:
-        raise InsufficientScope(f"This call is not for callers of the kind {kind}.")
-    if kind.has_account and scopes.isdisjoint(checked.token.scopes):
-        raise InsufficientScope(
-            f"This call needs the scope {_either(required.scopes or sorted(scopes))}.", scopes=scopes
-        )
-    if required.roles and not checked.principal.has_any_role(*required.roles):
-        raise InsufficientScope(f"This call needs the role {_either(required.roles)}.")
-    if required.auth_context is not None and required.auth_context not in checked.token.auth_contexts:
-        raise InsufficientClaims(
-            auth_context=required.auth_context, can_be_answered=checked.token.understands_challenges
-        )
-    return checked
 
 
 def _lacking(session: CheckedSession, required: Requirement) -> EntradaError | None:
