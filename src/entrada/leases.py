@@ -2,9 +2,9 @@
 
 A lease has a name, a holder and an end. While it lasts nobody else gets it; its holder renews it in good
 time, or releases it at a clean stop; of a holder that was killed it is over at its end, and the next who asks
-has it. Each taking has a number, its fence, that grows with every change of the holder: what is written under
-a lease is written only while the lease still has that number, so a holder that was paused beyond the end of
-its lease changes nothing when it wakes.
+has it. Each taking has a number, its fence, that grows with every change of the holder, so a holder that was
+paused beyond the end of its lease releases nobody else's when it wakes. It may finish what it was doing: a
+job under a lease is one that does no harm when it is done twice.
 
 The end is judged by the store's clock alone, never by a server's: servers whose clocks differ agree all the
 same. Should that clock step back, a lease that then ends later than it could is over at once.
@@ -44,9 +44,6 @@ class LeaseStore(Protocol):
 
     def release(self, lease: Lease) -> bool:
         """Over from now on, for the next who asks. False: it was another's, or over and taken, already."""
-
-    def is_current(self, lease: Lease) -> bool:
-        """Whether nobody has taken it since; also when its end has passed and nobody asked yet."""
 
     def holder(self, name: str) -> Lease | None:
         """Who has it now; None: nobody."""

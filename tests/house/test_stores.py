@@ -13,7 +13,7 @@ MARKS_OF_A_STORE = (
     {"find_by_identity", "create", "link", "record_sign_in"},
     {"open", "find", "touch", "end_of_user"},
     {"claim_due", "renew", "end_access"},
-    {"take", "release", "is_current"},
+    {"take", "release", "holder"},
     {"put", "hold", "renew", "let_go"},
 )
 """Whoever has all of one line has the methods of AdmissionStore, SessionStore, RecheckStore, LeaseStore or

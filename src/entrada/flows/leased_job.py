@@ -6,8 +6,9 @@
 
 A server that is killed holds on for `LIFE` at most, and is replaced within `REPLACED_WITHIN` by one whose
 beat is a second or shorter. A server that cannot reach the store stops when its lease ends, by its own clock
-that was read before the lease was taken. What it writes after all, having been paused in between, is stopped
-by the lease's fence (`entrada.leases`).
+that was read before the lease was taken. One that was paused in between finishes its piece of work after all,
+so each piece must be one that does no harm when it is done twice: forgetting what is over, or writing out
+entries at least once.
 """
 
 from __future__ import annotations

@@ -39,10 +39,6 @@ class MemoryLeases(LeaseStore):
             self._taken[lease.name] = lease, float("-inf")
             return True
 
-    def is_current(self, lease: Lease) -> bool:
-        """See `LeaseStore`."""
-        return self._taken.get(lease.name, (None, 0.0))[0] == lease
-
     def holder(self, name: str) -> Lease | None:
         """See `LeaseStore`."""
         lease, ends_at = self._taken.get(name, (None, 0.0))

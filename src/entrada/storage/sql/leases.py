@@ -1,7 +1,6 @@
 """Leases in SQL: one row for each name, which stays when the lease is over, so that its fence only grows.
 
-Whoever asks while another has it reads and locks nothing. A transaction that writes under a lease begins with
-`hold_lease`: from there on nobody can take the lease until it is committed.
+Whoever asks while another has it reads and locks nothing.
 """
 
 from __future__ import annotations
@@ -35,12 +34,6 @@ THIS = (
     & (leases.c.fence == bindparam("number"))
 )
 RELEASE = update(leases).where(THIS).values(ends_at=EPOCH)
-IS_CURRENT = select(leases.c.name).where(THIS)
-HOLD_CURRENT = IS_CURRENT.with_for_update(read=True)
-
-
-class LeaseLost(Exception):
-    """Another has the lease: what was to be written under it is not."""
 
 
 @repeats_transactions
@@ -82,11 +75,6 @@ class SqlLeases(LeaseStore):
         with self._database.writing() as connection:
             return connection.execute(RELEASE, names_of(lease)).rowcount == 1
 
-    def is_current(self, lease: Lease) -> bool:
-        """See `LeaseStore`."""
-        with self._database.reading() as connection:
-            return connection.execute(IS_CURRENT, names_of(lease)).first() is not None
-
     def holder(self, name: str) -> Lease | None:
         """See `LeaseStore`."""
         with self._database.reading() as connection:
@@ -94,16 +82,6 @@ class SqlLeases(LeaseStore):
             if row is None or is_over(row, self._database.now(connection)):
                 return None
         return Lease(name=row.name, holder=row.holder, fence=row.fence)
-
-
-def hold_lease(connection: Connection, lease: Lease) -> None:
-    """From here to the end of the transaction nobody else takes this lease.
-
-    Raises:
-        LeaseLost: somebody has.
-    """
-    if connection.execute(HOLD_CURRENT, names_of(lease)).first() is None:
-        raise LeaseLost(lease.name)
 
 
 def is_over(row: Row[tuple[object, ...]], now: datetime) -> bool:
