@@ -28,7 +28,7 @@ from entrada.cli.gateway_parts import assertions_of, hops_of, with_groups_of
 from entrada.cli.logs import errors_alone, log_at
 from entrada.cli.ports import port_number
 from entrada.cli.reload import Change
-from entrada.cli.running.command import Place, free_port, prepare, recognise, title_of, wants_socket
+from entrada.cli.running.command import Place, Prepared, free_port, prepare, recognise, title_of, wants_socket
 from entrada.cli.running.supervisor import Application, NotStarted, Supervisor, begun
 from entrada.cli.running.waiting import wait_until_listening
 from entrada.cli.serve import announce, listen, metrics_listener, public_url_of, server_config
@@ -131,21 +131,7 @@ class _Run:
             for_metrics = stack.enter_context(metrics_listener(settings))
             place = self._place(settings.public_url or "", stack)
             prepared = prepare(self.words, os.environ, place)
-            known = recognise(self.words)
-            route = Route(
-                upstream=place.upstream,
-                identity=STYLES,
-                audience=args.audience or (known.product.name if known else title),
-            )
-            if known is not None:
-                product = known.product
-                route = replace(
-                    route,
-                    own_cookies=product.own_cookies,
-                    beside_ours=product.beside_ours,
-                    page_tokens=product.page_tokens,
-                    session_names=product.session_names,
-                )
+            route = self._route(place, title)
             book = replace(book, routes=[*book.routes, route])
             plan = Plan(
                 settings=settings,
@@ -159,36 +145,59 @@ class _Run:
             _check_all(plan, book)
             self._take_signals()
             log.info("Starting %s on %s ...", title, place)
-            folder = None if place.socket is None else place.socket.parent
-            try:
-                application = self.supervisor.start(prepared.words, prepared.environment, folder=folder)
-            except NotStarted as problem:
-                return _not_started(prepared.words[0], problem.error)
-            self._application = application
-            if self._ended_by is not None:
-                application.signal(self._ended_by)
-            wait_until_listening(
-                application,
-                self.supervisor,
-                place,
-                title=title,
-                seconds=args.start_within,
-                is_ending=lambda: self._ended_by is not None,
-            )
-            if not application.has_ended and self._ended_by is None:
-                serve_here(
-                    plan,
-                    book,
-                    self._until_it_ends(application),
-                    announce=lambda auth: announce(auth, [listener]),
-                    on_signal=self._end,
-                )
-                if self._ended_by is None and not application.has_ended:
-                    application.signal(signal.SIGTERM)  # the server ended by itself
-                application.wait()
-                return self._status(application, title)
+            return self._run_behind(plan, book, prepared, place, title)
+
+    def _run_behind(self, plan: Plan, book: RuleBook, prepared: Prepared, place: Place, title: str) -> int:
+        """Starts the application, serves as long as it runs, and ends with it."""
+        folder = None if place.socket is None else place.socket.parent
+        try:
+            application = self.supervisor.start(prepared.words, prepared.environment, folder=folder)
+        except NotStarted as problem:
+            return _not_started(prepared.words[0], problem.error)
+        self._application = application
+        if self._ended_by is not None:
+            application.signal(self._ended_by)
+        wait_until_listening(
+            application,
+            self.supervisor,
+            place,
+            title=title,
+            seconds=self.args.start_within,
+            is_ending=lambda: self._ended_by is not None,
+        )
+        if application.has_ended or self._ended_by is not None:
             application.wait()
             return self._status(application, title, before=str(place))
+        serve_here(
+            plan,
+            book,
+            self._until_it_ends(application),
+            announce=lambda auth: announce(auth, plan.listeners),
+            on_signal=self._end,
+        )
+        if self._ended_by is None and not application.has_ended:
+            application.signal(signal.SIGTERM)  # the server ended by itself
+        application.wait()
+        return self._status(application, title)
+
+    def _route(self, place: Place, title: str) -> Route:
+        """Everything to the application, with what is known of it."""
+        known = recognise(self.words)
+        route = Route(
+            upstream=place.upstream,
+            identity=STYLES,
+            audience=self.args.audience or (known.product.name if known else title),
+        )
+        if known is None:
+            return route
+        product = known.product
+        return replace(
+            route,
+            own_cookies=product.own_cookies,
+            beside_ours=product.beside_ours,
+            page_tokens=product.page_tokens,
+            session_names=product.session_names,
+        )
 
     def _place(self, public_url: str, stack: ExitStack) -> Place:
         folder = None

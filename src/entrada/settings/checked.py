@@ -6,7 +6,7 @@ Stops at the first thing that cannot be, with one sentence that names the settin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,95 +139,100 @@ def _cannot_be_used(name: str, why: str) -> ConfigurationError:
     )
 
 
+def _refused(name: str, sentence: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(f"$[{name}] {sentence}", hint=hint, setting=name)
+
+
 def _check_together(settings: Settings) -> None:
     """What no single setting can get wrong."""
     if settings.client_id and settings.broker_url is None and parse_guid(settings.client_id) is None:
         raise _cannot_be_used("client_id", "this is not a GUID; copy the Application (client) ID")
-
-    def refuse(name: str, sentence: str, hint: str) -> ConfigurationError:
-        return ConfigurationError(f"$[{name}] {sentence}", hint=hint, setting=name)
-
-    if settings.tenant_id in MULTI_TENANT_SEGMENTS and not settings.allowed_tenants:
-        raise refuse(
-            "tenant_id",
-            f"is {settings.tenant_id!r}, which would let every organisation in.",
-            "Name the tenants that may sign in in $[allowed_tenants], or set a single tenant's GUID.",
-        )
-    if settings.allowed_tenants and settings.tenant_id not in (None, *MULTI_TENANT_SEGMENTS):
-        raise refuse(
-            "allowed_tenants",
-            "is set although $[tenant_id] names a single tenant.",
-            "Set $[tenant_id] to organizations to let several tenants sign in, or drop the list.",
-        )
-    if settings.tenant_id and settings.tenant_id == settings.client_id:
-        raise refuse(
-            "tenant_id",
-            "is the same GUID as $[client_id].",
-            "They are two lines of the overview page of the app registration: Application (client) ID and "
-            "Directory (tenant) ID.",
-        )
-    if settings.allowed_tenants and (unclear := _groups_of_no_tenant(settings.roles_mapping)):
-        raise refuse(
-            "roles_mapping",
-            f"names the group {unclear!r} without its tenant, but several tenants may sign in.",
-            "Write tenant-id/group-id: a group of one tenant must not give roles in another.",
-        )
-    if settings.allowed_tenants and (bare := settings.groups.of_no_tenant):
-        raise refuse(
-            "groups",
-            f"names the group {str(bare)!r} without its tenant, but several tenants may sign in.",
-            "Write tenant-id/group-id: a group of one tenant must not open anything in another.",
-        )
+    _check_tenants(settings)
     if settings.response_mode == "form_post" and not all(url.startswith("https:") for url in settings.urls):
-        raise refuse(
+        raise _refused(
             "response_mode",
             "is form_post, but not every URL of this application is https.",
             "Browsers send the needed cookie over https only: use https, or response mode 'query'.",
         )
     if settings.default_role and settings.roles_required:
-        raise refuse(
+        raise _refused(
             "roles_required",
             "and $[default_role] contradict each other.",
             "Either give people without a mapped role the default one, or refuse them.",
         )
     if settings.verified_domains and settings.allowed_tenants:
-        raise refuse(
+        raise _refused(
             "verified_domains",
             "speaks for one tenant, but several may sign in.",
             "With several tenants only the xms_edov claim can vouch for an address; drop the list.",
         )
     if settings.session_idle > settings.session_absolute:
-        raise refuse(
+        raise _refused(
             "session_idle",
             "is longer than $[session_absolute].",
             "Make the idle limit the shorter one.",
         )
     if settings.recheck_every < SHORTEST_RECHECK and not settings.insecure_allow_emulator:
-        raise refuse(
+        raise _refused(
             "recheck_every",
             "is below 1m, at which Entra throttles the whole application.",
             "Write 1m or more. Only against an emulator it may be shorter.",
         )
     if settings.delta_every is not None:
-        _check_delta(settings, refuse)
+        _check_delta(settings)
     for url in settings.urls:
         if url.startswith("http:") and urlsplit(url).hostname not in LOOPBACK_HOSTS:
-            raise refuse(
+            raise _refused(
                 "public_url" if url == settings.public_url else "extra_urls",
                 f"holds {url}, which is plain http.",
                 "Session cookies need https. Plain http works on localhost only, as Entra itself demands.",
             )
 
 
-def _check_delta(settings: Settings, refuse: Callable[[str, str, str], ConfigurationError]) -> None:
+def _check_tenants(settings: Settings) -> None:
+    """Who may sign in, and what is named must say of which tenant it is."""
+    if settings.tenant_id in MULTI_TENANT_SEGMENTS and not settings.allowed_tenants:
+        raise _refused(
+            "tenant_id",
+            f"is {settings.tenant_id!r}, which would let every organisation in.",
+            "Name the tenants that may sign in in $[allowed_tenants], or set a single tenant's GUID.",
+        )
+    if settings.allowed_tenants and settings.tenant_id not in (None, *MULTI_TENANT_SEGMENTS):
+        raise _refused(
+            "allowed_tenants",
+            "is set although $[tenant_id] names a single tenant.",
+            "Set $[tenant_id] to organizations to let several tenants sign in, or drop the list.",
+        )
+    if settings.tenant_id and settings.tenant_id == settings.client_id:
+        raise _refused(
+            "tenant_id",
+            "is the same GUID as $[client_id].",
+            "They are two lines of the overview page of the app registration: Application (client) ID and "
+            "Directory (tenant) ID.",
+        )
+    if settings.allowed_tenants and (unclear := _groups_of_no_tenant(settings.roles_mapping)):
+        raise _refused(
+            "roles_mapping",
+            f"names the group {unclear!r} without its tenant, but several tenants may sign in.",
+            "Write tenant-id/group-id: a group of one tenant must not give roles in another.",
+        )
+    if settings.allowed_tenants and (bare := settings.groups.of_no_tenant):
+        raise _refused(
+            "groups",
+            f"names the group {str(bare)!r} without its tenant, but several tenants may sign in.",
+            "Write tenant-id/group-id: a group of one tenant must not open anything in another.",
+        )
+
+
+def _check_delta(settings: Settings) -> None:
     if settings.broker_url is not None:
-        raise refuse(
+        raise _refused(
             "delta_every",
             "is set, but $[broker_url] signs people in, and only the broker's registration may ask Graph.",
             "Leave it out here, and set it at the broker.",
         )
     if settings.delta_every is not None and settings.delta_every > settings.recheck_every:
-        raise refuse(
+        raise _refused(
             "delta_every",
             "is longer than $[recheck_every], which finds the same by then.",
             "Write a few seconds, such as 5s, or leave it out.",
