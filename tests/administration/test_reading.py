@@ -211,6 +211,16 @@ def test_a_mapping_with_a_mistake_is_one_sentence(text: str, ada: Visitor) -> No
     assert "<script>" not in answer.text
 
 
+def test_a_mapping_of_more_than_is_read_of_a_form_is_one_sentence(ada: Visitor) -> None:
+    """It may be shorter than the page allows in letters; the page says so, and what takes it."""
+    text = '{"' + "\u7d44\u7e54" * 4_000 + '": "A"}'
+    answer = press(ada, ada.open("/auth/admin/mapping"), "Try it", mapping=text)
+    assert answer.status_code == 403
+    assert "This form is too large" in text_of(answer)
+    assert "entrada mapping test" in text_of(answer)
+    assert "Entra." not in text_of(answer)
+
+
 def test_health_says_what_is_known_and_what_is_not(
     ada: Visitor, emulator: RunningEmulator, site: Site
 ) -> None:

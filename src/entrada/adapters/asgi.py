@@ -41,7 +41,7 @@ from entrada.adapters.socket_watch import SocketWatch
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.guards import SIGNED_IN, HasAuth, Requirement, Visitor
 from entrada.web.limits import head_refusal
-from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse, form_too_large
 from entrada.web.mounts import below, mounts_of
 from entrada.web.peers import peer_of
 
@@ -341,7 +341,7 @@ async def read_body(receive: Receive) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > LARGEST_BODY_BYTES:
-            raise RequestRefused("This form is too large to be an answer from Entra.")
+            raise form_too_large()
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

@@ -41,7 +41,7 @@ from entrada.adapters.asgi_sockets import SESSION_ENDED
 from entrada.adapters.response_watch import ResponseWatch
 from entrada.adapters.socket_watch import SocketWatch
 from entrada.entra.callers import CallerKind
-from entrada.errors import EntradaError, RequestRefused
+from entrada.errors import EntradaError
 from entrada.web.guards import (
     PEOPLE,
     SIGNED_IN,
@@ -53,7 +53,7 @@ from entrada.web.guards import (
     scope_requirement,
 )
 from entrada.web.limits import head_refusal
-from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse, form_too_large
 from entrada.web.peers import UNKNOWN_PEER, peer_of
 
 if TYPE_CHECKING:
@@ -166,8 +166,7 @@ class SignInPages(RequestHandler):
             return
         auth, request = _auth_of(self), request_of(self)
         if len(request.body) > LARGEST_BODY_BYTES:
-            too_large = RequestRefused("This form is too large to be an answer from Entra.")
-            send(self, auth.failure(too_large, request))
+            send(self, auth.failure(form_too_large(), request))
         elif auth.responds_from_memory(request):
             send(self, auth.handle(request))
         else:

@@ -38,7 +38,7 @@ from entrada.web.guards import (
     scope_requirement,
 )
 from entrada.web.limits import head_refusal
-from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse, form_too_large
 from entrada.web.mounts import below, mounts_of
 from entrada.web.peers import peer_of
 
@@ -246,13 +246,13 @@ def read_body(environ: WSGIEnvironment) -> bytes:
         raise RequestRefused("This form does not say how long it is.")
     wanted = int(length[:10]) if length else (LARGEST_BODY_BYTES + 1 if is_terminated else 0)
     if wanted > LARGEST_BODY_BYTES and length:
-        raise RequestRefused("This form is too large to be an answer from Entra.")
+        raise form_too_large()
     try:
         body: bytes = environ["wsgi.input"].read(wanted) if wanted else b""
     except (OSError, ValueError):
         raise RequestRefused("The connection ended before the form was complete.") from None
     if len(body) > LARGEST_BODY_BYTES:
-        raise RequestRefused("This form is too large to be an answer from Entra.")
+        raise form_too_large()
     require_whole(environ, body)
     return body
 

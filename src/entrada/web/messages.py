@@ -188,6 +188,14 @@ def not_early() -> WebResponse:
     return WebResponse(status=503, headers=[("vary", "sec-purpose"), *SAFE_HEADERS])
 
 
+def form_too_large() -> RequestRefused:
+    """For a body of more than `LARGEST_BODY_BYTES`, which no adapter reads to its end."""
+    return RequestRefused(
+        f"This form is too large: no more than {LARGEST_BODY_BYTES // 1024} kB are read of one.",
+        hint="Send less at once. A long roles mapping is tried by `entrada mapping test`.",
+    )
+
+
 def _pairs(text: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)

@@ -25,7 +25,7 @@ from entrada.adapters.django.own_session import keep_own_session_apart
 from entrada.errors import EntradaError, RequestRefused
 from entrada.web.auth_routes import AuthRoutes
 from entrada.web.guards import Visitor
-from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse
+from entrada.web.messages import LARGEST_BODY_BYTES, WebRequest, WebResponse, form_too_large
 from entrada.web.mounts import Mounts
 
 
@@ -146,11 +146,11 @@ def _walk(auth: AuthRoutes, asked: WebRequest, request: HttpRequest) -> WebRespo
     try:
         body = _body_of(request) if asked.method == "POST" else b""
         if len(body) > LARGEST_BODY_BYTES:
-            raise RequestRefused("This form is too large to be an answer from Entra.")
+            raise form_too_large()
         if asked.method == "POST":
             wsgi.require_whole(request.META, body)  # Django takes what came for the whole
     except RequestDataTooBig:
-        return auth.failure(RequestRefused("This form is too large to be an answer from Entra."), asked)
+        return auth.failure(form_too_large(), asked)
     except RawPostDataException:
         sentence = "This form was read as another kind of form before it came to where it belongs."
         return auth.failure(RequestRefused(sentence), asked)
