@@ -121,7 +121,7 @@ def test_the_chain_is_verified_and_its_end_can_be_kept(entrada: Entrada) -> None
     """What `verify` prints is what `--expect` takes, then and later."""
     status, shown, _ = entrada("audit", "verify")
     assert status == 0
-    assert "6 entries are as they were written" in shown
+    assert "6 entries are as they were written.\n" in shown
     head = json.loads(entrada("audit", "verify", "--json")[1])["head"]
     assert f"ends at {head}" in shown
     entrada("users", "disable", "Nora")

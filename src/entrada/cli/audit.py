@@ -211,9 +211,10 @@ def _verify(args: argparse.Namespace) -> int:
         "begins_behind": str(verdict.anchor),
         "head": str(verdict.head),
     }
+    whole = "1 entry is as it was" if verdict.entries == 1 else f"{verdict.entries} entries are as they were"
+    forgotten = f", {verdict.erased} of them without the person, who was forgotten" if verdict.erased else ""
     lines = [
-        f"{verdict.entries} entries are as they were written, {verdict.erased} of them without the person, "
-        "who was forgotten.",
+        f"{whole} written{forgotten}.",
         f"The chain begins behind {verdict.anchor.number} and ends at {verdict.head}",
         "Keep that elsewhere: `entrada audit verify --expect` then tells if anything before it is changed.",
     ]

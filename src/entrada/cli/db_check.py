@@ -180,7 +180,7 @@ def _keys(database: Database, settings: Settings) -> Finding:
     )
     more = f"; {others} older were not tried" if others > 0 else ""
     if opened == sealed:
-        return Finding(check="keys", ok=True, detail=f"they open all {sealed} that were tried{more}")
+        return Finding(check="keys", ok=True, detail=f"they open what is sealed in it ({sealed} tried{more})")
     return Finding(
         check="keys",
         ok=False,
