@@ -144,6 +144,20 @@ def page_of_role(on: Subject, timed: Timed) -> None:
         assert on.filled.accounts.find_people(PeopleQuery(role="Editor"), limit=PAGE)
 
 
+def page_of_all_filters(on: Subject, timed: Timed) -> None:
+    """The same with every filter that many pass."""
+    query = PeopleQuery(role="Editor", tenant_id=TENANT, is_enabled=True, signed_in_at=on.now)
+    with timed():
+        assert on.filled.accounts.find_people(query, limit=PAGE)
+
+
+def mapping_of_few(on: Subject, timed: Timed) -> None:
+    """Another mapping that concerns nobody: what gives roles today, and whom it would concern."""
+    with timed():
+        assert on.filled.accounts.list_lines()
+        assert not on.filled.accounts.find_people(PeopleQuery(given_for=frozenset({"nothing"})))
+
+
 def sessions_of_user(on: Subject, timed: Timed) -> None:
     """The sessions of one person."""
     person = next(on.persons)
@@ -224,6 +238,8 @@ OPERATIONS: Mapping[str, Callable[[Subject, Timed], None]] = {
     "list of people, first page": first_page,
     "list of people, any page": deep_page,
     "list of people with a role": page_of_role,
+    "list of people, all filters": page_of_all_filters,
+    "mapping trial that concerns nobody": mapping_of_few,
     "sessions of one person": sessions_of_user,
     "found by object id": whole_id,
     "found by e-mail": whole_email,

@@ -16,11 +16,14 @@ import pytest
 
 from clients.postgres import running_postgres
 from entrada.emulator import RunningEmulator
+from storage.test_frozen_postgresql import frozen
 from walks.replicas import TOMORROW, Replica, Replicas, led_to, replicas
 from walks.site import ROLES, wait_until
 
 pytestmark = pytest.mark.heavy
 
+SPARE_SECONDS = 4
+"""The machine may be busy."""
 KEY = "0123456789abcdef-a-key-for-all-replicas"
 
 
@@ -209,6 +212,24 @@ def test_fault_16_older_data_under_running_servers(
     assert [led_to(visitor, each).whoami() for each in (one, two)] == [None, None]
     assert led_to(visitor, two).sign_in_as("ada@contoso.test").status_code == 303
     assert led_to(visitor, one).whoami() is not None
+
+
+def test_K16_a_database_that_stands_still(
+    pair: tuple[Replica, Replica], servers: Replicas, database: str, http: httpx.Client
+) -> None:
+    """A request that has to ask it ends after five seconds with 503 and text, and lets nobody in; when it
+    goes on, whoever was signed in still is, without anybody's doing."""
+    one, two = pair
+    visitor = servers.browser(http, one)
+    visitor.sign_in_as("ada@contoso.test")
+    with frozen(database):
+        began = time.monotonic()
+        answer = led_to(visitor, two).open("/auth/account")
+        assert time.monotonic() - began < 5 + SPARE_SECONDS
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+        assert "Ada" not in answer.text
+    wait_until(lambda: led_to(visitor, two).open("/auth/account").status_code == 200, seconds=30)
+    assert "Traceback" not in one.log + two.log
 
 
 def test_workers_at_postgresql(servers: Replicas, http: httpx.Client) -> None:
