@@ -95,6 +95,21 @@ def test_d1_no_spelling_of_ours_goes_on(name: str, trusted_hop: bool) -> None:
         assert strip(sent, trusted_hop=trusted_hop) == [(b"accept", b"*/*")]
 
 
+@pytest.mark.parametrize("trusted_hop", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CF_Access_Authenticated_User_Email", "Tailscale-User-Login", "X-Goog-Authenticated-User-Email",
+        "X-Goog-IAP-JWT-Assertion", "x-amzn-oidc-identity", "X-Pomerium-Claim-Email", "X-Authentik-Username",
+        "X-WebAuth-User",
+    ],
+)  # fmt: skip
+def test_d1_what_other_sign_in_proxies_say_is_of_no_hop_here(name: str, trusted_hop: bool) -> None:
+    """An application made for one of them would believe it of anybody."""
+    sent = [(name.encode(), b"admin"), (b"accept", b"*/*")]
+    assert strip(sent, trusted_hop=trusted_hop) == [(b"accept", b"*/*")]
+
+
 @given(st.sampled_from(OURS), st.data())
 def test_d1b_what_an_upstream_folds_to_ours_is_gone(name: str, data: st.DataObject) -> None:
     """WSGI, PHP and ASGI folding alike: whatever becomes one of our names never goes on."""

@@ -28,6 +28,12 @@ _FAMILIES = (
     b"x-authentik-",
     b"x-ms-client-principal",
     b"x-ms-token-",
+    b"x-pomerium-",
+    b"x-goog-authenticated-user-",
+    b"x-goog-iap-",
+    b"x-amzn-oidc-",
+    b"cf-access-",
+    b"tailscale-",
 )
 
 
