@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -252,17 +252,16 @@ def test_an_endless_stream_breaks_off_when_the_person_of_its_token_is_disabled(
     place: Place, http: httpx.Client, entra: Entra
 ) -> None:
     """A token is not asked for again while a stream goes on; the account in it is."""
-    signed_in(place, http, "ada@contoso.test")
-    token = entra.tokens(scope=f"openid api://{CLIENT_ID}/access_as_user", prompt="login")["access_token"]
+    # Somebody of this test's own: whose tokens of before are over stays without them after it.
+    name = f"reader.{id(place)}@contoso.test"
+    entra.emulator.add_person(name, display_name="Reader", roles=["Admin"])
+    signed_in(place, http, name)
+    token = entra.tokens(name, scope=f"openid api://{CLIENT_ID}/access_as_user", prompt="login")
     stores = open_stores(place.database_url)
-    (ada,) = [user for user in stores.accounts.list_users() if user.profile.username == "ada@contoso.test"]
-    try:
-        with reading(place, {"authorization": f"Bearer {token}"}) as pieces:
-            stores.accounts.set_disabled(ada.id, disabled=True, now=datetime.now(timezone.utc))
-            breaks_off(pieces)
-    finally:
-        stores.accounts.set_disabled(ada.id, disabled=False, now=datetime.now(timezone.utc))
-        stores.close()
+    (reader,) = [user for user in stores.accounts.list_users() if user.profile.username == name]
+    with closing(stores), reading(place, {"authorization": f"Bearer {token['access_token']}"}) as pieces:
+        stores.accounts.set_disabled(reader.id, disabled=True, now=datetime.now(timezone.utc))
+        breaks_off(pieces)
 
 
 @pytest.mark.parametrize("body", [b"x" * 70_000, b"code=" + b"y" * 100])
