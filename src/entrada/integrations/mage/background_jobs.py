@@ -49,6 +49,7 @@ class BackgroundJobs:
         )
 
     def start(self) -> None:
+        """Does nothing where it runs already; cheap enough for every request."""
         self._loop.start()
         if self._watch is not None:
             self._watch.start()
