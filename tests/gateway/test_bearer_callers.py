@@ -245,7 +245,7 @@ def test_d12_a_socket_that_a_token_opened_closes_when_its_person_may_no_more(
         with suppress(ConnectionResetError):
             assert link.recv(65_536) == b""
         assert time.monotonic() - started < 1
-    party.set_disabled(user.id, disabled=False)
+    party.accounts.delete(user.id)  # and with it, until when her tokens are refused
 
 
 def test_tokens_that_wait_for_entra_keep_no_session_waiting(
