@@ -336,6 +336,22 @@ def test_groups_without_their_permission_keep_people_watched(
     assert visitor.whoami() is None
 
 
+def test_k12_groups_without_their_permission_take_the_token_from_no_other_part(
+    serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
+) -> None:
+    """While Entra gives no new one, Graph is asked about people with the one there is."""
+    allow(emulator, "User.Read.All")
+    site = serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING=f'{{"{FINANCE}": "Treasurer", "Editor": "Editor"}}')
+    visitor = signed_in(new_visitor(site), pat)
+    look(site)
+    emulator.fail("server_error", endpoint="token", times=None)
+    site.clock.pass_by(minutes=6)  # groups are asked about again, in vain
+    look(site)
+    emulator.change_person(pat.user_principal_name, enabled=False)
+    look(site)
+    assert visitor.whoami() is None
+
+
 def test_fault_22_a_delta_cut_off_repeated_and_again_later_leads_to_the_same_end(
     serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any, kim: Any
 ) -> None:

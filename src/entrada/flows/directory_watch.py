@@ -184,7 +184,7 @@ class DirectoryWatch(Generic[Due]):
 
     def _failed(self, watched: _Watched[Due], part: _Part, error: EntradaError) -> None:
         watch = watched.watch
-        watch.graph.forget_token()
+        watch.graph.mark_token_stale()
         part.failures += 1
         wait = getattr(error, "retry_after_seconds", None)
         if wait is not None:

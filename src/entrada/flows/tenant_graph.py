@@ -49,9 +49,10 @@ class TenantGraph:
         )
         return frozenset(found.values())
 
-    def forget_token(self) -> None:
-        """The next question is asked with a new token: it may hold permissions that this one lacks."""
-        self.token.forget()
+    def mark_token_stale(self) -> None:
+        """The next question is asked with a new token, if there is one: it may hold permissions that this one
+        lacks."""
+        self.token.mark_stale()
 
     def _access_token(self) -> RawAccessToken:
         return self.token.get(self.clock.now())

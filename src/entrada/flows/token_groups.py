@@ -66,6 +66,7 @@ class TokenGroups:
         try:
             return self._at_graph(token, ids, claim if has_all else None, now), now + GROUPS_LIFE
         except EntradaError as error:
+            self._mark_token_stale(token.tenant_id)
             self._say(error, now)
             return UNKNOWN, now + timedelta(minutes=1)
 
@@ -126,8 +127,12 @@ class TokenGroups:
             kept = self._tokens.setdefault(tenant_id, new)
         return kept.get(now)
 
+    def _mark_token_stale(self, tenant_id: TenantId) -> None:
+        kept = self._tokens.get(tenant_id)
+        if kept is not None:
+            kept.mark_stale()
+
     def _say(self, error: EntradaError, now: datetime) -> None:
-        self._tokens.clear()
         if self._said_at is None or not timedelta(0) <= now - self._said_at < SAY_EVERY:
             self._said_at = now
             _log.warning(
