@@ -694,7 +694,7 @@ def test_fault_32_a_forked_child_has_its_own_lock_and_no_fetch_under_way(
 
 def test_fault_32_a_ring_without_keys_survives_a_fork(ring: KeyRing) -> None:
     """A process that forks before it ever fetched has nothing to carry over."""
-    ring._start_over_in_child()
+    ring.start_over_in_child()
     assert kids(ring.keys_for(KID)) == [KID]
 
 

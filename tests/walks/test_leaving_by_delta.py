@@ -321,12 +321,17 @@ def test_without_the_permission_the_log_says_so_once_and_the_re_check_goes_on(
     assert visitor.whoami() is None
 
 
+def without_the_permission_for_groups(serve: Serve, emulator: RunningEmulator) -> Site:
+    """A group gives a role, and Graph tells about people alone."""
+    allow(emulator, "User.Read.All")
+    return serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING=f'{{"{FINANCE}": "Treasurer", "Editor": "Editor"}}')
+
+
 def test_groups_without_their_permission_keep_people_watched(
     serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
 ) -> None:
     """User.Read.All alone: leavers are found, and what is missing is said of groups alone."""
-    allow(emulator, "User.Read.All")
-    site = serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING=f'{{"{FINANCE}": "Treasurer", "Editor": "Editor"}}')
+    site = without_the_permission_for_groups(serve, emulator)
     visitor = signed_in(new_visitor(site), pat)
     look(site)
     (position,) = watch_of(site).watch.store.positions()
@@ -340,8 +345,7 @@ def test_k12_groups_without_their_permission_take_the_token_from_no_other_part(
     serve: Serve, new_visitor: NewVisitor, emulator: RunningEmulator, pat: Any
 ) -> None:
     """While Entra gives no new one, Graph is asked about people with the one there is."""
-    allow(emulator, "User.Read.All")
-    site = serve(**FAR_AWAY, ENTRADA_ROLES_MAPPING=f'{{"{FINANCE}": "Treasurer", "Editor": "Editor"}}')
+    site = without_the_permission_for_groups(serve, emulator)
     visitor = signed_in(new_visitor(site), pat)
     look(site)
     emulator.fail("server_error", endpoint="token", times=None)

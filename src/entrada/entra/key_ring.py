@@ -14,18 +14,17 @@ Source: Microsoft, "Signing key rollover".
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from weakref import WeakSet
 
 from entrada import jitter
 from entrada.entra.keys import KeySet, keys_unusable, read_keys
 from entrada.entra.transport import HttpTransport
 from entrada.errors import EntraUnavailable
+from entrada.forks import starts_over_in_children
 
 REFRESH_AFTER = timedelta(hours=1)
 KEEP_FOR = timedelta(hours=24)
@@ -106,7 +105,7 @@ class KeyRing:
         self._under_way: _Fetch | None = None
         self._failure: _Failure | None = None
         self._unknown_kid_asked_at: datetime | None = None
-        _rings.add(self)
+        starts_over_in_children(self)
 
     def fresh_keys(self) -> KeySet | None:
         """The keys that are held, if no refresh is due. Never waits."""
@@ -243,7 +242,7 @@ class KeyRing:
     def _spread(self) -> timedelta:
         return REFRESH_AFTER * (0.9 + 0.1 * self._chance())
 
-    def _start_over_in_child(self) -> None:
+    def start_over_in_child(self) -> None:
         # A thread of the parent may have held the lock or been fetching; here that thread does not exist.
         self._lock = threading.Lock()
         self._under_way = None
@@ -255,15 +254,3 @@ class KeyRing:
 def _has_passed(pause: timedelta, since: datetime, now: datetime) -> bool:
     # A clock set back must not stretch a pause without end.
     return not timedelta(0) <= now - since < pause
-
-
-_rings: WeakSet[KeyRing] = WeakSet()
-
-
-def _start_over_in_child() -> None:
-    for ring in list(_rings):
-        ring._start_over_in_child()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_start_over_in_child)

@@ -10,15 +10,14 @@ a minute while it lasts; a mistake of Entrada's with its traceback.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event, Lock, Thread
-from weakref import WeakSet
 
 from entrada.errors import Unavailable
+from entrada.forks import starts_over_in_children
 
 SAID_AGAIN_AFTER_SECONDS = 60.0
 
@@ -46,7 +45,7 @@ class BackgroundLoop:
     _silent_until: float = field(default=float("-inf"), init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _loops.add(self)
+        starts_over_in_children(self)
 
     @property
     def is_running(self) -> bool:
@@ -91,20 +90,8 @@ class BackgroundLoop:
         while not self._closing.wait(self.every.total_seconds()):
             self.attempt(self.work)
 
-    def _start_over_in_child(self) -> None:
+    def start_over_in_child(self) -> None:
         # A thread of the parent may have held the locks; here that thread does not exist.
         was_closing, self._closing, self._starting, self._thread = self._closing, Event(), Lock(), None
         if was_closing.is_set():
             self._closing.set()
-
-
-_loops: WeakSet[BackgroundLoop] = WeakSet()
-
-
-def _start_over_in_child() -> None:
-    for loop in list(_loops):
-        loop._start_over_in_child()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_start_over_in_child)
